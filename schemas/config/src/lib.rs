@@ -1,0 +1,1 @@
+//! The operator's files: host.yaml, groups, defaults.

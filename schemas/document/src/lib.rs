@@ -1,0 +1,1 @@
+//! YAML and JSON documents read strictly, with line and column of everything.

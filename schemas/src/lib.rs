@@ -1,0 +1,1 @@
+//! Every word that crosses the bus, and nothing that does I/O.

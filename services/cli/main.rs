@@ -1,0 +1,2 @@
+//! The command `pointsman`.
+fn main() {}

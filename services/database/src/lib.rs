@@ -1,0 +1,1 @@
+//! Closes and opens the access of named roles.

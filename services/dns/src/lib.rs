@@ -1,0 +1,1 @@
+//! Points names at a site, and makes clients follow.

@@ -1,0 +1,1 @@
+//! The operator's scripts, run under a guard.

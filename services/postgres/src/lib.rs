@@ -1,0 +1,1 @@
+//! What both PostgreSQL services share: bounded connections, SQL, positions.

@@ -1,0 +1,1 @@
+//! Starts and stops services, with a health gate.

@@ -1,0 +1,1 @@
+//! Drives PostgreSQL logical replication.

@@ -1,0 +1,1 @@
+//! The shell of every service: NATS micro service, ledger file, locks.

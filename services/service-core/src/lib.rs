@@ -1,0 +1,1 @@
+//! What every service decides: claim, ledger, void, confirmation. Pure.

@@ -1,0 +1,1 @@
+//! Two sites of real servers on one machine.

@@ -1,0 +1,1 @@
+//! jq expressions: checked at load, compiled once, fenced when run.

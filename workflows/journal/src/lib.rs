@@ -1,0 +1,1 @@
+//! The durable record: sled, one writer, hash chains.

@@ -1,0 +1,1 @@
+//! What the runner decides: groups, runs, epochs, debts. Pure.

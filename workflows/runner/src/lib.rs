@@ -1,0 +1,1 @@
+//! The runner's shell: bus, clock, timers, outbox.
