@@ -1,1 +1,37 @@
 //! Every word that crosses the bus, and nothing that does I/O.
+//!
+//! Runner and services meet here and nowhere else. What is sent or stored changes only with three
+//! questions answered: old reader and new data, new reader and old data, old writer and new data.
+//! Readers of events pass over what they do not know; readers of requests refuse it.
+
+mod action;
+mod digest;
+pub mod duration;
+pub mod event;
+pub mod frame;
+mod ids;
+mod observation;
+pub mod op;
+mod problem;
+mod reply;
+mod subject;
+pub mod view;
+
+pub use action::{Action, BadService, Effect, Service};
+pub use digest::Digest;
+pub use event::CloudEvent;
+pub use frame::{CLOCK_ALLOWANCE, Frame, MESSAGE_MAX};
+pub use ids::{
+    Attempt, BadId, Epoch, GroupId, Key, KindId, LedgerId, MessageId, PersonId, Position, ResourceId, RunId,
+    SiteId,
+};
+pub use observation::{
+    Access, DatabaseSeen, Half, NameSeen, Observation, ProcessSeen, ReplicationSeen, ReplicationState, Role,
+    Running, Seen,
+};
+pub use problem::{Code, Problem};
+pub use reply::{
+    AdoptRequest, Answer, Beat, ClaimReply, ClaimRequest, ConfirmReply, ConfirmRequest, OutcomeRequest,
+    Reply, YES_COUNTS,
+};
+pub use subject::{Address, BadSubject, Prefix, Verb};

@@ -1,1 +1,5 @@
 //! The shell of every service: NATS micro service, ledger file, locks.
+
+mod driver;
+
+pub use driver::{Act, Driver, DriverError, Look};

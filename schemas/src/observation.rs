@@ -1,0 +1,184 @@
+//! What is true now, as a service saw it.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Epoch, GroupId, Key, LedgerId, Problem, RunId, SiteId};
+
+/// The answer to `observe`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Observation {
+    /// What was seen, or why nothing could be.
+    pub seen: Seen,
+    /// The group that holds the resource, as the ledger knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupId>,
+    /// The epoch that the service holds.
+    pub epoch: Epoch,
+    /// The run that holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+    /// Acts that are in progress, or of an earlier life and not seen ended. While there is one,
+    /// what was seen proves nothing.
+    pub unended: Vec<Key>,
+    /// The ledger.
+    pub ledger: LedgerId,
+    /// Whether it was adopted.
+    pub adopted: bool,
+    /// Whether the host is armed.
+    pub armed: bool,
+    /// The service's clock.
+    pub at: DateTime<Utc>,
+}
+
+/// What a driver saw.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Seen {
+    /// A database.
+    Database(DatabaseSeen),
+    /// One half of a replication.
+    Replication(ReplicationSeen),
+    /// A program.
+    Process(ProcessSeen),
+    /// A name at its servers, or at a client.
+    Name(NameSeen),
+    /// The driver could not look.
+    Nothing(Problem),
+}
+
+/// Whether named roles can write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// They can log in and write.
+    Open,
+    /// They cannot, and none has a session or a prepared transaction.
+    Closed,
+    /// Something between: some can, or sessions are left. Counts as open.
+    Partly,
+}
+
+/// What a database is for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// It takes writes.
+    Live,
+    /// It follows the other site.
+    Standby,
+}
+
+/// A database, as its service saw it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DatabaseSeen {
+    /// Access of the named roles.
+    pub access: Access,
+    /// Its role.
+    pub role: Role,
+    /// Sessions of the named roles.
+    pub sessions: u64,
+    /// The epoch in the database itself, where it can hold one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<Epoch>,
+    /// The driver's own words: position, identity, version.
+    #[serde(default)]
+    pub detail: Value,
+}
+
+/// The four states of a replication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReplicationState {
+    /// Nothing is kept and nothing applied.
+    Stopped,
+    /// The source keeps changes; nobody applies them.
+    Capturing,
+    /// The receiver applies and is behind.
+    Draining,
+    /// The receiver applies and is current.
+    Running,
+}
+
+/// Which half of a replication a service stands beside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Half {
+    /// Where changes are made and kept.
+    Source,
+    /// Where they are applied.
+    Receiver,
+}
+
+/// A replication, as seen from one side.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplicationSeen {
+    /// From which side.
+    pub half: Half,
+    /// Its state.
+    pub state: ReplicationState,
+    /// Bytes not yet confirmed; none where it cannot be known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_bytes: Option<u64>,
+    /// Seconds behind; none where it cannot be known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_seconds: Option<f64>,
+    /// What is wrong with it, in the server's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// The driver's own words: positions, slot, worker.
+    #[serde(default)]
+    pub detail: Value,
+}
+
+/// Whether a program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Running {
+    /// It runs and its health gate passes.
+    Healthy,
+    /// Something of it runs, and its health gate does not pass.
+    Unhealthy,
+    /// Nothing of it runs.
+    Stopped,
+    /// The check cannot tell.
+    Unknown,
+}
+
+/// A program, as its service saw it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProcessSeen {
+    /// Whether it runs.
+    pub running: Running,
+    /// The site whose power or network it switches: while stopped, that site is closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closes: Option<SiteId>,
+    /// The driver's own words.
+    #[serde(default)]
+    pub detail: Value,
+}
+
+/// A name at its servers, or at one client.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NameSeen {
+    /// The site to whose address it resolves, if all that answered agree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub points_at: Option<SiteId>,
+    /// Server (or client) to addresses; an empty list is an answer without address.
+    pub answers: BTreeMap<String, Vec<String>>,
+    /// Servers that did not answer.
+    #[serde(default)]
+    pub silent: Vec<String>,
+    /// The driver's own words: zone serial, TTL.
+    #[serde(default)]
+    pub detail: Value,
+}

@@ -1,0 +1,273 @@
+//! What a person asks of the runner, and what he is answered.
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::view::{DecisionView, GroupView, RunView, WorldView};
+use crate::{GroupId, MessageId, Problem, RunId, SiteId};
+
+/// A person's request. Who he is stands in the subject, pinned by the server's permissions.
+///
+/// The id makes it safe to send twice: the second arrival answers as the first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OpRequest {
+    /// Drawn once for this wish, not for each sending.
+    pub id: MessageId,
+    /// The user and host that the command claims; recorded beside the bus identity.
+    pub claimed: String,
+    /// Why; needed by everything that changes something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// The run's sequence that the person saw; a run that has moved on since refuses what no longer fits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<u64>,
+    /// What he asks.
+    pub op: Op,
+}
+
+/// What can be asked. Runs are named by their id or its shortest unique end, steps by number or position.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "verb", rename_all = "kebab-case", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum Op {
+    /// The groups: mode, sites, debts, doubts, the run.
+    Status {
+        /// One, or all.
+        #[serde(default)]
+        group: Option<GroupId>,
+    },
+    /// The runs, newest first.
+    Runs {
+        /// One group's, or all.
+        #[serde(default)]
+        group: Option<GroupId>,
+        /// At most so many.
+        limit: u32,
+    },
+    /// One run with its steps.
+    Show {
+        /// Which.
+        run: String,
+    },
+    /// Detections and decisions, newest first.
+    Decisions {
+        /// One group's, or all.
+        #[serde(default)]
+        group: Option<GroupId>,
+        /// At most so many.
+        limit: u32,
+    },
+    /// Starts a workflow that moves a group; with `dry_run` only says what would happen.
+    Start {
+        /// `failover` or `switchover`.
+        workflow: String,
+        /// Which group.
+        group: GroupId,
+        /// The site to open; the other one, if not said.
+        #[serde(default)]
+        to: Option<SiteId>,
+        /// The run that it takes over from.
+        #[serde(default)]
+        supersede: Option<String>,
+        /// Sites accepted as unfenced, by name.
+        #[serde(default)]
+        accept_unfenced: Vec<SiteId>,
+        /// Changes nothing.
+        #[serde(default)]
+        dry_run: bool,
+    },
+    /// Lets a waiting decision start.
+    Approve {
+        /// The group, or the decision's id.
+        decision: String,
+    },
+    /// Arms automatic starts again.
+    Ack {
+        /// Which group.
+        group: GroupId,
+    },
+    /// Takes the named risk that a site may still be open.
+    Accept {
+        /// The run that waits.
+        run: String,
+        /// The site.
+        unfenced: SiteId,
+    },
+    /// Starts no further step.
+    Pause {
+        /// Which run.
+        run: String,
+    },
+    /// Goes on after a pause or a hold.
+    Resume {
+        /// Which run.
+        run: String,
+    },
+    /// Does a failed or doubtful step again.
+    Retry {
+        /// Which run.
+        run: String,
+        /// Which step.
+        step: String,
+        /// Evaluates its arguments anew.
+        #[serde(default)]
+        fresh: bool,
+    },
+    /// Goes on without the step.
+    Skip {
+        /// Which run.
+        run: String,
+        /// Which step.
+        step: String,
+    },
+    /// The step was done by hand.
+    Done {
+        /// Which run.
+        run: String,
+        /// Which step.
+        step: String,
+        /// Without a look by its service.
+        #[serde(default)]
+        unverified: bool,
+    },
+    /// Ends the run; backs out first where it can.
+    Cancel {
+        /// Which run.
+        run: String,
+        /// Leaves the world as it is.
+        #[serde(default)]
+        leave: bool,
+    },
+    /// Switches a group's automatic triggers.
+    Triggers {
+        /// Which group.
+        group: GroupId,
+        /// On (as the file says) or off.
+        on: bool,
+        /// Off for so many seconds only.
+        #[serde(default)]
+        for_seconds: Option<u64>,
+    },
+    /// Looks at the world; with `record`, takes it as the group's state under a new epoch.
+    Adopt {
+        /// Which group.
+        group: GroupId,
+        /// Record it; the site named is the live one.
+        #[serde(default)]
+        record: Option<SiteId>,
+    },
+}
+
+impl Op {
+    /// The last token of its subject.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Op::Status { .. } => "status",
+            Op::Runs { .. } => "runs",
+            Op::Show { .. } => "show",
+            Op::Decisions { .. } => "decisions",
+            Op::Start { .. } => "start",
+            Op::Approve { .. } => "approve",
+            Op::Ack { .. } => "ack",
+            Op::Accept { .. } => "accept",
+            Op::Pause { .. } => "pause",
+            Op::Resume { .. } => "resume",
+            Op::Retry { .. } => "retry",
+            Op::Skip { .. } => "skip",
+            Op::Done { .. } => "done",
+            Op::Cancel { .. } => "cancel",
+            Op::Triggers { .. } => "triggers",
+            Op::Adopt { .. } => "adopt",
+        }
+    }
+
+    /// Whether it changes something, and so needs a reason and is journalled.
+    pub fn changes(&self) -> bool {
+        match self {
+            Op::Status { .. } | Op::Runs { .. } | Op::Show { .. } | Op::Decisions { .. } => false,
+            Op::Start { dry_run, .. } => !dry_run,
+            Op::Adopt { record, .. } => record.is_some(),
+            _ => true,
+        }
+    }
+}
+
+/// Who asked, as it stands in the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Who {
+    /// The authenticated bus identity (the subject's token), or `trigger`.
+    pub person: String,
+    /// The user and host that the command claims.
+    pub claimed: String,
+}
+
+/// The runner's answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OpReply {
+    /// To `status`.
+    Groups(Vec<GroupView>),
+    /// To `runs`, without steps.
+    Runs(Vec<RunView>),
+    /// To `show`.
+    Run(Box<RunView>),
+    /// To `decisions`.
+    Decisions(Vec<DecisionView>),
+    /// To `start` with `dry_run`: what would be done, from today's observations.
+    Preview(Box<Preview>),
+    /// To `start`, and whatever acts on a run: durably recorded; the run as it stands.
+    Started {
+        /// The run.
+        run: RunId,
+        /// Its epoch.
+        epoch: u64,
+    },
+    /// To `adopt`: the world as the services see it.
+    World(WorldView),
+    /// Durably recorded.
+    Recorded {
+        /// What was recorded, in a sentence.
+        what: String,
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// Not done.
+    Problem(Problem),
+}
+
+/// What a move would do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Preview {
+    /// The group.
+    pub group: GroupId,
+    /// The definition, with its version.
+    pub workflow: String,
+    /// The site that is left.
+    pub from: SiteId,
+    /// The site that is opened.
+    pub to: SiteId,
+    /// One line a fact: label, text, verdict.
+    pub facts: Vec<Fact>,
+    /// The steps, in order.
+    pub steps: Vec<String>,
+    /// Why it cannot start now; empty when it can.
+    pub refusals: Vec<Problem>,
+    /// The decided input, as the definition would see it.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub input: Value,
+}
+
+/// One line of a preview.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Fact {
+    /// What it is about.
+    pub label: String,
+    /// What was seen, with its age.
+    pub text: String,
+    /// In capitals at the line's end, where it matters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<String>,
+}

@@ -1,0 +1,299 @@
+//! What people and other systems are shown: groups, runs, steps, decisions.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::op::Who;
+use crate::{Address, Epoch, GroupId, Observation, Position, Problem, RunId, SiteId};
+
+/// States of a step (design words).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepState {
+    /// Not reached.
+    Pending,
+    /// Its request is out, and within its time.
+    Running,
+    /// It waits for something that `waits_for` names.
+    Waiting,
+    /// Asked, and the outcome is not known.
+    InDoubt,
+    /// Done, as its service saw.
+    Done,
+    /// Done by a person, who said so.
+    DoneByHand,
+    /// Passed without knowing; stays on the group's list.
+    Assumed,
+    /// A person went on without it.
+    Skipped,
+    /// It failed; the error is beside it.
+    Failed,
+    /// Reversed.
+    Undone,
+}
+
+/// States of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunState {
+    /// Decided, not begun.
+    Pending,
+    /// Going on.
+    Running,
+    /// Waiting for something outside.
+    Waiting,
+    /// Stopped until a person decides.
+    Held,
+    /// Stopped by a person.
+    Paused,
+    /// Ended as its definition says.
+    Completed,
+    /// Ended by an error.
+    Faulted,
+    /// Ended by a person.
+    Cancelled,
+    /// Ended where it began.
+    BackedOut,
+    /// Ended by a newer epoch.
+    Fenced,
+}
+
+impl RunState {
+    /// Whether nothing follows.
+    pub fn ended(self) -> bool {
+        matches!(
+            self,
+            RunState::Completed
+                | RunState::Faulted
+                | RunState::Cancelled
+                | RunState::BackedOut
+                | RunState::Fenced
+        )
+    }
+}
+
+/// Modes of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Live at its first site, protected.
+    Normal,
+    /// The live site does not answer; reads only.
+    Limited,
+    /// A planned move is going on.
+    SwitchingOver,
+    /// An unplanned move is going on.
+    FailingOver,
+    /// Live at the other site, unprotected.
+    FailedOver,
+    /// Two sites are open, and no acceptance explains it.
+    SplitBrain,
+    /// Not adopted, or nothing can be seen.
+    Unknown,
+}
+
+/// One step of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StepView {
+    /// The number shown, from 1.
+    pub number: u32,
+    /// Its position.
+    pub position: Position,
+    /// Its name, with what it works on: `close config@main`.
+    pub name: String,
+    /// Its state.
+    pub state: StepState,
+    /// The function that it calls.
+    pub function: String,
+    /// The resource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Address>,
+    /// The part of the move: fence, drain, open, start, name, clients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// Sendings so far.
+    pub attempts: u32,
+    /// Whether it was ever in doubt.
+    pub in_doubt: bool,
+    /// What settled it, if it was in doubt: `outcome`, `reply`, `person`, `claim`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled_by: Option<String>,
+    /// When its intent was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<DateTime<Utc>>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<DateTime<Utc>>,
+    /// Its result.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub output: Value,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+    /// What it waits for, and which command ends the wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
+}
+
+/// One run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunView {
+    /// Its id.
+    pub id: RunId,
+    /// The group it moves; none if it only observes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupId>,
+    /// The definition, with its version.
+    pub workflow: String,
+    /// Its state.
+    pub state: RunState,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// The site left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<SiteId>,
+    /// The site opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<SiteId>,
+    /// Who decided.
+    pub who: Who,
+    /// Why.
+    pub why: String,
+    /// When it began.
+    pub started: DateTime<Utc>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<DateTime<Utc>>,
+    /// Its latest journal sequence.
+    pub sequence: u64,
+    /// What holds it or what it waits for, and which command ends that.
+    #[serde(default)]
+    pub waits_for: Vec<String>,
+    /// Its steps, in the order in which they began.
+    #[serde(default)]
+    pub steps: Vec<StepView>,
+    /// The error that ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
+/// Something that could not be asked, and will be (law 8).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DebtView {
+    /// Of which resource.
+    pub address: Address,
+    /// `claim`, or the function owed.
+    pub what: String,
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// The run that left it.
+    pub run: RunId,
+    /// Why it is not paid yet.
+    pub why: String,
+}
+
+/// A fact with its age and who said it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceView {
+    /// Which.
+    pub address: Address,
+    /// The latest observation; none if it never answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observation: Option<Observation>,
+    /// When its service was last heard, by the runner's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard: Option<DateTime<Utc>>,
+    /// Whether it is silent now.
+    pub silent: bool,
+}
+
+/// One group.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupView {
+    /// Which.
+    pub group: GroupId,
+    /// Its mode.
+    pub mode: Mode,
+    /// The mode in a sentence, and which command comes next.
+    pub sentence: String,
+    /// The highest epoch.
+    pub epoch: Epoch,
+    /// The site that is recorded as live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<SiteId>,
+    /// Its sites, and which of them count as open.
+    pub sites: BTreeMap<SiteId, SiteView>,
+    /// The run that has not ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Box<RunView>>,
+    /// What is owed.
+    pub debts: Vec<DebtView>,
+    /// Keys passed or superseded without knowing.
+    pub doubts: Vec<DebtView>,
+    /// Trigger mode, and what it waits for.
+    pub trigger: String,
+    /// Each resource, with ages.
+    pub resources: Vec<ResourceView>,
+    /// The runner's clock.
+    pub at: DateTime<Utc>,
+}
+
+/// One site of a group.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SiteView {
+    /// Whether it counts as open, pessimistically.
+    pub counts_open: bool,
+    /// When it was last proved closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_seen: Option<DateTime<Utc>>,
+    /// Why it counts as it does.
+    pub why: String,
+    /// Services heard within the last 6 s, of all.
+    pub heard: u32,
+    /// Services in all.
+    pub services: u32,
+}
+
+/// A detection, and what came of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DecisionView {
+    /// Its id.
+    pub id: String,
+    /// The group.
+    pub group: GroupId,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The event's id and source.
+    pub event: String,
+    /// `started`, `ask`, `waiting`, `observed`, or why nothing was started.
+    pub verdict: String,
+    /// The run, if one was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+}
+
+/// The world, before it is adopted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WorldView {
+    /// The group.
+    pub group: GroupId,
+    /// Each resource.
+    pub resources: Vec<ResourceView>,
+    /// The site that looks live, if exactly one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<SiteId>,
+    /// What stands against adopting it.
+    pub objections: Vec<String>,
+}
