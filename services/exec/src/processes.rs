@@ -10,6 +10,9 @@ use crate::wire::MARK;
 /// How long between two looks at processes that should be gone.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
+/// How many looks in a row must find nobody.
+const CLEAN_LOOKS: u32 = 5;
+
 /// Fields of `/proc/PID/stat` (proc_pid_stat(5)).
 pub(crate) struct Stat {
     pub(crate) parent: i32,
@@ -63,12 +66,17 @@ pub(crate) fn marked(mark: &str) -> Vec<Pid> {
 
 /// Kills all that bear the mark and waits until they are seen gone, new ones included.
 ///
+/// One look without any proves nothing: a process that is just being executed has no environment yet, and
+/// one that was just forked may be missing in the list. So several looks in a row must find none.
+///
 /// Returns what is left when `bound` passes; empty means gone.
 pub(crate) fn end_marked(mark: &str, bound: Duration) -> Vec<Pid> {
     let deadline = Instant::now() + bound;
+    let mut clean = 0;
     loop {
         let left = marked(mark);
-        if left.is_empty() || Instant::now() >= deadline {
+        clean = if left.is_empty() { clean + 1 } else { 0 };
+        if clean >= CLEAN_LOOKS || (!left.is_empty() && Instant::now() >= deadline) {
             return left;
         }
         for pid in left {

@@ -48,11 +48,10 @@ impl Bench {
         format!("echo $$ >>{};", self.noted())
     }
 
-    /// Puts the noting in the place of NOTE: $PPID of a child shell is right in subshells too, where $$ is not.
+    /// Puts the noting in the place of NOTE: the shell reads its own id, also in a subshell, where $$ is another's.
     pub(crate) fn daemon(&self, text: &str) -> String {
-        let note = self.path("note.sh");
-        std::fs::write(&note, format!("echo $PPID >>{}\n", self.noted())).unwrap();
-        text.replace("NOTE", &format!("sh {}", note.display()))
+        let note = format!("read -r pid rest </proc/self/stat; echo $pid >>{}", self.noted());
+        text.replace("NOTE", &note)
     }
 
     pub(crate) fn script(&self, text: &str) -> Script {
