@@ -1,0 +1,64 @@
+//! What a definition says about itself: for lists, previews and the printed runbook.
+
+use schemas::Effect;
+use serde::{Deserialize, Serialize};
+
+/// The head of a definition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Info {
+    /// `document.namespace`
+    pub namespace: String,
+    /// `document.name`
+    pub name: String,
+    /// `document.version`
+    pub version: String,
+    /// `document.title`
+    pub title: Option<String>,
+    /// `document.summary`
+    pub summary: Option<String>,
+    /// Whether its runs move a group (`document.metadata.dr.moves: group`).
+    pub moves_group: bool,
+    /// What an error that nothing catches does.
+    pub on_fault: OnFault,
+}
+
+/// What an error that nothing catches does (`document.metadata.dr.onFault`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFault {
+    /// The run waits for a person.
+    Hold,
+    /// What was done is undone, newest first.
+    BackOut,
+    /// The run ends as faulted, as the standard says.
+    Fault,
+}
+
+/// One task of a definition, in the order of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepInfo {
+    /// Its place, as in an error's `instance`: `/do/0/fence/fork/branches/1/stop`.
+    pub pointer: String,
+    /// Its name.
+    pub name: String,
+    /// `call`, `do`, `for`, …
+    pub kind: String,
+    /// How many tasks it stands in.
+    pub depth: usize,
+    /// `service.action:version` of a call.
+    pub function: Option<String>,
+    /// What that does.
+    pub effect: Option<Effect>,
+    /// What undoes it.
+    pub undo: Option<String>,
+    /// The phase of the move, inherited.
+    pub phase: Option<String>,
+    /// How to do it by hand (`metadata.dr.manual`).
+    pub manual: Option<String>,
+    /// The arguments as they are written (`with`).
+    pub with: Option<serde_json::Value>,
+    /// The collection as it is written, of a loop.
+    pub each: Option<String>,
+    /// Whether a loop's iterations run together.
+    pub at_once: bool,
+}
