@@ -6,6 +6,7 @@ mod durable;
 mod entry;
 mod error;
 mod journal;
+pub mod memory;
 mod options;
 mod read;
 mod record;

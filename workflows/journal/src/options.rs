@@ -89,6 +89,12 @@ pub enum FailStop {
     /// The writer panicked.
     #[error("the writer panicked: {0}")]
     Panic(String),
+    /// A test ended the process here; only the twin in memory says this.
+    #[error("the process was ended at write {write}")]
+    Died {
+        /// Which write of this life, from 1.
+        write: u64,
+    },
     /// A commit did not end within its bound.
     #[error("a commit has taken longer than {0:?}")]
     Stuck(Duration),

@@ -7,7 +7,7 @@ use crate::read::Entries;
 use crate::shared::{Listed, Which};
 use crate::{Digest, StreamId};
 
-/// A durable record: [`Journal`](crate::Journal) on disk, `Memory` in
+/// A durable record: [`Journal`](crate::Journal) on disk, [`Memory`](crate::memory::Memory) in
 /// tests and simulations. The methods are described at `Journal`.
 #[expect(clippy::missing_errors_doc, reason = "described at Journal")]
 pub trait Record<E>: Send + Sync {

@@ -74,3 +74,14 @@ pub(crate) fn flip_byte(dir: &Path, stream: &StreamId, seq: u64) {
         db.insert(key, value).unwrap();
     });
 }
+
+/// Waits until something holds, for at most ten seconds.
+pub(crate) fn wait(what: impl Fn() -> bool) {
+    for _ in 0..1000 {
+        if what() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("it never came to hold");
+}
