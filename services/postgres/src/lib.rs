@@ -1,1 +1,19 @@
 //! What both PostgreSQL services share: bounded connections, SQL, positions.
+//!
+//! What the run-time role may do beyond its own rights stands in functions that the DBA installs
+//! once ([`setup`]); this crate calls them and never needs a superuser.
+
+mod dsn;
+mod error;
+mod lsn;
+mod server;
+mod session;
+pub mod settings;
+pub mod setup;
+pub mod sqlstate;
+mod tls;
+
+pub use error::{Fate, PgError};
+pub use lsn::{BadLsn, Lsn};
+pub use server::{Claim, Identity, Server};
+pub use session::{Session, identifier, literal};

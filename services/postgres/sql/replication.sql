@@ -1,0 +1,298 @@
+-- The sequences that were used, with their last value: those of the application, not ours.
+CREATE OR REPLACE FUNCTION pointsman.sequences() RETURNS jsonb
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT coalesce(jsonb_object_agg(format('%I.%I', schemaname, sequencename), last_value), '{}')
+    FROM pg_sequences WHERE last_value IS NOT NULL AND schemaname NOT IN ('pointsman') AND schemaname !~ '^pg_t'
+$$;
+
+-- At the source: a sentinel row. All that was committed before `lsn` comes before it at the receiver.
+CREATE OR REPLACE FUNCTION pointsman.mark(g text, e bigint, r text, m uuid) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET synchronous_commit = local AS $$
+DECLARE here text; lsn pg_lsn; seqs jsonb;
+BEGIN
+  IF g IS NOT NULL THEN PERFORM pointsman.hold_epoch(g, e, r); END IF;
+  SELECT site INTO here FROM pointsman.identity;
+  lsn := pg_current_wal_insert_lsn();
+  seqs := pointsman.sequences();
+  DELETE FROM pointsman.sentinel s WHERE s.site = here AND s.mark NOT IN
+    (SELECT n.mark FROM pointsman.sentinel n WHERE n.site = here ORDER BY n.at DESC LIMIT 5);
+  INSERT INTO pointsman.sentinel (site, mark, sequences) VALUES (here, m, seqs);
+  RETURN jsonb_build_object('mark', m, 'site', here, 'lsn', lsn::text, 'sequences', seqs,
+    'uuid', (SELECT uuid FROM pointsman.identity));
+END $$;
+
+-- The receiver's name must be one that was set up.
+CREATE OR REPLACE FUNCTION pointsman.named(s name) RETURNS pointsman.receiver
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE found pointsman.receiver;
+BEGIN
+  SELECT * INTO found FROM pointsman.receiver WHERE subscription = s;
+  IF found.subscription IS NULL THEN
+    RAISE EXCEPTION 'subscription % was not set up for Pointsman', s USING ERRCODE = 'PM005';
+  END IF;
+  RETURN found;
+END $$;
+
+CREATE OR REPLACE FUNCTION pointsman.subscription(s name) RETURNS oid
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT oid FROM pg_subscription WHERE subname = s
+     AND subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+$$;
+
+-- What is applied, flushed to disk before it is told.
+CREATE OR REPLACE FUNCTION pointsman.receiver_progress(s name) RETURNS pg_lsn
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE sub oid := pointsman.subscription((pointsman.named(s)).subscription); o text;
+BEGIN
+  SELECT roname INTO o FROM pg_replication_origin WHERE roname = 'pg_' || sub;
+  RETURN CASE WHEN o IS NULL THEN NULL ELSE pg_replication_origin_progress(o, true) END;
+END $$;
+
+-- Whether a mark has come and is durable: first seen, then flushed.
+CREATE OR REPLACE FUNCTION pointsman.receiver_drained(s name, from_site text, m uuid) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE came boolean; upto pg_lsn;
+BEGIN
+  SELECT EXISTS (SELECT FROM pointsman.sentinel t WHERE t.site = from_site AND t.mark = m) INTO came;
+  upto := pointsman.receiver_progress(s);
+  RETURN jsonb_build_object('came', came, 'position', upto::text);
+END $$;
+
+CREATE OR REPLACE FUNCTION pointsman.receiver_disable(g text, e bigint, r text, s name) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET synchronous_commit = local AS $$
+BEGIN
+  PERFORM pointsman.hold_epoch(g, e, r);
+  IF pointsman.subscription((pointsman.named(s)).subscription) IS NULL THEN RETURN false; END IF;
+  EXECUTE format('ALTER SUBSCRIPTION %I DISABLE', s);
+  RETURN true;
+END $$;
+
+-- Ends the workers of a disabled subscription; how many there still were.
+CREATE OR REPLACE FUNCTION pointsman.receiver_end_workers(s name) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE sub oid := pointsman.subscription((pointsman.named(s)).subscription); n bigint;
+BEGIN
+  IF (SELECT subenabled FROM pg_subscription WHERE oid = sub) THEN
+    RAISE EXCEPTION 'subscription % is enabled: its worker would come back', s USING ERRCODE = 'PM006';
+  END IF;
+  SELECT count(*) INTO n FROM (SELECT pg_terminate_backend(pid) FROM pg_stat_subscription
+    WHERE subid = sub AND pid IS NOT NULL) t;
+  RETURN n;
+END $$;
+
+-- Remembers where a stopped subscription stands; the position is on disk before it is told.
+CREATE OR REPLACE FUNCTION pointsman.receiver_stopped(g text, e bigint, r text, s name, why text, with_gap bigint)
+RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET synchronous_commit = local AS $$
+DECLARE sub oid := pointsman.subscription((pointsman.named(s)).subscription); upto pg_lsn;
+BEGIN
+  PERFORM pointsman.hold_epoch(g, e, r);
+  IF (SELECT subenabled FROM pg_subscription WHERE oid = sub)
+     OR EXISTS (SELECT FROM pg_stat_subscription WHERE subid = sub AND pid IS NOT NULL) THEN
+    RAISE EXCEPTION 'subscription % still applies', s USING ERRCODE = 'PM006';
+  END IF;
+  upto := pointsman.receiver_progress(s);
+  UPDATE pointsman.receiver SET stopped = why, position = upto, local = pg_current_wal_insert_lsn(),
+    gap = with_gap, changed_at = clock_timestamp() WHERE subscription = s;
+  RETURN jsonb_build_object('subscription', s, 'position', upto::text, 'stopped', why, 'gap', with_gap);
+END $$;
+
+-- Creates the subscription, without copying and without making a slot.
+CREATE OR REPLACE FUNCTION pointsman.receiver_create(g text, e bigint, r text, s name, conninfo text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET synchronous_commit = local AS $$
+DECLARE n pointsman.receiver := pointsman.named(s);
+BEGIN
+  PERFORM pointsman.hold_epoch(g, e, r);
+  EXECUTE format('CREATE SUBSCRIPTION %I CONNECTION %L PUBLICATION %I WITH (create_slot = false, slot_name = %L,'
+    || ' copy_data = false, enabled = false)', s, conninfo, n.publication, n.slot);
+  UPDATE pointsman.receiver SET stopped = NULL, position = NULL, local = NULL, gap = NULL, peer = NULL,
+    changed_at = clock_timestamp() WHERE subscription = s;
+END $$;
+
+-- Takes the subscription away and leaves its slot alone. In this order: a drop that fails on its slot would
+-- forget what was applied.
+CREATE OR REPLACE FUNCTION pointsman.receiver_drop(g text, e bigint, r text, s name) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET synchronous_commit = local AS $$
+BEGIN
+  PERFORM pointsman.hold_epoch(g, e, r);
+  IF pointsman.subscription((pointsman.named(s)).subscription) IS NULL THEN RETURN false; END IF;
+  EXECUTE format('ALTER SUBSCRIPTION %I DISABLE', s);
+  EXECUTE format('ALTER SUBSCRIPTION %I SET (slot_name = NONE)', s);
+  EXECUTE format('DROP SUBSCRIPTION %I', s);
+  UPDATE pointsman.receiver SET stopped = NULL, position = NULL, local = NULL, gap = NULL, peer = NULL,
+    changed_at = clock_timestamp() WHERE subscription = s;
+  RETURN true;
+END $$;
+
+-- Lets the subscription apply, from `system`, a source that the caller has looked at.
+CREATE OR REPLACE FUNCTION pointsman.receiver_enable(g text, e bigint, r text, s name, conninfo text, system text)
+RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET synchronous_commit = local AS $$
+DECLARE n pointsman.receiver := pointsman.named(s);
+BEGIN
+  PERFORM pointsman.hold_epoch(g, e, r);
+  UPDATE pointsman.receiver SET stopped = NULL, gap = NULL, peer = system, changed_at = clock_timestamp()
+    WHERE subscription = s;
+  IF (SELECT subconninfo FROM pg_subscription WHERE oid = pointsman.subscription(s)) <> conninfo THEN
+    EXECUTE format('ALTER SUBSCRIPTION %I CONNECTION %L', s, conninfo);
+  END IF;
+  IF (SELECT subslotname IS DISTINCT FROM n.slot FROM pg_subscription WHERE oid = pointsman.subscription(s)) THEN
+    EXECUTE format('ALTER SUBSCRIPTION %I SET (slot_name = %L)', s, n.slot);
+  END IF;
+  EXECUTE format('ALTER SUBSCRIPTION %I ENABLE', s);
+END $$;
+
+-- All that can be seen of a receiver.
+CREATE OR REPLACE FUNCTION pointsman.seen_receiver(s name) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE sub pg_subscription; n pointsman.receiver := pointsman.named(s); main record; at_source record; beat timestamptz;
+BEGIN
+  SELECT * INTO sub FROM pg_subscription WHERE oid = pointsman.subscription(s);
+  SELECT t.*, a.wait_event, a.wait_event_type, a.xact_start, pg_blocking_pids(a.pid) AS blocked_by INTO main
+    FROM pg_stat_subscription t LEFT JOIN pg_stat_activity a ON a.pid = t.pid
+    WHERE t.subid = sub.oid AND t.relid IS NULL ORDER BY t.pid NULLS LAST LIMIT 1;
+  SELECT max(at) INTO beat FROM pointsman.sentinel WHERE site <> (SELECT site FROM pointsman.identity);
+  RETURN jsonb_build_object(
+    'exists', sub.oid IS NOT NULL, 'enabled', coalesce(sub.subenabled, false), 'slot', sub.subslotname,
+    'publications', sub.subpublications, 'disable_on_error', sub.subdisableonerr,
+    'workers', (SELECT count(*) FROM pg_stat_subscription WHERE subid = sub.oid AND pid IS NOT NULL),
+    'pid', main.pid, 'received', main.received_lsn::text, 'reported', main.latest_end_lsn::text,
+    'heard_ago', extract(epoch FROM clock_timestamp() - main.last_msg_receipt_time),
+    'wait', main.wait_event, 'wait_type', main.wait_event_type, 'blocked_by', to_jsonb(main.blocked_by),
+    'applying', main.xact_start IS NOT NULL,
+    'position', CASE WHEN sub.oid IS NULL THEN NULL ELSE pointsman.receiver_progress(s)::text END,
+    'heartbeat_ago', extract(epoch FROM clock_timestamp() - beat), 'heartbeat', beat,
+    'tables', (SELECT count(*) FROM pg_subscription_rel WHERE srsubid = sub.oid),
+    'ready', (SELECT count(*) FROM pg_subscription_rel WHERE srsubid = sub.oid AND srsubstate = 'r'),
+    'apply_errors', (SELECT apply_error_count FROM pg_stat_subscription_stats WHERE subid = sub.oid),
+    'sync_errors', (SELECT sync_error_count FROM pg_stat_subscription_stats WHERE subid = sub.oid),
+    'stopped', n.stopped, 'kept', n.position::text, 'local', n.local::text, 'gap', n.gap, 'peer', n.peer);
+END $$;
+
+-- All that can be seen of a source: its slot, who reads it, and what would spoil it.
+CREATE OR REPLACE FUNCTION pointsman.seen_source(sl name, pub name) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE k record; p pg_publication; w record;
+BEGIN
+  SELECT * INTO k FROM pg_replication_slots WHERE slot_name = sl;
+  SELECT * INTO p FROM pg_publication WHERE pubname = pub;
+  SELECT * INTO w FROM pg_stat_replication WHERE pid = k.active_pid;
+  RETURN jsonb_build_object(
+    'exists', k.slot_name IS NOT NULL, 'database', k.database, 'plugin', k.plugin, 'active', coalesce(k.active, false),
+    'active_pid', k.active_pid, 'wal_status', k.wal_status, 'safe_wal_size', k.safe_wal_size,
+    'confirmed', k.confirmed_flush_lsn::text, 'restart', k.restart_lsn::text,
+    'undelivered', pg_wal_lsn_diff(pg_current_wal_insert_lsn(), k.confirmed_flush_lsn)::bigint,
+    'retained', pg_wal_lsn_diff(pg_current_wal_insert_lsn(), k.restart_lsn)::bigint,
+    'ahead', coalesce(k.confirmed_flush_lsn > pg_current_wal_insert_lsn(), false),
+    'receiver', CASE WHEN w.pid IS NULL THEN NULL ELSE jsonb_build_object('state', w.state, 'flush', w.flush_lsn::text,
+      'replay_lag', extract(epoch FROM w.replay_lag), 'heard_ago', extract(epoch FROM clock_timestamp() - w.reply_time)) END,
+    'publication', p.pubname IS NOT NULL, 'all_tables', coalesce(p.puballtables, false),
+    'truncate', coalesce(p.pubtruncate, false),
+    'sentinel', EXISTS (SELECT FROM pg_publication_tables t WHERE t.pubname = pub AND t.schemaname = 'pointsman'
+        AND t.tablename = 'sentinel'),
+    'ours', (SELECT count(*) FROM pg_publication_tables t WHERE t.pubname = pub AND t.schemaname = 'pointsman'
+        AND t.tablename <> 'sentinel'),
+    'no_identity', (SELECT jsonb_agg(c.oid::regclass::text) FROM pg_publication_tables t
+        JOIN pg_class c ON c.oid = format('%I.%I', t.schemaname, t.tablename)::regclass
+        WHERE t.pubname = pub AND (c.relreplident = 'n' OR (c.relreplident = 'd' AND NOT EXISTS
+          (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)))),
+    'foreign', (SELECT jsonb_object_agg(u.subname, jsonb_build_object('enabled', u.subenabled,
+        'worker', EXISTS (SELECT FROM pg_stat_subscription x WHERE x.subid = u.oid AND x.pid IS NOT NULL),
+        'applied_at', (SELECT nullif(o.local_lsn, '0/0')::text FROM pg_replication_origin_status o
+           WHERE o.external_id = 'pg_' || u.oid),
+        'position', (SELECT nullif(o.remote_lsn, '0/0')::text FROM pg_replication_origin_status o
+           WHERE o.external_id = 'pg_' || u.oid),
+        'stopped_at', (SELECT n.local::text FROM pointsman.receiver n WHERE n.subscription = u.subname)))
+      FROM pg_subscription u WHERE u.subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())),
+    'keep', current_setting('max_slot_wal_keep_size'));
+END $$;
+
+-- What holds up the making of a slot: every transaction of the cluster that has written.
+CREATE OR REPLACE FUNCTION pointsman.blockers() RETURNS jsonb
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT coalesce(jsonb_agg(b), '[]') FROM (
+    (SELECT jsonb_build_object('pid', pid, 'role', usename, 'database', datname, 'application', application_name,
+       'seconds', round(extract(epoch FROM clock_timestamp() - xact_start)::numeric, 1)) AS b
+      FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() ORDER BY xact_start LIMIT 20)
+    UNION ALL
+    (SELECT jsonb_build_object('prepared', gid, 'role', owner, 'database', database,
+       'seconds', round(extract(epoch FROM clock_timestamp() - prepared)::numeric, 1))
+      FROM pg_prepared_xacts ORDER BY prepared LIMIT 20)) t
+$$;
+
+-- Ends sessions of clients whose transaction is older than `age` and has written; who they were.
+CREATE OR REPLACE FUNCTION pointsman.end_blockers(age interval) RETURNS jsonb
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT coalesce(jsonb_agg(jsonb_build_object('pid', pid, 'role', usename, 'database', datname,
+      'application', application_name, 'ended', pg_terminate_backend(pid))), '[]')
+    FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND backend_type = 'client backend'
+     AND pid <> pg_backend_pid() AND xact_start < clock_timestamp() - age
+$$;
+
+-- Moves one sequence forward to `value`, never back. Whether it moved.
+CREATE OR REPLACE FUNCTION pointsman.raise_sequence(s text, value bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET synchronous_commit = local AS $$
+BEGIN
+  PERFORM setval(s::regclass, value);
+  RETURN true;
+END $$;
+
+-- Which of `wanted` (name -> last value) are behind here, with the value to reach; and which are missing.
+CREATE OR REPLACE FUNCTION pointsman.sequences_behind(wanted jsonb) RETURNS
+  TABLE (sequence text, value bigint, missing boolean)
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT w.key,
+    CASE WHEN q.increment_by > 0 THEN least(w.value::bigint, q.max_value) ELSE greatest(w.value::bigint, q.min_value) END,
+    q.sequencename IS NULL
+    FROM jsonb_each_text(wanted) w
+    LEFT JOIN pg_sequences q ON format('%I.%I', q.schemaname, q.sequencename) = w.key AND q.schemaname <> 'pointsman'
+   WHERE q.sequencename IS NULL OR q.last_value IS NULL
+      OR (q.increment_by > 0 AND q.last_value < least(w.value::bigint, q.max_value))
+      OR (q.increment_by < 0 AND q.last_value > greatest(w.value::bigint, q.min_value))
+$$;
+
+CREATE OR REPLACE FUNCTION pointsman.set_sequences(g text, e bigint, r text, wanted jsonb) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET synchronous_commit = local AS $$
+DECLARE b record; moved bigint := 0; absent jsonb := '[]';
+BEGIN
+  PERFORM pointsman.hold_epoch(g, e, r);
+  FOR b IN SELECT * FROM pointsman.sequences_behind(wanted) LOOP
+    IF b.missing THEN absent := absent || to_jsonb(b.sequence);
+    ELSE PERFORM pointsman.raise_sequence(b.sequence, b.value); moved := moved + 1; END IF;
+  END LOOP;
+  RETURN jsonb_build_object('moved', moved, 'missing', absent);
+END $$;
+
+-- Where sequences must start when the source's last values are not known: the highest value that is used
+-- in a column or was heard from the source, and `gap` steps more. One that has neither: its own value.
+CREATE OR REPLACE FUNCTION pointsman.sequences_with_gap(gap bigint) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE q record; c record; base bigint; top bigint; heard jsonb; result jsonb := '{}';
+BEGIN
+  SELECT sequences INTO heard FROM pointsman.sentinel
+    WHERE site <> (SELECT site FROM pointsman.identity) ORDER BY at DESC LIMIT 1;
+  FOR q IN SELECT format('%I.%I', schemaname, sequencename) AS name, increment_by AS step, last_value AS last,
+      min_value AS low, max_value AS high
+      FROM pg_sequences WHERE schemaname <> 'pointsman' AND schemaname !~ '^pg_t' LOOP
+    base := (heard ->> q.name)::bigint;
+    FOR c IN SELECT DISTINCT d.rel, a.attname FROM (
+          SELECT refobjid::regclass AS rel, refobjsubid AS num FROM pg_depend
+           WHERE classid = 'pg_class'::regclass AND objid = q.name::regclass AND deptype IN ('a','i')
+             AND refclassid = 'pg_class'::regclass
+          UNION SELECT f.adrelid::regclass, f.adnum FROM pg_depend p JOIN pg_attrdef f ON f.oid = p.objid
+           WHERE p.classid = 'pg_attrdef'::regclass AND p.refclassid = 'pg_class'::regclass
+             AND p.refobjid = q.name::regclass) d
+        JOIN pg_attribute a ON a.attrelid = d.rel AND a.attnum = d.num
+       WHERE a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'numeric'::regtype) LOOP
+      EXECUTE format('SELECT %s(%I)::bigint FROM %s', CASE WHEN q.step > 0 THEN 'max' ELSE 'min' END,
+        c.attname, c.rel) INTO top;
+      base := CASE WHEN q.step > 0 THEN greatest(base, top) ELSE least(base, top) END;
+    END LOOP;
+    base := coalesce(base, q.last);
+    IF base IS NOT NULL THEN
+      result := result || jsonb_build_object(q.name,
+        trunc(greatest(q.low::numeric, least(q.high::numeric, base::numeric + gap::numeric * q.step)))::bigint);
+    END IF;
+  END LOOP;
+  RETURN result;
+END $$;

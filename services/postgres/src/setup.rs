@@ -1,0 +1,186 @@
+//! The SQL that a DBA runs once, as superuser, in each database that Pointsman drives.
+//!
+//! It may be run again, also over an older version: tables are kept, functions replaced, rows of the
+//! inputs brought up to date. The run-time role that it makes is no superuser on PostgreSQL 15 and later.
+
+use std::fmt::Write as _;
+
+use crate::session::{identifier, literal};
+use crate::settings::Access;
+
+const TABLES: &str = include_str!("../sql/tables.sql");
+const ACCESS: &str = include_str!("../sql/access.sql");
+const REPLICATION: &str = include_str!("../sql/replication.sql");
+
+/// What one database is set up for.
+#[derive(Debug, Clone, Default)]
+pub struct SetupInput {
+    /// The run-time role, made if it is not there (its password is set by hand).
+    pub role: String,
+    /// The host's site.
+    pub site: String,
+    /// The database resource.
+    pub resource: String,
+    /// The database's name, for the comment at the head.
+    pub database: String,
+    /// The roles that write for the application.
+    pub writers: Vec<String>,
+    /// How they are closed.
+    pub access: Access,
+    /// The schemas of the application's tables.
+    pub schemas: Vec<String>,
+    /// The subscriptions that this database receives by.
+    pub receivers: Vec<Receiver>,
+    /// The publications that this database sends by; each gets the sentinel.
+    pub publications: Vec<String>,
+}
+
+/// One receiver half.
+#[derive(Debug, Clone, Default)]
+pub struct Receiver {
+    /// Name of the subscription, here.
+    pub subscription: String,
+    /// Name of the publication, at the source.
+    pub publication: String,
+    /// Name of the slot, at the source.
+    pub slot: String,
+}
+
+/// The whole script.
+#[must_use]
+pub fn sql(input: &SetupInput) -> String {
+    let mut out = format!(
+        "-- Pointsman: set-up of database {} (resource `{}`) at site `{}`.\n\
+         -- Run once as superuser in that database: psql -v ON_ERROR_STOP=1 -d DATABASE -f FILE. May be run again.\n\
+         BEGIN;\nSET LOCAL client_min_messages = warning;\nSET LOCAL synchronous_commit = local;\n",
+        input.database, input.resource, input.site
+    );
+    role(&mut out, input);
+    for part in [TABLES, ACCESS, REPLICATION] {
+        out.push('\n');
+        out.push_str(part);
+    }
+    out.push('\n');
+    rows(&mut out, input);
+    grants(&mut out, input);
+    publications(&mut out, input);
+    out.push_str("COMMIT;\n");
+    out
+}
+
+fn role(out: &mut String, input: &SetupInput) {
+    let (name, text) = (identifier(&input.role), literal(&input.role));
+    let _ = writeln!(
+        out,
+        "\n-- The run-time role: sees all sessions, ends those of others (not of superusers), makes slots, reads\n\
+         -- sequences. No superuser. Give it a password, or a certificate in pg_hba.conf.\n\
+         DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {text}) THEN\n\
+         \x20 CREATE ROLE {name}; END IF; END $$;\n\
+         ALTER ROLE {name} LOGIN REPLICATION NOSUPERUSER NOCREATEROLE NOCREATEDB INHERIT;\n\
+         GRANT pg_signal_backend, pg_read_all_stats, pg_read_all_settings TO {name};"
+    );
+}
+
+fn rows(out: &mut String, input: &SetupInput) {
+    let _ = writeln!(
+        out,
+        "-- Who this database is. An existing row of another name is an error, not overwritten.\n\
+         INSERT INTO pointsman.identity (site, resource) VALUES ({site}, {resource}) ON CONFLICT (one) DO NOTHING;\n\
+         DO $$ BEGIN IF NOT EXISTS (SELECT FROM pointsman.identity WHERE site = {site} AND resource = {resource})\n\
+         \x20 THEN RAISE EXCEPTION 'this database is set up as another one: see pointsman.identity'; END IF; END $$;",
+        site = literal(&input.site),
+        resource = literal(&input.resource)
+    );
+    let (mode, via) = match &input.access {
+        Access::Login => ("login", None),
+        Access::Connect => ("connect", None),
+        Access::Group(via) => ("group", Some(via)),
+    };
+    let via = via.map_or("NULL".to_owned(), |via| literal(via));
+    let schemas: Vec<String> = input.schemas.iter().map(|s| literal(s)).collect();
+    let list = |names: &[String]| names.iter().map(|n| literal(n)).collect::<Vec<_>>().join(", ");
+    let gone = |table: &str, column: &str, names: &[String]| match names {
+        [] => format!("DELETE FROM pointsman.{table};"),
+        names => format!("DELETE FROM pointsman.{table} WHERE {column} NOT IN ({});", list(names)),
+    };
+    let _ = writeln!(out, "{}", gone("writer", "role", &input.writers));
+    for writer in &input.writers {
+        let _ = writeln!(
+            out,
+            "INSERT INTO pointsman.writer (role, mode, via, schemas) VALUES ({}, '{mode}', {via}, ARRAY[{}]::name[])\n\
+             \x20 ON CONFLICT (role) DO UPDATE SET mode = excluded.mode, via = excluded.via, schemas = excluded.schemas;",
+            literal(writer),
+            schemas.join(", ")
+        );
+    }
+    let names: Vec<String> = input.receivers.iter().map(|r| r.subscription.clone()).collect();
+    let _ = writeln!(out, "{}", gone("receiver", "subscription", &names));
+    for receiver in &input.receivers {
+        let _ = writeln!(
+            out,
+            "INSERT INTO pointsman.receiver (subscription, publication, slot) VALUES ({}, {}, {})\n\
+             \x20 ON CONFLICT (subscription) DO UPDATE SET publication = excluded.publication, slot = excluded.slot;",
+            literal(&receiver.subscription),
+            literal(&receiver.publication),
+            literal(&receiver.slot)
+        );
+    }
+}
+
+fn grants(out: &mut String, input: &SetupInput) {
+    let role = identifier(&input.role);
+    let _ = writeln!(
+        out,
+        "-- Only the run-time role may call them; each does what its name says for names in the rows above.\n\
+         REVOKE ALL ON ALL TABLES IN SCHEMA pointsman FROM PUBLIC;\n\
+         REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pointsman FROM PUBLIC;\n\
+         GRANT USAGE ON SCHEMA pointsman TO {role};\n\
+         GRANT SELECT ON ALL TABLES IN SCHEMA pointsman TO {role};\n\
+         GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pointsman TO {role};\n\
+         DO $$ BEGIN EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), {}); END $$;",
+        literal(&input.role)
+    );
+    for writer in &input.writers {
+        let _ = writeln!(
+            out,
+            "-- For ROLLBACK PREPARED of its transactions, which no function can do.\n\
+             GRANT {} TO {role};",
+            identifier(writer)
+        );
+    }
+    if input.access == Access::Connect {
+        let _ = writeln!(
+            out,
+            "-- Access is taken away by CONNECT: whoever may log in here through PUBLIC now gets a grant of its own.\n\
+             DO $$ DECLARE r record; BEGIN\n\
+             \x20 IF EXISTS (SELECT FROM pg_database d WHERE d.datname = current_database() AND (d.datacl IS NULL OR EXISTS\n\
+             \x20     (SELECT FROM aclexplode(d.datacl) a WHERE a.grantee = 0 AND a.privilege_type = 'CONNECT'))) THEN\n\
+             \x20   FOR r IN SELECT rolname FROM pg_roles WHERE rolcanlogin LOOP\n\
+             \x20     EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), r.rolname);\n\
+             \x20   END LOOP;\n\
+             \x20   EXECUTE format('REVOKE CONNECT ON DATABASE %I FROM PUBLIC', current_database());\n\
+             \x20 END IF;\n\
+             END $$;"
+        );
+    }
+}
+
+fn publications(out: &mut String, input: &SetupInput) {
+    for publication in &input.publications {
+        let _ = writeln!(
+            out,
+            "-- The sentinel travels with the data; each site sends only its own rows.\n\
+             DO $$ BEGIN\n\
+             \x20 IF NOT EXISTS (SELECT FROM pg_publication WHERE pubname = {name}) THEN\n\
+             \x20   RAISE EXCEPTION 'publication % is missing: CREATE PUBLICATION … FOR TABLE … WITH (publish = ''insert, update, delete'')', {name};\n\
+             \x20 ELSIF EXISTS (SELECT FROM pg_publication WHERE pubname = {name} AND puballtables) THEN\n\
+             \x20   RAISE EXCEPTION 'publication % is FOR ALL TABLES: Pointsman''s own tables must not be replicated', {name};\n\
+             \x20 ELSIF NOT EXISTS (SELECT FROM pg_publication_tables WHERE pubname = {name} AND schemaname = 'pointsman') THEN\n\
+             \x20   EXECUTE format('ALTER PUBLICATION %I ADD TABLE pointsman.sentinel WHERE (site = %L)', {name}, {site});\n\
+             \x20 END IF;\n\
+             END $$;",
+            name = literal(publication),
+            site = literal(&input.site)
+        );
+    }
+}
