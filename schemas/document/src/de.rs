@@ -41,7 +41,19 @@ impl<'de> Deserializer<'de> for &'de Located {
                 number.deserialize_any(visitor).map_err(<ShapeError as de::Error>::custom)
             }
             Node::String(text) => visitor.visit_borrowed_str(text),
-            Node::List(items) => visitor.visit_seq(Items(items.iter())),
+            Node::List(items) => {
+                let mut rest = Items(items.iter());
+                let read = visitor.visit_seq(&mut rest);
+                let left = rest.0.len();
+                read.and_then(|value| match left {
+                    0 => Ok(value),
+                    left => Err(de::Error::custom(format!(
+                        "{} items; {} were expected",
+                        items.len(),
+                        items.len() - left
+                    ))),
+                })
+            }
             Node::Map(entries) => visitor.visit_map(Entries { entries: entries.iter(), value: None }),
         };
         done.map_err(|error| error.or_at(self.place()))
@@ -107,7 +119,7 @@ impl<'de> Deserializer<'de> for &'de Located {
 
 struct Items<'de>(std::slice::Iter<'de, Located>);
 
-impl<'de> SeqAccess<'de> for Items<'de> {
+impl<'de> SeqAccess<'de> for &mut Items<'de> {
     type Error = ShapeError;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(
