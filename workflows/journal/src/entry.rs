@@ -317,12 +317,3 @@ fn take<T: serde::de::DeserializeOwned>(fields: &mut Map<String, Value>, name: &
 fn malformed(e: impl std::fmt::Display) -> Damage {
     Damage::Malformed(e.to_string())
 }
-
-/// The digest that stored bytes name as their body, if it lies beside the store.
-pub(crate) fn beside_of(json: &[u8]) -> Option<Digest> {
-    #[derive(Deserialize)]
-    struct Peek {
-        beside: Option<Digest>,
-    }
-    serde_json::from_slice::<Peek>(json).ok()?.beside
-}

@@ -75,9 +75,9 @@ impl Lock {
             .map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {
-                // The number is a courtesy for whoever comes second.
-                let written = file.set_len(0).and_then(|()| file.rewind());
-                written.and_then(|()| write!(file, "{}", std::process::id())).map_err(failed)?;
+                // The number is a courtesy for whoever comes second; a full disk may refuse it.
+                let cleared = file.set_len(0).and_then(|()| file.rewind());
+                drop(cleared.and_then(|()| write!(file, "{}", std::process::id())));
                 Ok(Self(file))
             }
             Err(TryLockError::WouldBlock) => {
@@ -109,7 +109,7 @@ pub(crate) fn beside_dir(dir: &Path) -> PathBuf {
 /// # Errors
 ///
 /// See [`OpenError`]. After [`OpenError::Broken`] the journal can still be read with
-/// `open_read_only`.
+/// [`open_read_only`](crate::open_read_only).
 pub fn open<E: Send + 'static>(
     dir: &Path,
     options: Options,

@@ -1,14 +1,17 @@
 //! The durable record: sled, one writer, hash chains.
+mod audit;
 mod beside;
 mod digest;
 mod disk;
 mod durable;
 mod entry;
 mod error;
+mod import;
 mod journal;
 pub mod memory;
 mod options;
 mod read;
+mod readonly;
 mod record;
 mod reserve;
 mod shared;
@@ -16,6 +19,7 @@ mod store;
 mod stream;
 mod writer;
 
+pub use audit::{ExportError, Found, Verified};
 pub use beside::{GetError, PUT_MAX, PutError};
 pub use digest::{BadDigest, Digest};
 pub use disk::{Disk, RealDisk};
@@ -25,9 +29,11 @@ pub use entry::{
     RESERVED, STORED_MAX, VERSION,
 };
 pub use error::{Closed, OpenError, ReadError};
+pub use import::{ImportError, Imported, import};
 pub use journal::{Journal, Opened, Recovered, open};
 pub use options::{FailStop, FailStopHook, Options};
 pub use read::Entries;
+pub use readonly::{ReadOnly, open_read_only, open_read_only_in};
 pub use record::Record;
 pub use reserve::Space;
 pub use shared::{Listed, Which};

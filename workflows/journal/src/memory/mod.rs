@@ -392,10 +392,12 @@ impl<E> std::fmt::Debug for Memory<E> {
     }
 }
 
+/// Effects that a sink has kept, in order.
+pub type Kept<E> = Arc<Mutex<Vec<Durable<E>>>>;
+
 /// A sink that keeps the effects, for tests that look at them.
-pub fn collect<E: Send + 'static>() -> (impl FnMut(Durable<E>) + Send + 'static, Arc<Mutex<Vec<Durable<E>>>>)
-{
-    let kept = Arc::new(Mutex::new(Vec::new()));
+pub fn collect<E: Send + 'static>() -> (impl FnMut(Durable<E>) + Send + 'static, Kept<E>) {
+    let kept = Kept::default();
     let into = kept.clone();
     (move |effects| into.lock().unwrap_or_else(PoisonError::into_inner).push(effects), kept)
 }

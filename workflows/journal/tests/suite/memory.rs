@@ -13,7 +13,7 @@ fn effects(kept: &std::sync::Mutex<Vec<Durable<u64>>>) -> Vec<u64> {
 }
 
 fn count(memory: &Memory<u64>, stream: &StreamId) -> usize {
-    memory.read(stream, 1).map_or(0, |entries| entries.map(|e| e.unwrap()).count())
+    memory.read(stream, 1).map_or(0, |entries| entries.collect::<Result<Vec<_>, _>>().unwrap().len())
 }
 
 #[test]
