@@ -196,12 +196,17 @@ $$;
 
 -- What each named role can do now.
 CREATE OR REPLACE FUNCTION pointsman.seen_access() RETURNS TABLE (
-  role name, mode text, enters boolean, writable bigint, sessions bigint, writing bigint, prepared bigint)
+  role name, mode text, via name, enters boolean, granted boolean, writable bigint, sessions bigint, writing bigint, prepared bigint)
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT w.role, w.mode,
+  SELECT w.role, w.mode, w.via,
     coalesce(r.rolsuper OR CASE w.mode
       WHEN 'connect' THEN r.rolcanlogin AND has_database_privilege(r.oid, current_database(), 'CONNECT')
       ELSE r.rolcanlogin END, false),
+    coalesce(r.oid IS NOT NULL AND CASE w.mode
+      WHEN 'group' THEN (SELECT pg_has_role(r.oid, v.oid, 'member') FROM pg_roles v WHERE v.rolname = w.via)
+      ELSE NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r','p','f') AND n.nspname = ANY (w.schemas)
+          AND NOT has_table_privilege(r.oid, c.oid, 'INSERT')) END, false),
     (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
       WHERE c.relkind IN ('r','p','v','f','m') AND n.nspname NOT IN ('pg_catalog','information_schema','pointsman')
         AND n.nspname !~ '^pg_t' AND r.oid IS NOT NULL
@@ -221,4 +226,19 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT count(*) FROM (
     SELECT pg_terminate_backend(s.pid) FROM pointsman.writer_sessions() s JOIN pointsman.writer w ON w.role = s.role
      WHERE w.mode <> 'group' OR s.backend_start <= since) t
+$$;
+
+-- Others that could write while the named roles are closed: owners that may log in, and whoever has a grant.
+CREATE OR REPLACE FUNCTION pointsman.other_writers() RETURNS TABLE (role name)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT u.rolname FROM pg_roles u
+   WHERE u.rolcanlogin AND NOT u.rolsuper AND u.rolname <> session_user
+     AND NOT EXISTS (SELECT FROM pointsman.writer w JOIN pg_roles r ON r.rolname = w.role
+                      WHERE pg_has_role(u.oid, r.oid, 'member'))
+     AND (EXISTS (SELECT FROM pointsman.write_grants() g WHERE g.grantee = 0 OR pg_has_role(u.oid, g.grantee, 'member'))
+       OR EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE c.relkind IN ('r','p') AND n.nspname IN (SELECT unnest(schemas) FROM pointsman.writer)
+              AND pg_has_role(u.oid, c.relowner, 'member'))
+       OR pg_has_role(u.oid, 'pg_write_all_data', 'member'))
+   ORDER BY 1 LIMIT 20
 $$;

@@ -5,20 +5,23 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     FROM pg_sequences WHERE last_value IS NOT NULL AND schemaname NOT IN ('pointsman') AND schemaname !~ '^pg_t'
 $$;
 
--- At the source: a sentinel row. All that was committed before `lsn` comes before it at the receiver.
-CREATE OR REPLACE FUNCTION pointsman.mark(g text, e bigint, r text, m uuid) RETURNS jsonb
+-- At the source: a sentinel row. All that was committed before `lsn` comes before the row at the receiver.
+-- Its number is taken from the clock, so that a rebuilt source does not use one again.
+CREATE OR REPLACE FUNCTION pointsman.mark(g text, e bigint, r text) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET synchronous_commit = local AS $$
-DECLARE here text; lsn pg_lsn; seqs jsonb;
+DECLARE here text; lsn pg_lsn; seqs jsonb; m bigint;
 BEGIN
   IF g IS NOT NULL THEN PERFORM pointsman.hold_epoch(g, e, r); END IF;
+  PERFORM pg_advisory_xact_lock(5784269, 2);
   SELECT site INTO here FROM pointsman.identity;
   lsn := pg_current_wal_insert_lsn();
   seqs := pointsman.sequences();
   DELETE FROM pointsman.sentinel s WHERE s.site = here AND s.mark NOT IN
-    (SELECT n.mark FROM pointsman.sentinel n WHERE n.site = here ORDER BY n.at DESC LIMIT 5);
+    (SELECT n.mark FROM pointsman.sentinel n WHERE n.site = here ORDER BY n.mark DESC LIMIT 5);
+  SELECT greatest(coalesce(max(s.mark), 0) + 1, floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint) INTO m
+    FROM pointsman.sentinel s WHERE s.site = here;
   INSERT INTO pointsman.sentinel (site, mark, sequences) VALUES (here, m, seqs);
-  RETURN jsonb_build_object('mark', m, 'site', here, 'lsn', lsn::text, 'sequences', seqs,
-    'uuid', (SELECT uuid FROM pointsman.identity));
+  RETURN jsonb_build_object('sentinel', m, 'lsn', lsn::text, 'sequences', seqs);
 END $$;
 
 -- The receiver's name must be one that was set up.
@@ -49,11 +52,12 @@ BEGIN
 END $$;
 
 -- Whether a mark has come and is durable: first seen, then flushed.
-CREATE OR REPLACE FUNCTION pointsman.receiver_drained(s name, from_site text, m uuid) RETURNS jsonb
+CREATE OR REPLACE FUNCTION pointsman.receiver_drained(s name, m bigint) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE came boolean; upto pg_lsn;
 BEGIN
-  SELECT EXISTS (SELECT FROM pointsman.sentinel t WHERE t.site = from_site AND t.mark = m) INTO came;
+  SELECT EXISTS (SELECT FROM pointsman.sentinel t WHERE t.mark = m
+    AND t.site <> (SELECT site FROM pointsman.identity)) INTO came;
   upto := pointsman.receiver_progress(s);
   RETURN jsonb_build_object('came', came, 'position', upto::text);
 END $$;

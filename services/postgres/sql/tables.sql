@@ -48,7 +48,7 @@ CREATE TABLE IF NOT EXISTS pointsman.receiver (
 -- One row a mark: the source writes it, the receiver waits for it. Replicated; filtered by site.
 CREATE TABLE IF NOT EXISTS pointsman.sentinel (
   site text NOT NULL,
-  mark uuid NOT NULL,
+  mark bigint NOT NULL,
   at timestamptz NOT NULL DEFAULT clock_timestamp(),
   sequences jsonb NOT NULL DEFAULT '{}',
   PRIMARY KEY (site, mark));

@@ -1,9 +1,8 @@
 //! Keys of the host's file that both services have.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// A secret that stands in a file of its own: `file:config.dsn`. Read anew for each connection, so that
@@ -18,9 +17,6 @@ pub enum BadSetting {
     /// A secret in the file itself.
     #[error("a connection string stands in a file of its own: write `file:PATH`")]
     NotAFile,
-    /// Not a duration.
-    #[error("`{0}` is not a duration such as 250ms, 20s, 5m, 2h or 1d")]
-    Span(String),
 }
 
 impl SecretFile {
@@ -62,63 +58,11 @@ pub enum Access {
     Group(String),
 }
 
-/// A duration as operators write it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span(pub Duration);
-
-impl std::str::FromStr for Span {
-    type Err = BadSetting;
-    fn from_str(text: &str) -> Result<Self, BadSetting> {
-        let bad = || BadSetting::Span(text.into());
-        let end = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(bad)?;
-        let (number, unit) = text.split_at(end);
-        let unit = match unit {
-            "ms" => 1,
-            "s" => 1000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => return Err(bad()),
-        };
-        let number: u64 = number.parse().map_err(|_| bad())?;
-        let millis = number.checked_mul(unit).filter(|m| *m <= 1000 * 86_400_000).ok_or_else(bad)?;
-        Ok(Span(Duration::from_millis(millis)))
-    }
-}
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-impl Serialize for Span {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        match self.0.as_millis() {
-            ms if ms % 1000 == 0 => s.collect_str(&format_args!("{}s", ms / 1000)),
-            ms => s.collect_str(&format_args!("{ms}ms")),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use super::{Access, SecretFile, Span};
+    use super::{Access, SecretFile};
     use std::path::Path;
-    use std::time::Duration;
-
-    #[test]
-    fn durations() {
-        for (text, millis) in
-            [("250ms", 250), ("20s", 20_000), ("5m", 300_000), ("1d", 86_400_000), ("0s", 0)]
-        {
-            assert_eq!(text.parse::<Span>().unwrap().0, Duration::from_millis(millis));
-        }
-        for text in ["", "5", "s", "-1s", "1.5s", "5 m", "99999999999999d", "1001d"] {
-            assert!(text.parse::<Span>().is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn a_secret_is_never_inline() {

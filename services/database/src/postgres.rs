@@ -1,0 +1,179 @@
+//! PostgreSQL: the access of named roles (recipes and measurements: docs, "Close and open access").
+//!
+//! A close is `NOLOGIN` and revoked grants, *then* a loop that ends sessions until there is none, then the
+//! rollback of prepared transactions, then a look, and only then the position is read: `REVOKE` does not
+//! stop an open transaction from committing, and a session in the middle of its login is not yet seen.
+//!
+//! What changes the access compares the epoch in the database and writes it in the same transaction; an
+//! opening also carries a deadline by the database's own clock, looked at just before its commit. So a
+//! statement that a killed or frozen service left behind cannot open anything later.
+
+mod close;
+mod open;
+mod state;
+
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use config::Span;
+use postgres::settings::Access as Mode;
+use postgres::{Claim, Fate, Identity, PgError, Server, Session};
+use responder::{Act, Driver, DriverError, Look};
+use schemas::args::AccessOutput;
+use schemas::{Access, Action, Code, DatabaseSeen, Epoch, GroupId, Problem, Role, RunId, Seen};
+use serde_json::{Value, json};
+
+use crate::settings::{Place, PostgresSettings};
+use state::State;
+
+/// Kept back of an act's bound, to end its session and look when it went wrong.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// The driver of one database.
+#[derive(Debug)]
+pub struct PostgresAccess {
+    server: Server,
+    writers: Vec<String>,
+    mode: Mode,
+    look_within: Span,
+}
+
+impl PostgresAccess {
+    /// The database that `settings` name. Opens no session yet.
+    #[must_use]
+    pub fn new(settings: PostgresSettings, place: &Place) -> Self {
+        let identity = Identity {
+            site: place.site.to_string(),
+            resource: place.resource.to_string(),
+            uuid: settings.identity,
+        };
+        let dsn = settings.dsn.under(&place.folder);
+        let server = Server::new(dsn, "database", place.resource.as_str(), place.life, Some(identity));
+        Self { server, writers: settings.writers, mode: settings.access, look_within: settings.look_within }
+    }
+
+    /// What the roles can do now.
+    async fn state(&self, session: &Session) -> Result<State, PgError> {
+        State::see(session, &self.writers, &self.mode).await
+    }
+
+    async fn looked(&self, action: Action) -> Result<Look, PgError> {
+        let session = self.server.look(self.look_within.duration()).await?;
+        let state = self.state(&session).await?;
+        let wanted = match action {
+            Action::DisableAccess => Access::Closed,
+            _ => Access::Open,
+        };
+        if state.access() != wanted {
+            return Ok(Look::NotInEffect(state.words()));
+        }
+        let output = AccessOutput { ended: 0, lsn: Some(Server::flushed(&session).await?.to_string()) };
+        Ok(Look::InEffect(json!(output)))
+    }
+
+    /// An act that broke: its session is ended, and the world says what became of it.
+    async fn settle(&self, act: &Act, error: &PgError, until: Instant) -> Result<Value, DriverError> {
+        if error.fate() != Fate::Unknown {
+            return Err(told(error));
+        }
+        let left = until.saturating_duration_since(Instant::now()).max(Duration::from_millis(200));
+        // `act` returns when the session of the broken act is seen gone.
+        if let Err(second) = self.server.act(left).await {
+            return Err(DriverError::unknown(error.code(), format!("{error}; then {second}")));
+        }
+        match self.looked(act.action).await {
+            Ok(Look::InEffect(output)) => Ok(output),
+            Ok(Look::NotInEffect(found)) => {
+                Err(DriverError::not_done(error.code(), format!("{error}; found {found}")))
+            }
+            Ok(Look::CannotTell(why)) => Err(DriverError::unknown(error.code(), why)),
+            Err(second) => Err(DriverError::unknown(error.code(), format!("{error}; then {second}"))),
+        }
+    }
+}
+
+/// As it is told to the responder.
+fn told(error: &PgError) -> DriverError {
+    match error.fate() {
+        Fate::NothingStarted | Fate::Ended => DriverError::not_done(error.code(), error.to_string()),
+        Fate::Unknown => DriverError::unknown(error.code(), error.to_string()),
+    }
+}
+
+#[async_trait]
+impl Driver for PostgresAccess {
+    fn actions(&self) -> &[Action] {
+        &[Action::DisableAccess, Action::EnableAccess]
+    }
+
+    /// Refuses what cannot be closed, in both directions: nothing is opened that cannot be closed again.
+    async fn check(&self, action: Action, _args: &Value) -> Result<(), Problem> {
+        let problem = |error: PgError| Problem::new(error.code(), error.to_string());
+        let session = self.server.look(self.look_within.duration()).await.map_err(problem)?;
+        let state = self.state(&session).await.map_err(problem)?;
+        if let Some(reasons) = state.cannot_close() {
+            return Err(Problem::new(Code::CannotClose, reasons));
+        }
+        if state.in_recovery && action == Action::EnableAccess {
+            return Err(Problem::new(
+                Code::Precondition,
+                "the server is a physical standby: promote it first",
+            ));
+        }
+        Ok(())
+    }
+
+    /// `access` as the roles have it; `role` is live unless closed or a physical standby; `sessions` are
+    /// those of the roles; `detail` has `server`, `version`, `identity`, `lsn`, `inRecovery`, `roles` (what
+    /// each can do, its sessions and prepared transactions), `cannotClose` and `otherWriters` (roles that
+    /// are not named and could write).
+    async fn observe(&self) -> Result<Seen, DriverError> {
+        let seen = async {
+            let session = self.server.look(self.look_within.duration()).await?;
+            let state = self.state(&session).await?;
+            let epoch = Server::epoch(&session).await?;
+            let access = state.access();
+            let live = access != Access::Closed && !state.in_recovery;
+            Ok::<_, PgError>(Seen::Database(DatabaseSeen {
+                access,
+                role: if live { Role::Live } else { Role::Standby },
+                sessions: state.sessions(),
+                epoch,
+                detail: state.detail(session.server()),
+            }))
+        };
+        seen.await.map_err(|error| told(&error))
+    }
+
+    async fn look(&self, action: Action, _args: &Value) -> Look {
+        self.looked(action).await.unwrap_or_else(|error| Look::CannotTell(error.to_string()))
+    }
+
+    /// Closes (all that can be done again is done again, also where it is closed) or opens.
+    async fn act(&self, act: &Act) -> Result<Value, DriverError> {
+        let until = Instant::now() + act.within;
+        let work = act.within.saturating_sub(SETTLE.min(act.within / 3));
+        let claim = Claim::new(&act.group, act.epoch, act.run);
+        let done = match act.action {
+            Action::DisableAccess => close::close(self, &claim, work).await,
+            Action::EnableAccess => open::open(self, &claim, act.not_after, work).await,
+            other => {
+                return Err(DriverError::not_done(Code::Refused, format!("{other} is not for a database")));
+            }
+        };
+        match done {
+            Ok(output) => Ok(json!(output)),
+            Err(error) => self.settle(act, &error, until).await,
+        }
+    }
+
+    async fn end_earlier(&self, within: Duration) -> Result<(), DriverError> {
+        self.server.end_earlier(within).await.map_err(|error| told(&error))
+    }
+
+    async fn raise_epoch(&self, group: &GroupId, epoch: Epoch, run: RunId) -> Result<(), DriverError> {
+        let claim = Claim::new(group, epoch, run);
+        let raised = self.server.raise_epoch(&claim, self.look_within.duration()).await;
+        raised.map_err(|error| told(&error))
+    }
+}

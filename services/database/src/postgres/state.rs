@@ -1,0 +1,141 @@
+//! What the named roles can do now.
+
+use postgres::settings::Access as Mode;
+use postgres::{PgError, Session};
+use schemas::Access;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+const SEE: &str = "
+SELECT jsonb_build_object(
+  'in_recovery', pg_is_in_recovery(),
+  'version', current_setting('server_version'),
+  'uuid', (SELECT uuid FROM pointsman.identity),
+  'lsn', (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END)::text,
+  'last', (SELECT to_jsonb(a) FROM pointsman.access a),
+  'roles', (SELECT coalesce(jsonb_agg(s ORDER BY s.role), '[]') FROM pointsman.seen_access() s),
+  'cannot_close', (SELECT coalesce(jsonb_agg(c.role || ': ' || c.reason), '[]') FROM pointsman.cannot_close() c),
+  'other_writers', (SELECT coalesce(jsonb_agg(o.role), '[]') FROM pointsman.other_writers() o))";
+
+/// One role, as the server sees it.
+#[derive(Debug, Deserialize)]
+struct Seen {
+    role: String,
+    mode: String,
+    via: Option<String>,
+    /// It can start a session here.
+    enters: bool,
+    /// It has the grants that an opening gives.
+    granted: bool,
+    /// Tables to which it can write something.
+    writable: u64,
+    sessions: u64,
+    /// Sessions whose transaction has written.
+    writing: u64,
+    prepared: u64,
+}
+
+/// What was last done by an act.
+#[derive(Debug, Deserialize)]
+struct Last {
+    state: String,
+    ended: bool,
+}
+
+/// All named roles together, with what else matters.
+#[derive(Debug, Deserialize)]
+pub(super) struct State {
+    pub(super) in_recovery: bool,
+    version: String,
+    uuid: Option<String>,
+    lsn: Option<String>,
+    last: Option<Last>,
+    roles: Vec<Seen>,
+    cannot_close: Vec<String>,
+    other_writers: Vec<String>,
+}
+
+impl State {
+    /// Looks, and compares with the host's file: the database closes the roles that *it* was set up for.
+    pub(super) async fn see(session: &Session, writers: &[String], mode: &Mode) -> Result<State, PgError> {
+        let state: State = session.json(SEE, &[]).await?;
+        let (name, via) = match mode {
+            Mode::Login => ("login", None),
+            Mode::Connect => ("connect", None),
+            Mode::Group(via) => ("group", Some(via.as_str())),
+        };
+        let mut wanted: Vec<&str> = writers.iter().map(String::as_str).collect();
+        wanted.sort_unstable();
+        let mut found: Vec<&str> = state.roles.iter().map(|role| role.role.as_str()).collect();
+        found.sort_unstable();
+        let same = state.roles.iter().all(|role| role.mode == name && role.via.as_deref() == via);
+        if wanted != found || !same {
+            return Err(PgError::Shape(format!(
+                "set up for {found:?}, the host's file names {wanted:?} with access `{name}`"
+            )));
+        }
+        Ok(state)
+    }
+
+    /// Closed if all are, open if all are, else partly.
+    pub(super) fn access(&self) -> Access {
+        let ended = self.last.as_ref().is_some_and(|last| last.state == "closed" && last.ended);
+        if !self.roles.is_empty() && self.roles.iter().all(|role| role.closed(ended)) {
+            Access::Closed
+        } else if !self.roles.is_empty() && self.roles.iter().all(|role| role.enters && role.granted) {
+            Access::Open
+        } else {
+            Access::Partly
+        }
+    }
+
+    /// Sessions of the roles.
+    pub(super) fn sessions(&self) -> u64 {
+        self.roles.iter().map(|role| role.sessions).sum()
+    }
+
+    /// Why a close would not hold; none if it would.
+    pub(super) fn cannot_close(&self) -> Option<String> {
+        match (self.roles.is_empty(), self.cannot_close.is_empty()) {
+            (true, _) => Some("no role is named".into()),
+            (false, true) => None,
+            (false, false) => Some(self.cannot_close.join("; ")),
+        }
+    }
+
+    /// For `observe`.
+    pub(super) fn detail(&self, server: &str) -> Value {
+        json!({
+            "server": server, "version": self.version, "identity": self.uuid, "lsn": self.lsn,
+            "inRecovery": self.in_recovery, "roles": self.words(),
+            "cannotClose": self.cannot_close, "otherWriters": self.other_writers,
+        })
+    }
+
+    /// What each role can do.
+    pub(super) fn words(&self) -> Value {
+        self.roles
+            .iter()
+            .map(|role| {
+                let words = json!({
+                    "enters": role.enters, "writable": role.writable, "granted": role.granted,
+                    "sessions": role.sessions, "writing": role.writing, "prepared": role.prepared,
+                });
+                (role.role.clone(), words)
+            })
+            .collect()
+    }
+}
+
+impl Seen {
+    /// `ended`: the last close saw every session of before it gone. Where the role may still log in to
+    /// read, that and no write under way must do.
+    fn closed(&self, ended: bool) -> bool {
+        let quiet = if self.mode == "group" {
+            ended && self.writing == 0
+        } else {
+            !self.enters && self.sessions == 0
+        };
+        quiet && self.writable == 0 && self.prepared == 0
+    }
+}

@@ -1,0 +1,166 @@
+//! The operator's scripts: `close`, `open` and `check`.
+//!
+//! A check is run with one argument, `closed` or `open`, and exits 0 if the database is, 1 if it is not,
+//! anything else if it cannot tell. Scripts of one resource never run beside each other, and what an
+//! earlier life of the service started is gone before the first look (the guard's lock).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use exec::{Check, Guard, Occasion, Script};
+use responder::{Act, Driver, DriverError, Look};
+use schemas::args::AccessOutput;
+use schemas::{Access, Action, Code, DatabaseSeen, Epoch, GroupId, Problem, Role, RunId, Seen};
+use serde_json::{Value, json};
+
+use crate::settings::{ExecSettings, Place};
+
+/// The driver of one database.
+#[derive(Debug)]
+pub struct ScriptAccess {
+    settings: ExecSettings,
+    place: Place,
+    guard: Guard,
+    lock: PathBuf,
+}
+
+impl ScriptAccess {
+    /// The database that the scripts stand for. Runs nothing yet.
+    #[must_use]
+    pub fn new(settings: ExecSettings, place: Place, guard: Guard) -> Self {
+        let lock = place.state.join(format!("database.{}.lock", place.resource));
+        Self { settings, place, guard, lock }
+    }
+
+    fn script(&self, program: &PathBuf, within: Duration) -> Script {
+        Script::new(self.place.folder.join(program), within)
+    }
+
+    /// Whether the database is `closed` or `open`, as the check says.
+    async fn ask(&self, state: &str) -> Check {
+        let Some(check) = &self.settings.check else {
+            return Check::CannotTell("there is no check script".into());
+        };
+        let occasion = Occasion {
+            action: "check".into(),
+            resource: self.place.resource.to_string(),
+            site: self.place.site.to_string(),
+            ..Occasion::default()
+        };
+        let script = self.script(check, self.settings.look_within.duration()).arg(state).on(&occasion);
+        match script.run(&self.guard).await {
+            Ok(ended) => ended.check(),
+            Err(error) => Check::CannotTell(error.to_string()),
+        }
+    }
+}
+
+fn wanted(action: Action) -> &'static str {
+    if action == Action::DisableAccess { "closed" } else { "open" }
+}
+
+#[async_trait]
+impl Driver for ScriptAccess {
+    fn actions(&self) -> &[Action] {
+        &[Action::DisableAccess, Action::EnableAccess]
+    }
+
+    async fn check(&self, _action: Action, _args: &Value) -> Result<(), Problem> {
+        Ok(())
+    }
+
+    /// `partly` also where the check says neither; an error where it cannot tell.
+    async fn observe(&self) -> Result<Seen, DriverError> {
+        let access = match self.ask("closed").await {
+            Check::InEffect => Access::Closed,
+            Check::NotInEffect => match self.ask("open").await {
+                Check::InEffect => Access::Open,
+                Check::NotInEffect => Access::Partly,
+                Check::CannotTell(why) => return Err(DriverError::not_done(Code::Script, why)),
+            },
+            Check::CannotTell(why) => return Err(DriverError::not_done(Code::Script, why)),
+        };
+        let role = if access == Access::Closed { Role::Standby } else { Role::Live };
+        Ok(Seen::Database(DatabaseSeen { access, role, sessions: 0, epoch: None, detail: Value::Null }))
+    }
+
+    async fn look(&self, action: Action, _args: &Value) -> Look {
+        match self.ask(wanted(action)).await {
+            Check::InEffect => Look::InEffect(json!(AccessOutput::default())),
+            Check::NotInEffect => Look::NotInEffect(json!(format!("not {}", wanted(action)))),
+            Check::CannotTell(why) => Look::CannotTell(why),
+        }
+    }
+
+    async fn act(&self, act: &Act) -> Result<Value, DriverError> {
+        let program = match act.action {
+            Action::DisableAccess => &self.settings.close,
+            Action::EnableAccess => &self.settings.open,
+            other => {
+                return Err(DriverError::not_done(Code::Refused, format!("{other} is not for a database")));
+            }
+        };
+        let mut within = act.within;
+        if let Some(end) = act.not_after {
+            // A script cannot carry a deadline of its own: it is ended when the yes is too old.
+            within = within.min(end.saturating_duration_since(std::time::Instant::now()));
+            if within.is_zero() {
+                return Err(DriverError::not_done(Code::NotConfirmed, "the yes to this opening is too old"));
+            }
+        }
+        let occasion = Occasion {
+            action: act.action.as_str().into(),
+            resource: self.place.resource.to_string(),
+            site: self.place.site.to_string(),
+            group: act.group.to_string(),
+            run: act.run.to_string(),
+            key: act.key.to_string(),
+            epoch: act.epoch.0,
+            attempt: act.attempt.0,
+        };
+        // TERM, then KILL, still within the bound.
+        let grace = (within / 4).min(Duration::from_secs(5));
+        let script = self
+            .script(program, within.saturating_sub(grace))
+            .grace(grace)
+            .on(&occasion)
+            .locked_by(&self.lock);
+        let ended = match script.run(&self.guard).await {
+            Ok(ended) => ended,
+            Err(error) if error.never_ran() => {
+                return Err(DriverError::not_done(Code::Script, error.to_string()));
+            }
+            Err(error) => return Err(DriverError::unknown(Code::Script, error.to_string())),
+        };
+        if ended.never_ran() {
+            return Err(DriverError::not_done(Code::Script, ended.to_string()));
+        }
+        if ended.left > 0 {
+            return Err(DriverError::unknown(Code::Script, ended.to_string()));
+        }
+        // The exit code says how it went; the check, where there is one, says what is.
+        match (self.ask(wanted(act.action)).await, ended.succeeded()) {
+            (Check::InEffect, _) => Ok(json!(AccessOutput::default())),
+            (Check::NotInEffect, _) => Err(DriverError::not_done(
+                Code::Script,
+                format!("{ended}; the check says not {}", wanted(act.action)),
+            )),
+            (Check::CannotTell(_), true) if self.settings.check.is_none() => {
+                Ok(json!(AccessOutput::default()))
+            }
+            (Check::CannotTell(why), _) => Err(DriverError::unknown(Code::Script, format!("{ended}; {why}"))),
+        }
+    }
+
+    async fn end_earlier(&self, within: Duration) -> Result<(), DriverError> {
+        match exec::lock(&self.lock, within).await {
+            Ok(_lock) => Ok(()),
+            Err(error) => Err(DriverError::unknown(Code::EarlierUnended, error.to_string())),
+        }
+    }
+
+    async fn raise_epoch(&self, _group: &GroupId, _epoch: Epoch, _run: RunId) -> Result<(), DriverError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,8 @@
+//! The access of named roles on a real server.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod broken;
+mod closing;
+mod modes;
+mod refusals;
+mod site;
