@@ -1,1 +1,42 @@
 //! What the runner decides: groups, runs, epochs, debts. Pure.
+//!
+//! `Core::step(now, input) -> Output`: entries to be made durable, effects that may leave the process only
+//! after them, and local work. The shell moves these values and decides nothing, so that what ships is what
+//! a crash sweep and a simulation run.
+
+mod call;
+mod claims;
+mod core;
+mod debts;
+mod decide;
+mod entry;
+mod events;
+mod fault;
+mod gate;
+mod group;
+mod live;
+mod ops;
+mod query;
+mod read;
+mod rules;
+mod run;
+mod seam;
+mod start;
+mod trigger;
+mod views;
+
+pub use call::{CallRecord, CallState};
+pub use core::{Core, Settings};
+pub use entry::{
+    Append, AssumedBy, ByPerson, Doubt, GroupEntry, Intent, Owed, RunEntry, SettledAs, Settlement, Started,
+    Stream, UnknownEntry,
+};
+pub use events::{Outgoing, event_of};
+pub use group::{Acceptance, Debt, OpenState, Record, TriggersOff};
+pub use read::{ReadError, ReadRun, Stored, read_run, show};
+pub use rules::{Rule, Rules};
+pub use run::BadRun;
+pub use seam::{
+    Answered, BusRequest, Effect, GroupPlan, Ids, Input, Local, Now, Output, ReplyTo, RequestId, Standing,
+    Trigger, TriggerMode,
+};

@@ -1,0 +1,492 @@
+//! The runner core: `(state, now, input) -> entries and effects`. It has no clock, disk, bus or
+//! randomness of its own, so that the same inputs in the same order give the same outputs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::{Change, Definition, Want};
+use schemas::{Address, Digest, Epoch, GroupId, Key, Observation, Position, Prefix, RunId, SiteId};
+use serde_json::{Map, Value};
+
+use crate::entry::{Append, GroupEntry, RunEntry, Stream, UnknownEntry, join, split};
+use crate::group::Record;
+use crate::live::Live;
+use crate::query::Query;
+use crate::rules::Rules;
+use crate::run::{BadRun, Run};
+use crate::seam::{Answered, BusRequest, Effect, GroupPlan, Ids, Input, Local, Now, Output, RequestId};
+
+/// After how many entries of a group its state is written whole, so that reading can start there.
+const CHECKPOINT_EVERY: u64 = 256;
+/// Runs kept in memory, the ended ones among them.
+const ENDED_KEPT: usize = 64;
+/// A service that was not heard for so long is silent (three beats).
+pub(crate) const SILENT_AFTER: Duration = Duration::from_secs(6);
+
+/// What the core is told once.
+pub struct Settings {
+    /// The subjects' prefix.
+    pub prefix: Prefix,
+    /// Who sends: `/runner/<host>`.
+    pub source: String,
+    /// The groups, from their files.
+    pub groups: Vec<GroupPlan>,
+    /// The definitions that can be started, by name, with the digest of their text.
+    pub definitions: BTreeMap<String, (Digest, Arc<Definition>)>,
+}
+
+/// One group in memory: the fold of its entries, and what is only known in this life.
+pub(crate) struct Group {
+    pub(crate) plan: GroupPlan,
+    pub(crate) record: Record,
+    pub(crate) seq: u64,
+    pub(crate) checkpoint: u64,
+    /// The highest epoch that any answer named.
+    pub(crate) seen_epoch: Epoch,
+    /// Claims of the current epoch.
+    pub(crate) claims: BTreeMap<Address, Claim>,
+    /// Proofs that a database is closed: when, by the boot-time clock.
+    pub(crate) proofs: BTreeMap<Address, Duration>,
+    /// Until when a yes that was given may still act, a site each.
+    pub(crate) yes_until: BTreeMap<SiteId, Duration>,
+    /// The key that occupies a resource in this epoch: unsettled or assumed.
+    pub(crate) occupied: BTreeMap<Address, Key>,
+    pub(crate) detections: BTreeMap<SiteId, crate::trigger::Detection>,
+}
+
+/// Where a claim stands in this life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// Asked.
+    Asked,
+    /// Nobody answered; asked again then, or on the next beat.
+    Unanswered { again: Duration, undelivered: bool },
+    /// Acknowledged.
+    Granted,
+}
+
+/// What a request on the bus was for.
+#[derive(Debug, Clone)]
+pub(crate) enum Asked {
+    Act(Key),
+    Outcome(Key),
+    Claim(GroupId, Epoch, Address),
+    Observe { address: Address, query: Option<u64> },
+    Adopt(GroupId, Address, u64),
+}
+
+/// What a timer is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    Live(Key),
+    Wake(RunId, Position),
+    Claims(GroupId),
+    Detection(GroupId, SiteId),
+    Approval(GroupId),
+    Query(u64),
+}
+
+/// The runner core.
+pub struct Core {
+    pub(crate) prefix: Prefix,
+    pub(crate) source: String,
+    pub(crate) rules: Rules,
+    pub(crate) ids: Box<dyn Ids>,
+    pub(crate) definitions: BTreeMap<String, (Digest, Arc<Definition>)>,
+    pub(crate) groups: BTreeMap<GroupId, Group>,
+    pub(crate) runs: BTreeMap<RunId, Run>,
+    pub(crate) lives: BTreeMap<Key, Live>,
+    pub(crate) asked: BTreeMap<RequestId, Asked>,
+    pub(crate) queries: BTreeMap<u64, Query>,
+    pub(crate) heard: BTreeMap<Address, Now>,
+    pub(crate) observed: BTreeMap<Address, (Now, Observation)>,
+    pub(crate) began: Duration,
+    last_request: u64,
+    last_query: u64,
+    timers: BTreeSet<(Duration, Timer)>,
+    /// Entries of runs that wait for an evaluation: they go with the next effect in one batch.
+    waiting: BTreeMap<RunId, (BTreeSet<Position>, Vec<Append>)>,
+    changed: Vec<(RunId, Vec<Change>)>,
+    pub(crate) out: Output,
+}
+
+impl Core {
+    /// A core that has read nothing yet.
+    pub fn new(settings: Settings, ids: Box<dyn Ids>, rules: Rules, now: Now) -> Core {
+        let group = |plan: GroupPlan| Group {
+            plan,
+            record: Record::default(),
+            seq: 0,
+            checkpoint: 0,
+            seen_epoch: Epoch(0),
+            claims: BTreeMap::new(),
+            proofs: BTreeMap::new(),
+            yes_until: BTreeMap::new(),
+            occupied: BTreeMap::new(),
+            detections: BTreeMap::new(),
+        };
+        Core {
+            prefix: settings.prefix,
+            source: settings.source,
+            rules,
+            ids,
+            definitions: settings.definitions,
+            groups: settings.groups.into_iter().map(|plan| (plan.group.clone(), group(plan))).collect(),
+            runs: BTreeMap::new(),
+            lives: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            queries: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            observed: BTreeMap::new(),
+            began: now.boot,
+            last_request: 0,
+            last_query: 0,
+            timers: BTreeSet::new(),
+            waiting: BTreeMap::new(),
+            changed: Vec::new(),
+            out: Output::default(),
+        }
+    }
+
+    /// Reads one entry of a group, in order, from its latest checkpoint on.
+    ///
+    /// # Errors
+    ///
+    /// The kind is not understood: this program must not run with the journal.
+    pub fn replay_group(
+        &mut self,
+        group: &GroupId,
+        seq: u64,
+        at: chrono::DateTime<chrono::Utc>,
+        kind: &str,
+        body: &Map<String, Value>,
+    ) -> Result<(), UnknownEntry> {
+        let entry: GroupEntry = join(&Stream::Group(group.clone()), seq, kind, body)?;
+        if let Some(group) = self.groups.get_mut(group) {
+            group.record.apply(at, &entry);
+            group.seq = seq;
+            if matches!(entry, GroupEntry::Checkpoint { .. }) {
+                group.checkpoint = seq;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a run that has not ended, read with [`crate::read_run`].
+    pub fn replay_run(&mut self, run: crate::ReadRun) {
+        self.runs.insert(run.0.id, run.0);
+    }
+
+    /// The number of entries read of a group.
+    pub fn group_seq(&self, group: &GroupId) -> u64 {
+        self.groups.get(group).map_or(0, |g| g.seq)
+    }
+
+    /// The runs that have not ended.
+    pub fn unended(&self) -> impl Iterator<Item = RunId> + '_ {
+        self.runs.keys().copied()
+    }
+
+    /// After everything was read: claims again, settles what is in doubt, goes on.
+    pub fn start(&mut self, now: Now) -> Output {
+        self.resume_groups(now);
+        let runs: Vec<RunId> = self.runs.keys().copied().collect();
+        for run in runs {
+            self.resume_run(now, run);
+        }
+        self.finish(now)
+    }
+
+    /// Takes one input.
+    pub fn step(&mut self, now: Now, input: Input) -> Output {
+        match input {
+            Input::Op { person, request, reply_to } => self.on_op(now, &person, *request, reply_to),
+            Input::Event { place, event } => self.on_event(now, &place, &event),
+            Input::Beat(beat) => self.on_beat(now, beat),
+            Input::Confirm { request, reply_to } => self.on_confirm(now, &request, reply_to),
+            Input::Answered { request, answer } => self.on_answered(now, request, answer),
+            Input::Evaluated { run, at, result } => self.on_evaluated(now, run, at, result),
+            Input::Connected => self.on_connected(now),
+            Input::Tick => {}
+        }
+        self.finish(now)
+    }
+
+    /// When [`Input::Tick`] is next due, by the boot-time clock.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    fn finish(&mut self, now: Now) -> Output {
+        loop {
+            self.pump(now);
+            let Some((at, _)) = self.timers.first() else { break };
+            if *at > now.boot {
+                break;
+            }
+            if let Some((_, timer)) = self.timers.pop_first() {
+                self.on_timer(now, timer);
+            }
+        }
+        self.checkpoint(now);
+        self.forget();
+        std::mem::take(&mut self.out)
+    }
+
+    /// Ended runs are kept a while for whoever asks next, then only in the journal.
+    fn forget(&mut self) {
+        let surplus = self.runs.len().saturating_sub(ENDED_KEPT);
+        if surplus > 0 {
+            let ended: Vec<RunId> = self
+                .runs
+                .iter()
+                .filter(|(_, r)| r.ended.is_some())
+                .map(|(id, _)| *id)
+                .take(surplus)
+                .collect();
+            for run in ended {
+                self.runs.remove(&run);
+                self.waiting.remove(&run);
+            }
+        }
+    }
+
+    fn pump(&mut self, now: Now) {
+        while !self.changed.is_empty() {
+            for (run, changes) in std::mem::take(&mut self.changed) {
+                for change in changes {
+                    self.on_change(now, run, change);
+                }
+                self.after_changes(now, run);
+            }
+        }
+    }
+
+    fn on_timer(&mut self, now: Now, timer: Timer) {
+        match timer {
+            Timer::Live(key) => self.advance(now, &key),
+            Timer::Wake(run, at) => self.engine_input(now, run, engine::Input::Woke { at }),
+            Timer::Claims(group) => self.ask_claims(now, &group),
+            Timer::Detection(group, site) => self.on_detection_due(now, &group, &site),
+            Timer::Approval(group) => self.on_approval_due(now, &group),
+            Timer::Query(query) => self.on_query_due(now, query),
+        }
+    }
+
+    /// Sets a timer. An earlier one for the same purpose fires too, and finds nothing to do.
+    pub(crate) fn timer(&mut self, at: Duration, timer: Timer) {
+        self.timers.insert((at, timer));
+    }
+
+    /// Records an entry of a run and applies it.
+    pub(crate) fn append_run(&mut self, now: Now, id: RunId, entry: RunEntry) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        let seq = run.seq + 1;
+        match run.apply(seq, now.wall, &entry) {
+            Ok(changes) => {
+                let ended = matches!(entry, RunEntry::Ended { .. });
+                let (kind, body) = split(&entry);
+                let append = Append { stream: Stream::Run(id), seq, at: now.wall, kind, body, link: None };
+                self.push(id, append);
+                if ended {
+                    self.flush(id);
+                    self.out.ended.push(Stream::Run(id));
+                }
+                if !changes.is_empty() {
+                    self.changed.push((id, changes));
+                }
+            }
+            Err(error) => self.broken(error),
+        }
+    }
+
+    fn push(&mut self, id: RunId, append: Append) {
+        match self.waiting.get_mut(&id) {
+            Some((_, entries)) => entries.push(append),
+            None => self.out.entries.push(append),
+        }
+    }
+
+    /// The first entry of a run.
+    pub(crate) fn append_started(&mut self, now: Now, run: Run) {
+        let id = run.id;
+        let (kind, body) = split(&RunEntry::Started(Box::new(run.started.clone())));
+        self.out.entries.push(Append {
+            stream: Stream::Run(id),
+            seq: 1,
+            at: now.wall,
+            kind,
+            body,
+            link: None,
+        });
+        self.runs.insert(id, run);
+    }
+
+    fn broken(&mut self, error: BadRun) {
+        // The core made this entry itself: a defect. Nothing is recorded; the run stands still.
+        let (BadRun::Engine { run, .. } | BadRun::NoIntent { run, .. }) = &error;
+        if let Some(run) = self.runs.get_mut(run) {
+            run.held = Some(format!("internal: {error}"));
+        }
+    }
+
+    /// Records an entry of a group and applies it.
+    pub(crate) fn append_group(&mut self, now: Now, id: &GroupId, entry: &GroupEntry) {
+        let link = match entry {
+            GroupEntry::RunStarted { run, .. } | GroupEntry::RunEnded { run, .. } => Some(*run),
+            _ => None,
+        };
+        let Some(group) = self.groups.get_mut(id) else { return };
+        group.seq += 1;
+        group.record.apply(now.wall, entry);
+        if matches!(entry, GroupEntry::Checkpoint { .. }) {
+            group.checkpoint = group.seq;
+        }
+        let (kind, body) = split(entry);
+        let append = Append {
+            stream: Stream::Group(id.clone()),
+            seq: group.seq,
+            at: now.wall,
+            kind,
+            body,
+            link: link.map(Stream::Run),
+        };
+        if let Some(run) = link {
+            self.flush(run);
+        }
+        self.out.entries.push(append);
+    }
+
+    fn checkpoint(&mut self, now: Now) {
+        let due: Vec<GroupId> = self
+            .groups
+            .iter()
+            .filter(|(_, g)| g.seq >= g.checkpoint + CHECKPOINT_EVERY)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in due {
+            if let Some(state) = self.groups.get(&id).map(|g| Box::new(g.record.clone())) {
+                self.append_group(now, &id, &GroupEntry::Checkpoint { state });
+            }
+        }
+    }
+
+    /// From now on the run's entries wait for this evaluation, so that the outcome of one step and the
+    /// intent of the next go in one batch.
+    pub(crate) fn evaluate(&mut self, run: RunId, at: Position, job: engine::Job) {
+        self.waiting.entry(run).or_default().0.insert(at.clone());
+        self.out.local.push(Local::Evaluate { run, at, job });
+    }
+
+    /// Releases the run's entries if nothing is being evaluated any more, or at once.
+    pub(crate) fn evaluated(&mut self, run: RunId, at: &Position) {
+        if let Some((jobs, _)) = self.waiting.get_mut(&run) {
+            jobs.remove(at);
+            if jobs.is_empty() {
+                self.flush(run);
+            }
+        }
+    }
+
+    /// Hands the run's waiting entries over: something follows from them.
+    pub(crate) fn flush(&mut self, run: RunId) {
+        if let Some((jobs, entries)) = self.waiting.get_mut(&run) {
+            self.out.entries.append(entries);
+            if jobs.is_empty() {
+                self.waiting.remove(&run);
+            }
+        }
+    }
+
+    /// The same for every run.
+    pub(crate) fn flush_all(&mut self) {
+        let runs: Vec<RunId> = self.waiting.keys().copied().collect();
+        for run in runs {
+            self.flush(run);
+        }
+    }
+
+    /// Sends a request once everything recorded so far is durable.
+    pub(crate) fn ask(
+        &mut self,
+        why: Asked,
+        subject: String,
+        headers: Vec<(String, String)>,
+        body: Vec<u8>,
+        patience: Duration,
+    ) -> RequestId {
+        if let Asked::Act(key) | Asked::Outcome(key) = &why {
+            self.flush(key.run);
+        }
+        self.last_request += 1;
+        let id = RequestId(self.last_request);
+        self.asked.insert(id, why);
+        self.out.effects.push(Effect::Request(BusRequest { id, subject, headers, body, patience }));
+        id
+    }
+
+    /// A new query's number.
+    pub(crate) fn next_query(&mut self) -> u64 {
+        self.last_query += 1;
+        self.last_query
+    }
+
+    fn on_answered(&mut self, now: Now, request: RequestId, answer: Answered) {
+        match self.asked.remove(&request) {
+            Some(Asked::Act(key)) => self.on_act_answered(now, &key, answer, true),
+            Some(Asked::Outcome(key)) => self.on_act_answered(now, &key, answer, false),
+            Some(Asked::Claim(group, epoch, address)) => {
+                self.on_claim_answered(now, &group, epoch, &address, answer);
+            }
+            Some(Asked::Observe { address, query }) => self.on_observed(now, address, query, answer),
+            Some(Asked::Adopt(group, address, query)) => {
+                self.on_adopt_answered(now, &group, &address, query, answer);
+            }
+            None => {}
+        }
+    }
+
+    fn on_evaluated(
+        &mut self,
+        now: Now,
+        run: RunId,
+        at: Position,
+        result: Result<engine::Evaluation, engine::Error>,
+    ) {
+        if self.runs.get(&run).is_some_and(|r| r.ended.is_none()) {
+            self.engine_input(now, run, engine::Input::Evaluated { at: at.clone(), result });
+            self.pump(now);
+        }
+        self.evaluated(run, &at);
+    }
+
+    /// Lets the engine decide, and records what it says.
+    pub(crate) fn engine_input(&mut self, now: Now, id: RunId, input: engine::Input) {
+        let Some(run) = self.runs.get(&id) else { return };
+        if run.ended.is_some() {
+            return;
+        }
+        // An input that is no longer wanted (a late timer, an answer after a cancel) is passed over.
+        if let Ok(entries) = run.machine.decide(input, now.wall) {
+            for entry in entries {
+                self.append_run(now, id, RunEntry::Engine { entry: Box::new(entry) });
+            }
+        }
+    }
+
+    fn on_connected(&mut self, now: Now) {
+        let groups: Vec<GroupId> = self.groups.keys().cloned().collect();
+        for group in groups {
+            self.ask_claims(now, &group);
+        }
+        let keys: Vec<Key> = self.lives.keys().cloned().collect();
+        for key in keys {
+            self.advance(now, &key);
+        }
+    }
+
+    pub(crate) fn wants_of(&self, run: RunId) -> Vec<Want> {
+        self.runs.get(&run).map(|r| r.machine.outstanding()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,256 @@
+//! Debts and doubts (laws 4 and 8): what could not be asked outlives the run and is paid as soon as its
+//! service answers; what was passed without knowing is asked again.
+
+use std::time::Duration;
+
+use engine::InDoubt;
+use schemas::{Action, Address, Attempt, Effect, GroupId, Key};
+use serde_json::Value;
+
+use crate::core::{Claim, Core};
+use crate::entry::{Doubt, GroupEntry, Owed};
+use crate::live::{Live, Owner, Stage};
+use crate::rules::Rule;
+use crate::seam::Now;
+
+/// The bound of one attempt to pay a debt.
+const PAY_WITHIN: Duration = Duration::from_secs(30);
+
+impl Core {
+    /// A step at a lost site ended without its effect: what it was for is owed.
+    pub(crate) fn owe(&mut self, now: Now, key: &Key, live: &Live, why: &str) {
+        let lost = self.runs.get(&key.run).is_some_and(|run| run.lost(&live.address.site));
+        let (Some(action), true) = (live.action, lost) else { return };
+        if matches!(action.effect(), Effect::Observes | Effect::Opens) {
+            return;
+        }
+        let group = live.group.clone().or_else(|| self.runs.get(&key.run)?.started.group.clone());
+        if let Some(group) = group {
+            self.owe_act(now, &group, key, live, action, why);
+        }
+    }
+
+    /// A step that is done for all but lost parts (name servers at a lost site) says so in `owed`.
+    pub(crate) fn owe_rest(&mut self, now: Now, key: &Key, live: &Live, output: &Value) {
+        let rest = output.get("owed").and_then(Value::as_array).filter(|list| !list.is_empty());
+        if let (Some(rest), Some(action), Some(group)) = (rest, live.action, live.group.clone()) {
+            let servers: Vec<String> = rest.iter().map(ToString::to_string).collect();
+            let why = format!("silent: {}", servers.join(", "));
+            self.owe_act(now, &group, key, live, action, &why);
+        }
+    }
+
+    fn owe_act(&mut self, now: Now, group: &GroupId, key: &Key, live: &Live, action: Action, why: &str) {
+        let mut args = live.args.clone();
+        if let Some(args) = args.as_object_mut() {
+            // What is paid later is paid whole: no site counts as lost then.
+            args.remove("lost");
+        }
+        let owed = Owed {
+            address: live.address.clone(),
+            action: Some(action),
+            args,
+            run: key.run,
+            since: now.wall,
+            why: why.into(),
+        };
+        self.new_debt(now, group, owed);
+    }
+
+    pub(crate) fn new_debt(&mut self, now: Now, group: &GroupId, owed: Owed) {
+        if !self.rules.keep(Rule::Debts) {
+            return;
+        }
+        let Some(g) = self.groups.get(group) else { return };
+        let known = g.record.debts.iter().find(|(_, debt)| {
+            debt.owed.address == owed.address
+                && (debt.owed.action == owed.action || debt.owed.action.is_none())
+        });
+        match known.map(|(id, debt)| (*id, debt.owed.action.is_none() && owed.action.is_some())) {
+            Some((_, false)) => return,
+            Some((id, true)) => {
+                let how = "part of a larger debt".into();
+                self.append_group(now, group, &GroupEntry::DebtEnded { debt: id, how });
+            }
+            None => {}
+        }
+        let Some(debt) = self.groups.get(group).map(|g| g.record.last_debt + 1) else { return };
+        self.append_group(now, group, &GroupEntry::Owed { debt, owed });
+    }
+
+    /// A newer intent on a resource makes what was owed of it pointless.
+    pub(crate) fn end_debts_at(&mut self, now: Now, group: &GroupId, address: &Address, by: &Owner) {
+        let Some(g) = self.groups.get(group) else { return };
+        let ids: Vec<u64> = g
+            .record
+            .debts
+            .iter()
+            .filter(|(id, debt)| debt.owed.address == *address && *by != Owner::Debt(**id))
+            .map(|(id, _)| *id)
+            .collect();
+        for debt in ids {
+            let how = "a newer step acts on the resource".into();
+            self.append_group(now, group, &GroupEntry::DebtEnded { debt, how });
+            self.lives.retain(|_, live| live.owner != Owner::Debt(debt) || live.intended());
+        }
+    }
+
+    /// What was passed is remembered until it is known.
+    pub(crate) fn list_doubt(&mut self, now: Now, key: &Key, live: &Live) {
+        let epoch = self.runs.get(&key.run).map(|run| run.started.epoch);
+        if let (Some(group), Some(action), Some(epoch)) = (&live.group, live.action, epoch) {
+            let doubt = Doubt {
+                address: live.address.clone(),
+                action,
+                epoch,
+                attempt: live.attempt,
+                since: now.wall,
+            };
+            self.append_group(now, group, &GroupEntry::DoubtListed { key: key.clone(), doubt });
+        }
+    }
+
+    /// Pays what can be paid: at one resource, or everywhere. A resource is tried when its service was heard
+    /// lately; doubts of this epoch are settled before a new act is intended there.
+    pub(crate) fn pay(&mut self, now: Now, group: &GroupId, at: Option<&Address>) {
+        let Some(g) = self.groups.get(group) else { return };
+        let wanted = |address: &Address| at.is_none_or(|at| at == address);
+        let epoch = g.record.epoch;
+        let doubts: Vec<(Key, Doubt)> = g
+            .record
+            .doubts
+            .iter()
+            .filter(|(key, d)| d.epoch == epoch && wanted(&d.address) && !self.lives.contains_key(key))
+            .filter(|(_, d)| self.is_heard(now, &d.address))
+            .map(|(key, doubt)| (key.clone(), doubt.clone()))
+            .collect();
+        for (key, doubt) in doubts {
+            self.look_into(now, group, &key, &doubt);
+        }
+        let Some(g) = self.groups.get(group) else { return };
+        let debts: Vec<u64> = g
+            .record
+            .debts
+            .iter()
+            .filter(|(_, d)| wanted(&d.owed.address) && self.is_heard(now, &d.owed.address))
+            .map(|(id, _)| *id)
+            .collect();
+        for debt in debts {
+            self.pay_debt(now, group, debt);
+        }
+    }
+
+    fn look_into(&mut self, now: Now, group: &GroupId, key: &Key, doubt: &Doubt) {
+        let live = Live {
+            owner: Owner::Doubt,
+            group: Some(group.clone()),
+            address: doubt.address.clone(),
+            action: Some(doubt.action),
+            args: Value::Null,
+            in_doubt: InDoubt::Ask,
+            attempt: doubt.attempt,
+            stage: Stage::AskAgain { at: now.boot },
+            deadline: now.boot + PAY_WITHIN,
+            undelivered: false,
+            cancelled: true,
+            problem: None,
+            waits_for: None,
+        };
+        self.lives.insert(key.clone(), live);
+        self.advance(now, key);
+    }
+
+    fn pay_debt(&mut self, now: Now, group: &GroupId, id: u64) {
+        let Some(g) = self.groups.get(group) else { return };
+        let Some(debt) = g.record.debts.get(&id) else { return };
+        let address = debt.owed.address.clone();
+        let ours = g.plan.resources.contains(&address);
+        let Some(action) = debt.owed.action else {
+            return self.ask_claim(now, group, &address);
+        };
+        // One act at a time; doubts first; and a debt already being paid is left alone.
+        let busy =
+            self.lives.values().any(|l| l.address == address && (l.owner != Owner::Step || l.intended()));
+        if busy {
+            return;
+        }
+        let running = g.claims.get(&address) == Some(&Claim::Granted) || !ours;
+        if !running {
+            self.ask_claim(now, group, &address);
+            return;
+        }
+        if let Some((key, call)) = &debt.call
+            && Some(key.run) != g.record.holder
+        {
+            // The newer claim ended it; what it did is what a look will find.
+            let settlement = crate::entry::Settlement {
+                attempt: call.attempt,
+                by: "claim".into(),
+                result: crate::entry::SettledAs::EndedUnknown,
+            };
+            self.append_group(now, group, &GroupEntry::DebtSettled { debt: id, settlement });
+            return self.pay_debt(now, group, id);
+        }
+        let (key, stage, attempt) = match &debt.call {
+            Some((key, call)) => (key.clone(), Stage::AskAgain { at: now.boot }, call.attempt),
+            None => match g.record.debt_key(id) {
+                Some(key) => (key, Stage::InTurn, Attempt::FIRST),
+                None => return,
+            },
+        };
+        let live = Live {
+            owner: Owner::Debt(id),
+            group: Some(group.clone()),
+            address,
+            action: Some(action),
+            args: debt.owed.args.clone(),
+            in_doubt: InDoubt::Ask,
+            attempt,
+            stage,
+            deadline: now.boot + PAY_WITHIN,
+            undelivered: debt.call.is_none(),
+            cancelled: false,
+            problem: None,
+            waits_for: None,
+        };
+        self.lives.insert(key.clone(), live);
+        self.advance(now, &key);
+    }
+
+    /// Whether the resource's service was heard within the time of three beats.
+    pub(crate) fn is_heard(&self, now: Now, address: &Address) -> bool {
+        self.heard.get(address).is_some_and(|heard| now.boot < heard.boot + crate::core::SILENT_AFTER)
+    }
+
+    pub(crate) fn on_beat(&mut self, now: Now, beat: schemas::Beat) {
+        let mut groups: Vec<GroupId> = Vec::new();
+        for address in &beat.resources {
+            let anew = !self.is_heard(now, address);
+            self.heard.insert(address.clone(), now);
+            for (id, g) in &mut self.groups {
+                let ours = g.plan.resources.contains(address) || g.plan.clients.contains(address);
+                if ours && !groups.contains(id) {
+                    groups.push(id.clone());
+                }
+                // Who was silent and speaks again is asked at once.
+                if anew && let Some(Claim::Unanswered { again, .. }) = g.claims.get_mut(address) {
+                    *again = now.boot;
+                }
+            }
+        }
+        for group in groups {
+            let owing = self.groups.get(&group).is_some_and(|g| {
+                !g.record.debts.is_empty() || !g.record.doubts.is_empty() || g.record.active.is_some()
+            });
+            if owing {
+                for address in &beat.resources {
+                    self.pay(now, &group, Some(address));
+                    let ours = self.groups.get(&group).is_some_and(|g| g.plan.resources.contains(address));
+                    if ours && self.groups.get(&group).is_some_and(|g| g.record.active.is_some()) {
+                        self.ask_claim(now, &group, address);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! The gate of law 7: no opening intent while another site counts as open, pessimistically, at run time.
+
+use std::time::Duration;
+
+use schemas::{
+    Access, Address, Answer, ConfirmReply, ConfirmRequest, Effect, Key, Observation, Problem, ResourceId,
+    Running, Seen, Service, SiteId, YES_COUNTS,
+};
+
+use crate::core::{Core, Timer};
+use crate::entry::{ByPerson, GroupEntry, SettledAs};
+use crate::live::{Live, Stage};
+use crate::rules::Rule;
+use crate::seam::{Now, ReplyTo};
+
+/// The bound of an opening's act.
+pub(crate) const OPEN_WITHIN: Duration = Duration::from_secs(5);
+/// A proof older than this is looked at again.
+const PROOF_COUNTS: Duration = Duration::from_secs(30);
+/// Between two looks at a site that is not proved closed.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// Why a site does not count as open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Shut {
+    /// Its service saw its database closed, in this epoch.
+    Proof,
+    /// Its power or network is off.
+    FencePath(Address),
+    /// Somebody took the risk.
+    Acceptance(String),
+}
+
+impl Shut {
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Shut::Proof => "proof".into(),
+            Shut::FencePath(path) => format!("fence path {path}"),
+            Shut::Acceptance(who) => format!("accepted by {who}"),
+        }
+    }
+}
+
+impl Core {
+    /// Whether `resource` at `site` is shut as far as law 7 asks; else what is waited for.
+    pub(crate) fn shut(
+        &self,
+        now: Now,
+        group: &schemas::GroupId,
+        site: &SiteId,
+        resource: &ResourceId,
+    ) -> Result<Shut, String> {
+        let Some(g) = self.groups.get(group) else { return Err("no such group".into()) };
+        let address = Address { site: site.clone(), service: Service::Database, resource: resource.clone() };
+        if g.proofs.get(&address).is_some_and(|at| now.boot < *at + PROOF_COUNTS) {
+            return Ok(Shut::Proof);
+        }
+        for path in &g.plan.fence_paths {
+            let off = self.observed.get(path).is_some_and(|(at, seen)| {
+                now.boot < at.boot + PROOF_COUNTS
+                    && matches!(&seen.seen, Seen::Process(p)
+                        if p.closes.as_ref() == Some(site) && p.running == Running::Stopped)
+                    && seen.unended.is_empty()
+            });
+            if off {
+                return Ok(Shut::FencePath(path.clone()));
+            }
+        }
+        let mut wait = format!("proof that {resource} at {site} is closed");
+        if let Some(accepted) = g.record.accepted.get(site)
+            && (accepted.epoch == g.record.epoch || !self.rules.keep(Rule::AcceptanceOneEpoch))
+        {
+                // A yes of an earlier life may still be in somebody's hands (law 7).
+                let since = self.began + YES_COUNTS + OPEN_WITHIN;
+                let until = g.yes_until.get(site).copied().unwrap_or(Duration::ZERO).max(since);
+                if now.boot >= until || !self.rules.keep(Rule::AcceptanceWaits) {
+                    return Ok(Shut::Acceptance(accepted.by.who.person.clone()));
+                }
+                wait = format!(
+                    "{:.1} s until no earlier yes for {site} can act",
+                    (until - now.boot).as_secs_f64()
+                );
+            }
+        }
+        Err(wait)
+    }
+
+    fn other_sites(&self, group: &schemas::GroupId, site: &SiteId) -> Vec<SiteId> {
+        self.groups
+            .get(group)
+            .map(|g| g.plan.sites.iter().filter(|s| *s != site).cloned().collect())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn at_gate(&mut self, now: Now, key: &Key) {
+        let Some(live) = self.lives.get(key) else { return };
+        let (Some(group), address, deadline) = (live.group.clone(), live.address.clone(), live.deadline)
+        else {
+            return;
+        };
+        if !self.runs.get(&key.run).is_some_and(|run| run.goes_on()) {
+            return;
+        }
+        let guarded = self.groups.get(&group).is_some_and(|g| g.plan.one_live.contains(&address.resource));
+        if guarded && self.rules.keep(Rule::Gate) {
+            for site in self.other_sites(&group, &address.site) {
+                if let Err(wait) = self.shut(now, &group, &site, &address.resource) {
+                    self.accept_standing(now, &group, key.run, &site);
+                    if self.shut(now, &group, &site, &address.resource).is_ok() {
+                        continue;
+                    }
+                    // The bound of the opening counts from when the gate lets it through.
+                    let moved = now.boot + deadline.saturating_sub(now.boot).max(OPEN_WITHIN);
+                    self.wait_for_close(now, key, &group, &site, std::slice::from_ref(&address.resource), wait);
+                    if let Some(live) = self.lives.get_mut(key) {
+                        live.deadline = moved;
+                    }
+                    return;
+                }
+            }
+        }
+        self.intend(now, key);
+    }
+
+    pub(crate) fn at_await_closed(&mut self, now: Now, key: &Key, site: &SiteId) {
+        let Some(live) = self.lives.get(key) else { return };
+        let Some(group) = live.group.clone() else { return };
+        let databases = self.groups.get(&group).map(|g| g.plan.one_live.clone()).unwrap_or_default();
+        let mut by = None;
+        for resource in &databases {
+            let mut shut = self.shut(now, &group, site, resource);
+            if shut.is_err() {
+                self.accept_standing(now, &group, key.run, site);
+                shut = self.shut(now, &group, site, resource);
+            }
+            match shut {
+                Ok(shut) => by = Some(shut),
+                Err(wait) => return self.wait_for_close(now, key, &group, site, &databases, wait),
+            }
+        }
+        self.lives.remove(key);
+        let by = by.map_or("nothing to close".into(), |by| by.text());
+        let result = Ok(serde_json::json!({ "site": site, "by": by }));
+        self.engine_input(now, key.run, engine::Input::CallEnded { at: key.position.clone(), result });
+    }
+
+    /// Looks at the site and its fence paths again, and says what would end the wait.
+    fn wait_for_close(
+        &mut self,
+        now: Now,
+        key: &Key,
+        group: &schemas::GroupId,
+        site: &SiteId,
+        databases: &[ResourceId],
+        wait: String,
+    ) {
+        let paths = self.groups.get(group).map(|g| g.plan.fence_paths.clone()).unwrap_or_default();
+        let addresses = databases
+            .iter()
+            .map(|resource| Address {
+                site: site.clone(),
+                service: Service::Database,
+                resource: resource.clone(),
+            })
+            .chain(paths);
+        for address in addresses.collect::<Vec<_>>() {
+            self.look_at(now, &address, None);
+        }
+        let accepted = self
+            .groups
+            .get(group)
+            .is_some_and(|g| g.record.accepted.get(site).is_some_and(|a| a.epoch == g.record.epoch));
+        if let Some(live) = self.lives.get_mut(key) {
+            live.waits_for = Some(match accepted {
+                true => wait,
+                false => format!("{wait}: pointsman accept {} --unfenced {site} --why …", key.run.short(4)),
+            });
+        }
+        self.timer(now.boot + LOOK_AGAIN, Timer::Live(key.clone()));
+    }
+
+    /// Takes the acceptance that stands in the group's file, once the fence had its time.
+    fn accept_standing(&mut self, now: Now, group: &schemas::GroupId, run: schemas::RunId, site: &SiteId) {
+        let Some(g) = self.groups.get(group) else { return };
+        let Some(standing) = g.plan.standing.clone().filter(|s| now.wall < s.until) else { return };
+        let Some(r) = self.runs.get(&run) else { return };
+        let had_time =
+            now.wall >= r.began + chrono::Duration::from_std(g.plan.fence_within).unwrap_or_default();
+        // Where every service of the site is known not to listen, waiting longer would prove nothing more.
+        let taken = g.record.accepted.get(site).is_some_and(|a| a.epoch == g.record.epoch);
+        let lost = r.lost(site);
+        let busy = self.lives.values().any(|l| {
+            l.group.as_ref() == Some(group) && l.address.site == *site && l.effect() == Effect::Closes
+        });
+        if taken || !lost || busy || !(had_time || self.site_unheard(now, group, site)) {
+            return;
+        }
+        let who = schemas::op::Who { person: standing.who.clone(), claimed: "the group's file".into() };
+        let entry = GroupEntry::Accepted {
+            site: site.clone(),
+            epoch: g.record.epoch,
+            standing: true,
+            by: ByPerson { who, why: standing.why },
+        };
+        self.append_group(now, group, &entry);
+    }
+
+    fn site_unheard(&self, _now: Now, group: &schemas::GroupId, site: &SiteId) -> bool {
+        self.groups.get(group).is_some_and(|g| {
+            g.plan.resources.iter().filter(|a| a.site == *site).all(|a| {
+                matches!(g.claims.get(a), Some(crate::core::Claim::Unanswered { undelivered: true, .. }))
+            })
+        })
+    }
+
+    /// An observation proves a close if its service holds this epoch and nothing there is unended.
+    pub(crate) fn note_observation(&mut self, now: Now, address: &Address, seen: &Observation) {
+        let Seen::Database(database) = &seen.seen else { return };
+        let Some((id, g)) = self.groups.iter_mut().find(|(_, g)| g.plan.resources.contains(address)) else {
+            return;
+        };
+        if !g.plan.one_live.contains(&address.resource) {
+            return;
+        }
+        let mine = seen.epoch == g.record.epoch && seen.run == g.record.holder && seen.adopted;
+        if database.access != Access::Closed {
+            g.proofs.remove(address);
+            return;
+        }
+        let pending = g.occupied.contains_key(address);
+        if mine && seen.unended.is_empty() && !pending && g.record.epoch.0 > 0 {
+            g.proofs.insert(address.clone(), now.boot);
+            let known = matches!(g.record.databases.get(address),
+                Some(crate::group::OpenState::Closed { epoch, .. }) if *epoch == g.record.epoch);
+            let (id, epoch) = (id.clone(), g.record.epoch);
+            if !known {
+                let entry = GroupEntry::Closed { address: address.clone(), epoch, by: "observed".into() };
+                self.append_group(now, &id, &entry);
+            }
+            self.wake_waiters(now, Some(&id));
+        }
+    }
+
+    /// A close that was settled as done is a proof.
+    pub(crate) fn note_closed(
+        &mut self,
+        now: Now,
+        group: &schemas::GroupId,
+        live: &Live,
+        result: &SettledAs,
+    ) {
+        let done =
+            matches!(result, SettledAs::Done { answer: Some(Answer::Applied | Answer::AlreadyApplied), .. });
+        let Some(g) = self.groups.get_mut(group) else { return };
+        if live.effect() != Effect::Closes || !done || !g.plan.one_live.contains(&live.address.resource) {
+            return;
+        }
+        g.proofs.insert(live.address.clone(), now.boot);
+        let epoch = g.record.epoch;
+        let entry =
+            GroupEntry::Closed { address: live.address.clone(), epoch, by: "closed by its service".into() };
+        self.append_group(now, group, &entry);
+    }
+
+    /// May I open now? Yes only while the key is pending, in the current epoch, by the attempt that was sent.
+    pub(crate) fn on_confirm(&mut self, now: Now, request: &ConfirmRequest, reply_to: ReplyTo) {
+        let verdict = self.may_open(request);
+        if verdict.is_ok()
+            && let Some(g) = self.groups.get_mut(&request.group)
+        {
+            g.yes_until.insert(request.address.site.clone(), now.boot + YES_COUNTS + OPEN_WITHIN);
+        }
+        let problem = verdict.err().map(|why| Problem::new(schemas::Code::NotConfirmed, why));
+        let reply = ConfirmReply { yes: problem.is_none(), nonce: request.nonce, problem };
+        self.confirm(reply_to, reply);
+    }
+
+    fn may_open(&self, request: &ConfirmRequest) -> Result<(), String> {
+        let g = self.groups.get(&request.group).ok_or("no such group")?;
+        if !self.rules.keep(Rule::YesWhilePending) {
+            return Ok(());
+        }
+        if g.record.epoch != request.epoch || g.record.holder != Some(request.key.run) {
+            return Err(format!("epoch {} was superseded by {}", request.epoch, g.record.epoch));
+        }
+        let run = self.runs.get(&request.key.run).ok_or("the run has ended")?;
+        if run.ended.is_some() {
+            return Err("the run has ended".into());
+        }
+        let live = self.lives.get(&request.key).ok_or("the step is not pending")?;
+        let pending = matches!(
+            live.stage,
+            Stage::Sent { .. } | Stage::Asking | Stage::AskAgain { .. } | Stage::Doubtful { .. }
+        );
+        if !pending || live.attempt != request.attempt || live.address != request.address || live.cancelled {
+            return Err("the step is not pending with this attempt".into());
+        }
+        Ok(())
+    }
+}

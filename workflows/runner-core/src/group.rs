@@ -1,0 +1,268 @@
+//! The group machine: which run may start, the epoch, which sites count as open, what is owed and what
+//! is doubtful. [`Record`] is the fold of the group's entries and nothing else.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use schemas::op::OpReply;
+use schemas::view::{DecisionView, RunState};
+use schemas::{Address, Epoch, Key, MessageId, Position, RunId, SiteId};
+use serde::{Deserialize, Serialize};
+
+use crate::call::CallRecord;
+use crate::entry::{ByPerson, Doubt, GroupEntry, Owed, SettledAs};
+
+/// How many answered requests and decisions are kept.
+const KEPT: usize = 64;
+
+/// What the entries of a group say, folded.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Record {
+    /// The highest epoch.
+    pub epoch: Epoch,
+    /// The run that holds it.
+    pub holder: Option<RunId>,
+    /// The live site; none before the first `adopt`.
+    pub live: Option<SiteId>,
+    /// The run that has not ended.
+    pub active: Option<RunId>,
+    /// What is known of each database that may be open at one site only.
+    #[serde(with = "pairs")]
+    pub databases: BTreeMap<Address, OpenState>,
+    /// Risks taken, a site each.
+    pub accepted: BTreeMap<SiteId, Acceptance>,
+    /// What is owed.
+    pub debts: BTreeMap<u64, Debt>,
+    /// The last number given to a debt.
+    pub last_debt: u64,
+    /// Keys passed or left without knowing.
+    #[serde(with = "pairs")]
+    pub doubts: BTreeMap<Key, Doubt>,
+    /// An automatic run was started and nobody acknowledged it.
+    pub unacknowledged: bool,
+    /// A person switched the triggers off, until then if said.
+    pub triggers_off: Option<TriggersOff>,
+    /// Latest last.
+    pub decisions: Vec<DecisionView>,
+    /// A decision that waits for a person: its id and site.
+    pub asked: Option<(String, SiteId)>,
+    /// Persons' requests that were answered, latest last.
+    pub answered: Vec<(MessageId, OpReply)>,
+}
+
+/// What the entries say of a database.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum OpenState {
+    /// An opening was intended and no close was proved since.
+    Opening {
+        /// By this key.
+        key: Key,
+        /// In this epoch.
+        epoch: Epoch,
+    },
+    /// A close was proved and no opening was intended since. It counts only while the proof is fresh.
+    Closed {
+        /// In this epoch.
+        epoch: Epoch,
+        /// When.
+        seen: DateTime<Utc>,
+    },
+}
+
+/// A risk that was taken (law 7).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Acceptance {
+    /// Serves only openings of this epoch.
+    pub epoch: Epoch,
+    /// Standing in the group's file.
+    pub standing: bool,
+    /// Who and why.
+    pub by: ByPerson,
+    /// When.
+    pub taken: DateTime<Utc>,
+}
+
+/// Something owed, with the call that pays it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Debt {
+    /// What.
+    pub owed: Owed,
+    /// How often paying it was begun anew.
+    pub visit: u32,
+    /// The call that is under way, and its key.
+    pub call: Option<(Key, CallRecord)>,
+}
+
+/// Triggers switched off by a person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TriggersOff {
+    /// Until then; for good if not said.
+    pub until: Option<DateTime<Utc>>,
+    /// Who and why.
+    pub by: ByPerson,
+}
+
+impl Record {
+    /// The key under which a debt's next act is asked.
+    pub fn debt_key(&self, debt: u64) -> Option<Key> {
+        let visit = self.debts.get(&debt)?.visit + 1;
+        let position = Position::new(format!("/debt/{debt}#{visit}")).ok()?;
+        Some(Key { run: self.holder?, position })
+    }
+
+    /// Applies one entry. Total: what does not fit is ignored rather than guessed at, since only this
+    /// program writes the stream and the chain proves that it is whole.
+    pub fn apply(&mut self, at: DateTime<Utc>, entry: &GroupEntry) {
+        match entry {
+            GroupEntry::Adopted { epoch, run, live, .. } => {
+                self.epoch = *epoch;
+                self.holder = Some(*run);
+                self.live = Some(live.clone());
+                self.databases.clear();
+                self.accepted.clear();
+            }
+            GroupEntry::RunStarted { run, epoch, decision, .. } => {
+                self.epoch = *epoch;
+                self.holder = Some(*run);
+                self.active = Some(*run);
+                self.asked = None;
+                if let Some(id) = decision {
+                    self.unacknowledged = true;
+                    if let Some(view) = self.decisions.iter_mut().find(|d| d.id == *id) {
+                        view.verdict = "started".into();
+                        view.run = Some(*run);
+                    }
+                }
+            }
+            GroupEntry::RunEnded { run, live, state } => {
+                if self.active == Some(*run) {
+                    self.active = None;
+                }
+                if let Some(live) = live
+                    && *state != RunState::Fenced
+                {
+                    self.live = Some(live.clone());
+                }
+            }
+            GroupEntry::Opening { address, key, epoch } => {
+                self.databases
+                    .insert(address.clone(), OpenState::Opening { key: key.clone(), epoch: *epoch });
+                self.accepted.remove(&address.site);
+                self.debts.retain(|_, debt| debt.owed.address != *address);
+            }
+            GroupEntry::Closed { address, epoch, .. } => {
+                self.databases.insert(address.clone(), OpenState::Closed { epoch: *epoch, seen: at });
+            }
+            GroupEntry::Accepted { site, epoch, standing, by } => {
+                let taken = Acceptance { epoch: *epoch, standing: *standing, by: by.clone(), taken: at };
+                self.accepted.insert(site.clone(), taken);
+            }
+            GroupEntry::DoubtListed { key, doubt } => {
+                self.doubts.insert(key.clone(), doubt.clone());
+            }
+            GroupEntry::DoubtEnded { key, .. } => {
+                self.doubts.remove(key);
+            }
+            GroupEntry::Decision { decision, group, event, site, verdict } => {
+                self.note_decision(
+                    site,
+                    DecisionView {
+                        id: decision.clone(),
+                        group: group.clone(),
+                        at,
+                        event: event.clone(),
+                        verdict: verdict.clone(),
+                        run: None,
+                    },
+                );
+            }
+            GroupEntry::Acknowledged { .. } => self.unacknowledged = false,
+            GroupEntry::Triggers { on, until, by } => {
+                self.triggers_off = (!on).then(|| TriggersOff { until: *until, by: by.clone() });
+            }
+            GroupEntry::OpAnswered { request, reply } => {
+                self.answered.push((*request, (**reply).clone()));
+                let surplus = self.answered.len().saturating_sub(KEPT);
+                self.answered.drain(..surplus);
+            }
+            GroupEntry::Checkpoint { state } => *self = (**state).clone(),
+            GroupEntry::Owed { .. }
+            | GroupEntry::DebtIntended { .. }
+            | GroupEntry::DebtSent { .. }
+            | GroupEntry::DebtSettled { .. }
+            | GroupEntry::DebtEnded { .. } => self.apply_debt(at, entry),
+        }
+    }
+
+    fn apply_debt(&mut self, at: DateTime<Utc>, entry: &GroupEntry) {
+        match entry {
+            GroupEntry::Owed { debt, owed } => {
+                self.last_debt = self.last_debt.max(*debt);
+                self.debts.insert(*debt, Debt { owed: owed.clone(), visit: 0, call: None });
+            }
+            GroupEntry::DebtIntended { debt, run, intent } => {
+                if let Some(debt) = self.debts.get_mut(debt) {
+                    debt.visit += 1;
+                    let key = Key { run: *run, position: intent.step.clone() };
+                    debt.call = Some((key, CallRecord::intended(at, intent)));
+                }
+            }
+            GroupEntry::DebtSent { debt, attempt } => {
+                if let Some((_, call)) = self.debts.get_mut(debt).and_then(|d| d.call.as_mut()) {
+                    call.attempt = *attempt;
+                }
+            }
+            GroupEntry::DebtSettled { debt, settlement } => {
+                if matches!(settlement.result, SettledAs::Done { .. }) {
+                    self.debts.remove(debt);
+                } else if let Some(debt) = self.debts.get_mut(debt) {
+                    debt.call = None;
+                }
+            }
+            GroupEntry::DebtEnded { debt, .. } => {
+                self.debts.remove(debt);
+            }
+            _ => {}
+        }
+    }
+
+    fn note_decision(&mut self, site: &SiteId, view: DecisionView) {
+        if view.verdict == "ask" {
+            self.asked = Some((view.id.clone(), site.clone()));
+        } else if self.asked.as_ref().is_some_and(|(asked, _)| *asked == view.id) {
+            self.asked = None;
+        }
+        if let Some(known) = self.decisions.iter_mut().find(|d| d.id == view.id) {
+            known.verdict = view.verdict;
+            return;
+        }
+        self.decisions.push(view);
+        let surplus = self.decisions.len().saturating_sub(KEPT);
+        self.decisions.drain(..surplus);
+    }
+}
+
+/// Maps whose keys are no strings, as lists of pairs.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<K: Serialize, V: Serialize, S: Serializer>(
+        map: &BTreeMap<K, V>,
+        s: S,
+    ) -> Result<S::Ok, S::Error> {
+        s.collect_seq(map)
+    }
+
+    pub(super) fn deserialize<'de, K, V, D>(d: D) -> Result<BTreeMap<K, V>, D::Error>
+    where
+        K: Deserialize<'de> + Ord,
+        V: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        Ok(Vec::<(K, V)>::deserialize(d)?.into_iter().collect())
+    }
+}

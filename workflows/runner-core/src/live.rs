@@ -1,0 +1,659 @@
+//! A call under way: claimed, in turn, past the gate, sent, settled. Laws 4, 5 and 6 as one machine.
+//!
+//! The stages before the intent leave no trace and may be given up at any time. After the intent only a
+//! settlement, or somebody who takes the doubt upon himself, ends it.
+
+use std::time::Duration;
+
+use engine::InDoubt;
+use schemas::{
+    Action, Address, Answer, Attempt, Code, Digest, Effect, Frame, Key, OutcomeRequest, Position, Problem,
+    Reply, Verb,
+};
+use serde_json::Value;
+
+use crate::call::CallState;
+use crate::core::{Asked, Claim, Core, Timer};
+use crate::entry::{AssumedBy, GroupEntry, Intent, RunEntry, SettledAs, Settlement};
+use crate::rules::Rule;
+use crate::seam::{Answered, Now};
+
+/// A call without a bound of its own.
+const DEFAULT_BOUND: Duration = Duration::from_secs(60);
+/// How long a reply is awaited before the outcome is asked for.
+const REPLY_PATIENCE: Duration = Duration::from_secs(2);
+/// The longest poll for an outcome.
+const POLL: Duration = Duration::from_secs(2);
+/// Between two attempts, and between two questions that nobody hears.
+const AGAIN: Duration = Duration::from_millis(200);
+/// How long a doubt is looked into after the call's bound, unless the definition passes it.
+const SETTLE_GRACE: Duration = Duration::from_secs(3);
+
+/// For whom a call is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// A step of the key's run.
+    Step,
+    /// A debt of the group.
+    Debt(u64),
+    /// A doubt of the current epoch, asked again because its service answers.
+    Doubt,
+}
+
+/// Where a call stands, in this life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Waits for the resource's claim.
+    Claiming,
+    /// Waits until the resource is free.
+    InTurn,
+    /// Waits until no other site counts as open.
+    AtGate,
+    /// A group function that only looks: until a site is closed.
+    AwaitClosed(schemas::SiteId),
+    /// The request is out.
+    Sent { since: Duration },
+    /// The next attempt is due then.
+    Resend { at: Duration },
+    /// The outcome is being asked for.
+    Asking,
+    /// The outcome is asked for again then.
+    AskAgain { at: Duration },
+    /// In doubt beyond its bound; a person was asked. Still looked into.
+    Doubtful { at: Duration },
+}
+
+/// A call under way.
+#[derive(Debug, Clone)]
+pub(crate) struct Live {
+    pub(crate) owner: Owner,
+    pub(crate) group: Option<schemas::GroupId>,
+    pub(crate) address: Address,
+    pub(crate) action: Option<Action>,
+    pub(crate) args: Value,
+    pub(crate) in_doubt: InDoubt,
+    pub(crate) attempt: Attempt,
+    pub(crate) stage: Stage,
+    /// The bound of trying; settling goes on a little longer.
+    pub(crate) deadline: Duration,
+    /// Every attempt so far had no responders.
+    pub(crate) undelivered: bool,
+    /// Nobody wants it any longer: no further attempt.
+    pub(crate) cancelled: bool,
+    /// The latest reason why it is not done.
+    pub(crate) problem: Option<Problem>,
+    /// What it waits for, for people.
+    pub(crate) waits_for: Option<String>,
+}
+
+impl Live {
+    pub(crate) fn effect(&self) -> Effect {
+        self.action.map_or(Effect::Observes, Action::effect)
+    }
+
+    /// Whether an intent is on disk.
+    pub(crate) fn intended(&self) -> bool {
+        matches!(
+            self.stage,
+            Stage::Sent { .. }
+                | Stage::Resend { .. }
+                | Stage::Asking
+                | Stage::AskAgain { .. }
+                | Stage::Doubtful { .. }
+        )
+    }
+
+    fn wait(&mut self, why: impl Into<String>) {
+        self.waits_for = Some(why.into());
+    }
+}
+
+/// The bound of a call that has none of its own.
+pub(crate) fn bound(timeout: Option<Duration>) -> Duration {
+    timeout.unwrap_or(DEFAULT_BOUND)
+}
+
+impl Core {
+    /// Moves a call on as far as it goes now.
+    pub(crate) fn advance(&mut self, now: Now, key: &Key) {
+        while let Some(live) = self.lives.get(key) {
+            let before = live.stage.clone();
+            match before.clone() {
+                Stage::Claiming => self.at_claim(now, key),
+                Stage::InTurn => self.at_turn(now, key),
+                Stage::AtGate => self.at_gate(now, key),
+                Stage::AwaitClosed(site) => self.at_await_closed(now, key, &site),
+                Stage::Sent { since } => {
+                    if now.boot >= since + REPLY_PATIENCE.min(self.patience(key)) {
+                        self.doubt(now, key, "no answer yet");
+                        self.ask_outcome(now, key);
+                    }
+                }
+                Stage::Resend { at } if now.boot >= at => self.resend(now, key),
+                Stage::AskAgain { at } | Stage::Doubtful { at } if now.boot >= at => {
+                    self.ask_outcome(now, key)
+                }
+                Stage::Resend { .. } | Stage::AskAgain { .. } | Stage::Doubtful { .. } | Stage::Asking => {}
+            }
+            match self.lives.get(key) {
+                Some(live) if live.stage != before => {}
+                _ => break,
+            }
+        }
+    }
+
+    fn patience(&self, key: &Key) -> Duration {
+        match self.lives.get(key).map(|live| live.in_doubt) {
+            // What is passed at its bound must have been asked for before.
+            Some(InDoubt::Pass) => Duration::from_secs(1),
+            _ => REPLY_PATIENCE,
+        }
+    }
+
+    fn may_begin(&self, key: &Key) -> bool {
+        match self.lives.get(key).map(|l| l.owner.clone()) {
+            Some(Owner::Step) => self.runs.get(&key.run).is_some_and(|run| run.goes_on()),
+            Some(_) => true,
+            None => false,
+        }
+    }
+
+    fn stage(&mut self, key: &Key, stage: Stage) {
+        if let Some(live) = self.lives.get_mut(key) {
+            live.stage = stage;
+        }
+    }
+
+    fn at_claim(&mut self, now: Now, key: &Key) {
+        if !self.may_begin(key) {
+            return;
+        }
+        let Some(live) = self.lives.get_mut(key) else { return };
+        let (address, deadline) = (live.address.clone(), live.deadline);
+        let Some(group) = live.group.clone() else {
+            live.stage = Stage::InTurn;
+            return;
+        };
+        let claim = self.groups.get(&group).and_then(|g| g.claims.get(&address)).copied();
+        let lost = self.runs.get(&key.run).is_some_and(|run| run.lost(&address.site));
+        match claim {
+            Some(Claim::Granted) => return self.stage(key, Stage::InTurn),
+            Some(Claim::Unanswered { undelivered: true, .. }) if lost => {
+                return self.give_up(now, key, Code::Unreachable, "no service listens at the lost site");
+            }
+            _ => {}
+        }
+        if now.boot >= deadline {
+            return self.give_up(now, key, Code::Unreachable, "its service did not answer the claim");
+        }
+        if let Some(live) = self.lives.get_mut(key) {
+            live.wait(format!("{address} to acknowledge the claim"));
+        }
+        self.timer(deadline, Timer::Live(key.clone()));
+        self.ask_claim(now, &group, &address);
+    }
+
+    fn at_turn(&mut self, now: Now, key: &Key) {
+        if !self.may_begin(key) {
+            return;
+        }
+        let Some(live) = self.lives.get(key) else { return };
+        let (address, deadline, effect) = (live.address.clone(), live.deadline, live.effect());
+        let occupant = live
+            .group
+            .as_ref()
+            .and_then(|g| self.groups.get(g))
+            .and_then(|g| g.occupied.get(&address).filter(|occupant| *occupant != key).cloned());
+        if let Some(occupant) = occupant.filter(|_| self.rules.keep(Rule::OneOpenKey)) {
+            let waits = match self.lives.contains_key(&occupant) {
+                true => format!("{occupant} on {address} to be settled"),
+                false => format!(
+                    "{occupant} on {address}, which was passed without knowing; supersede to go past it"
+                ),
+            };
+            if now.boot >= deadline {
+                return self.give_up(now, key, Code::Busy, &format!("waited for {waits}"));
+            }
+            if let Some(live) = self.lives.get_mut(key) {
+                live.wait(waits);
+            }
+            return self.timer(deadline, Timer::Live(key.clone()));
+        }
+        match effect {
+            Effect::Opens => self.stage(key, Stage::AtGate),
+            _ => self.intend(now, key),
+        }
+    }
+
+    /// Writes the intent; the first request follows it.
+    pub(crate) fn intend(&mut self, now: Now, key: &Key) {
+        let Some(live) = self.lives.get_mut(key) else { return };
+        let Some(action) = live.action else { return };
+        live.waits_for = None;
+        live.attempt = Attempt::FIRST;
+        let (owner, address, group) = (live.owner.clone(), live.address.clone(), live.group.clone());
+        let digest = Digest::of_request(&address, action, &live.args);
+        let intent = Intent { step: key.position.clone(), address: address.clone(), action, digest };
+        if let Some(id) = &group {
+            if let Some(g) = self.groups.get_mut(id) {
+                g.occupied.insert(address.clone(), key.clone());
+            }
+            self.end_debts_at(now, id, &address, &owner);
+            if action.effect() == Effect::Opens {
+                let epoch = self.epoch_of(key);
+                self.flush(key.run);
+                self.append_group(
+                    now,
+                    id,
+                    &GroupEntry::Opening { address: address.clone(), key: key.clone(), epoch },
+                );
+                if let Some(g) = self.groups.get_mut(id) {
+                    g.proofs.remove(&address);
+                }
+            }
+        }
+        match (&owner, &group) {
+            (Owner::Debt(debt), Some(id)) => {
+                let entry = GroupEntry::DebtIntended { debt: *debt, run: key.run, intent };
+                self.append_group(now, id, &entry);
+            }
+            _ => self.append_run(now, key.run, RunEntry::Intended(intent)),
+        }
+        self.send(now, key);
+    }
+
+    fn epoch_of(&self, key: &Key) -> schemas::Epoch {
+        match self.runs.get(&key.run) {
+            Some(run) => run.started.epoch,
+            None => self
+                .lives
+                .get(key)
+                .and_then(|l| l.group.as_ref())
+                .and_then(|g| self.groups.get(g))
+                .map_or(schemas::Epoch(0), |g| g.record.epoch),
+        }
+    }
+
+    /// How long the act itself may take, sent now.
+    fn act_within(&self, now: Now, key: &Key) -> Duration {
+        let Some(live) = self.lives.get(key) else { return DEFAULT_BOUND };
+        let left = live.deadline.saturating_sub(now.boot).max(Duration::from_secs(1));
+        match live.effect() {
+            // What an acceptance waits for is 2 s and this bound.
+            Effect::Opens => left.min(crate::gate::OPEN_WITHIN),
+            _ => left,
+        }
+    }
+
+    fn send(&mut self, now: Now, key: &Key) {
+        let within = self.act_within(now, key);
+        let epoch = self.epoch_of(key);
+        let Some(live) = self.lives.get_mut(key) else { return };
+        let Some(action) = live.action else { return };
+        live.stage = Stage::Sent { since: now.boot };
+        let frame = Frame {
+            id: self.ids.message(),
+            source: self.source.clone(),
+            group: match &live.group {
+                Some(group) => group.clone(),
+                None => match self.runs.get(&key.run).and_then(|r| r.started.group.clone()) {
+                    Some(group) => group,
+                    None => return,
+                },
+            },
+            key: key.clone(),
+            attempt: live.attempt,
+            epoch,
+            act_within: within,
+            expires: now.wall + within + schemas::CLOCK_ALLOWANCE,
+            traceparent: None,
+        };
+        let subject = self.prefix.request(&live.address, Verb::Act(action));
+        let body = live.args.to_string().into_bytes();
+        self.timer(now.boot + REPLY_PATIENCE.min(self.patience(key)), Timer::Live(key.clone()));
+        self.ask(
+            Asked::Act(key.clone()),
+            subject,
+            frame.to_headers(action),
+            body,
+            within + Duration::from_secs(5),
+        );
+    }
+
+    fn resend(&mut self, now: Now, key: &Key) {
+        let Some(live) = self.lives.get_mut(key) else { return };
+        live.attempt = live.attempt.next();
+        let attempt = live.attempt;
+        match (&live.owner, &live.group) {
+            (Owner::Debt(debt), Some(group)) => {
+                let (debt, group) = (*debt, group.clone());
+                self.append_group(now, &group, &GroupEntry::DebtSent { debt, attempt });
+            }
+            _ => self.append_run(now, key.run, RunEntry::Sent { step: key.position.clone(), attempt }),
+        }
+        self.send(now, key);
+    }
+
+    /// Records that the step is in doubt, once.
+    pub(crate) fn doubt(&mut self, now: Now, key: &Key, why: &str) {
+        let doubted = self
+            .runs
+            .get(&key.run)
+            .and_then(|run| run.calls.get(&key.position))
+            .is_none_or(|call| call.doubted || !call.open());
+        if !doubted {
+            let step = key.position.clone();
+            self.append_run(now, key.run, RunEntry::Doubted { step, why: why.into() });
+        }
+    }
+
+    fn ask_outcome(&mut self, now: Now, key: &Key) {
+        let epoch = self.epoch_of(key);
+        let Some(live) = self.lives.get_mut(key) else { return };
+        let Some(group) = live.group.clone().or_else(|| self.runs.get(&key.run)?.started.group.clone())
+        else {
+            return;
+        };
+        let past = now.boot >= live.deadline;
+        let wait = match live.stage {
+            Stage::Doubtful { .. } => Duration::ZERO,
+            _ if past => AGAIN,
+            _ => POLL.min(live.deadline - now.boot),
+        };
+        live.stage = Stage::Asking;
+        live.waits_for.get_or_insert_with(|| "an answer to what became of it".into());
+        let subject = self.prefix.request(&live.address, Verb::Outcome);
+        let request = OutcomeRequest { group, key: key.clone(), attempt: live.attempt, epoch, wait };
+        let body = serde_json::to_vec(&request).unwrap_or_default();
+        self.ask(Asked::Outcome(key.clone()), subject, Vec::new(), body, wait + Duration::from_secs(1));
+    }
+
+    /// An answer to the act's request, or to the question for its outcome.
+    pub(crate) fn on_act_answered(&mut self, now: Now, key: &Key, answer: Answered, act: bool) {
+        let Some(live) = self.lives.get_mut(key) else { return };
+        match answer {
+            Answered::Reply(body) => match serde_json::from_slice::<Reply>(&body) {
+                Ok(reply) if reply.key == *key => self.on_reply(now, key, reply, act),
+                _ => {
+                    live.undelivered = false;
+                    let detail = String::from_utf8_lossy(&body).chars().take(300).collect::<String>();
+                    live.problem =
+                        Some(Problem::new(Code::Malformed, format!("the service answered: {detail}")));
+                    self.ask_later(now, key);
+                }
+            },
+            Answered::NoResponders if act => {
+                let lost = self.runs.get(&key.run).is_some_and(|run| run.lost(&live.address.site));
+                let proves = live.undelivered || !self.rules.keep(Rule::EveryAttemptUndelivered);
+                live.problem = Some(Problem::new(Code::Unreachable, "no service listens there"));
+                if !proves {
+                    return self.ask_later(now, key);
+                }
+                if lost || now.boot >= live.deadline || live.cancelled {
+                    let problem =
+                        Problem::new(Code::Unreachable, "never delivered: no service listens there");
+                    return self.settle(now, key, "undelivered", SettledAs::NotDone { problem });
+                }
+                live.wait("its service to listen");
+                let at = now.boot + AGAIN;
+                live.stage = Stage::Resend { at };
+                self.timer(at, Timer::Live(key.clone()));
+            }
+            Answered::NoResponders => {
+                live.wait("its service to listen");
+                self.ask_later(now, key);
+            }
+            Answered::Silence => {
+                live.undelivered = false;
+                if !act {
+                    self.ask_later(now, key);
+                } else if matches!(live.stage, Stage::Sent { .. }) {
+                    self.doubt(now, key, "no answer");
+                    self.ask_outcome(now, key);
+                }
+            }
+        }
+    }
+
+    /// Asks for the outcome again a little later; past the bound, what `inDoubt` says happens.
+    fn ask_later(&mut self, now: Now, key: &Key) {
+        let Some(live) = self.lives.get_mut(key) else { return };
+        let deadline = live.deadline;
+        let patience = if live.in_doubt == InDoubt::Pass { Duration::ZERO } else { SETTLE_GRACE };
+        if now.boot < deadline + patience {
+            let at = (now.boot + AGAIN).min(deadline.max(now.boot + Duration::from_millis(20)));
+            live.stage = Stage::AskAgain { at };
+            self.timer(at, Timer::Live(key.clone()));
+            return self.doubt(now, key, "not settled yet");
+        }
+        self.doubt(now, key, "not settled within its bound");
+        let Some(live) = self.lives.get_mut(key) else { return };
+        match (&live.owner, live.in_doubt) {
+            (Owner::Step, InDoubt::Pass) => self.assume(now, key, AssumedBy::Definition),
+            (Owner::Step, InDoubt::Retry) if !live.cancelled => {
+                live.deadline = now.boot + DEFAULT_BOUND;
+                let at = now.boot + AGAIN;
+                live.stage = Stage::Resend { at };
+                self.timer(at, Timer::Live(key.clone()));
+            }
+            (owner, _) => {
+                let step = *owner == Owner::Step;
+                let first = live.waits_for.as_deref().is_none_or(|w| !w.contains("pointsman"));
+                live.wait(format!(
+                    "{} to say what became of it, or a person: pointsman done|retry|skip {}",
+                    live.address,
+                    key.run.short(4)
+                ));
+                let at = now.boot + Duration::from_secs(2);
+                live.stage = Stage::Doubtful { at };
+                self.timer(at, Timer::Live(key.clone()));
+                if step && first {
+                    self.hold(now, key.run, format!("step {} is in doubt", key.position));
+                }
+            }
+        }
+    }
+
+    fn on_reply(&mut self, now: Now, key: &Key, reply: Reply, act: bool) {
+        let Some(live) = self.lives.get_mut(key) else { return };
+        live.undelivered = false;
+        let highest = reply.attempt >= live.attempt;
+        if let Some(problem) = &reply.problem {
+            live.problem = Some(problem.clone());
+        }
+        if !reply.adopted && self.rules.keep(Rule::RefusedNeedsVoid) {
+            live.wait(format!("the ledger at {} to be adopted: pointsman adopt", live.address));
+            return self.ask_later(now, key);
+        }
+        match reply.answer {
+            Answer::Applied | Answer::AlreadyApplied => {
+                let by = if act { "reply" } else { "outcome" };
+                let result = SettledAs::Done { answer: Some(reply.answer), output: reply.output };
+                self.settle(now, key, by, result);
+            }
+            Answer::Failed if highest => self.not_done(now, key, reply, act),
+            Answer::Refused if highest && (reply.void || !self.rules.keep(Rule::RefusedNeedsVoid)) => {
+                self.not_done(now, key, reply, act);
+            }
+            Answer::Refused if matches!(reply.code(), Some(Code::StaleEpoch)) => {
+                self.on_stale(now, key, reply.epoch)
+            }
+            Answer::Refused if reply.code() == Some(Code::EpochTaken) => {
+                self.hold(
+                    now,
+                    key.run,
+                    "another run holds this epoch: find the second runner, then supersede".into(),
+                );
+                self.ask_later(now, key);
+            }
+            Answer::Refused if reply.code() == Some(Code::Unclaimed) => {
+                if let (Some(group), address) = (live.group.clone(), live.address.clone()) {
+                    if let Some(g) = self.groups.get_mut(&group) {
+                        g.claims.remove(&address);
+                    }
+                    self.ask_claim(now, &group, &address);
+                }
+                self.ask_later(now, key);
+            }
+            Answer::InProgress if !act => {
+                live.wait("the act, which is in progress");
+                self.ask_later(now, key);
+            }
+            Answer::Failed | Answer::Refused | Answer::InProgress => self.ask_outcome(now, key),
+            Answer::InDoubt => self.ask_later(now, key),
+        }
+    }
+
+    /// The highest attempt is known not to be in effect: the next one, or the end.
+    fn not_done(&mut self, now: Now, key: &Key, reply: Reply, act: bool) {
+        let Some(live) = self.lives.get_mut(key) else { return };
+        let problem = reply.problem.unwrap_or_else(|| Problem::new(Code::Failed, "it did not say why"));
+        let again = problem.retryable || problem.code == Code::Void;
+        if again && now.boot + AGAIN < live.deadline && !live.cancelled && live.owner != Owner::Doubt {
+            live.wait(format!("the next attempt: {problem}"));
+            let at = now.boot + AGAIN;
+            live.stage = Stage::Resend { at };
+            return self.timer(at, Timer::Live(key.clone()));
+        }
+        let by = if act { "reply" } else { "outcome" };
+        self.settle(now, key, by, SettledAs::NotDone { problem });
+    }
+
+    /// The key is settled: the resource is free, the engine goes on.
+    pub(crate) fn settle(&mut self, now: Now, key: &Key, by: &str, result: SettledAs) {
+        let Some(live) = self.lives.remove(key) else { return };
+        let settlement = Settlement { attempt: live.attempt, by: by.into(), result: result.clone() };
+        match (&live.owner, &live.group) {
+            (Owner::Debt(debt), Some(group)) => {
+                let entry = GroupEntry::DebtSettled { debt: *debt, settlement };
+                self.append_group(now, group, &entry);
+            }
+            (Owner::Doubt, Some(group)) => {
+                let how = match &result {
+                    SettledAs::Done { .. } => "it was done".into(),
+                    SettledAs::NotDone { problem } => format!("it was not done: {problem}"),
+                    SettledAs::EndedUnknown => "ended by a newer claim".into(),
+                };
+                self.append_group(now, group, &GroupEntry::DoubtEnded { key: key.clone(), how });
+            }
+            _ => {
+                let entry = RunEntry::Settled { step: key.position.clone(), settlement };
+                self.append_run(now, key.run, entry);
+            }
+        }
+        if let Some(group) = &live.group {
+            self.free(group, &live.address, key);
+            self.note_closed(now, group, &live, &result);
+        }
+        if live.owner == Owner::Step {
+            let (at, run) = (key.position.clone(), key.run);
+            match result {
+                SettledAs::Done { output, .. } => {
+                    self.owe_rest(now, key, &live, &output);
+                    self.engine_input(now, run, engine::Input::CallEnded { at, result: Ok(output) });
+                }
+                SettledAs::NotDone { problem } => {
+                    let error = crate::fault::error_of(&problem);
+                    self.owe(now, key, &live, &problem.to_string());
+                    self.engine_input(now, run, engine::Input::CallEnded { at, result: Err(error) });
+                }
+                SettledAs::EndedUnknown => {}
+            }
+        }
+        if let (Owner::Doubt | Owner::Debt(_), Some(group)) = (&live.owner, &live.group) {
+            self.pay(now, &group.clone(), Some(&live.address));
+        }
+        self.wake_waiters(now, live.group.as_ref());
+    }
+
+    fn free(&mut self, group: &schemas::GroupId, address: &Address, key: &Key) {
+        if let Some(g) = self.groups.get_mut(group)
+            && g.occupied.get(address) == Some(key)
+        {
+            g.occupied.remove(address);
+        }
+    }
+
+    /// Calls that wait for their turn or at the gate look again.
+    pub(crate) fn wake_waiters(&mut self, now: Now, group: Option<&schemas::GroupId>) {
+        let keys: Vec<Key> = self
+            .lives
+            .iter()
+            .filter(|(_, l)| !l.intended() && (l.group.as_ref() == group || group.is_none()))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in keys {
+            self.advance(now, &key);
+        }
+    }
+
+    /// Nothing was ever sent: the step ends without a trace in the world.
+    fn give_up(&mut self, now: Now, key: &Key, code: Code, detail: &str) {
+        let Some(live) = self.lives.remove(key) else { return };
+        let problem = Problem::new(code, detail).about(key);
+        if live.owner == Owner::Step {
+            self.owe(now, key, &live, detail);
+            let result = Err(crate::fault::error_of(&problem));
+            let at = key.position.clone();
+            self.engine_input(now, key.run, engine::Input::CallEnded { at, result });
+        }
+        self.wake_waiters(now, live.group.as_ref());
+    }
+
+    /// The doubt is passed, by the definition or by a person; the engine gets the error `in-doubt`,
+    /// or goes on if a person said so.
+    pub(crate) fn assume(&mut self, now: Now, key: &Key, by: AssumedBy) {
+        let Some(live) = self.lives.remove(key) else { return };
+        let person = matches!(by, AssumedBy::Person(_));
+        self.append_run(now, key.run, RunEntry::Assumed { step: key.position.clone(), by });
+        self.list_doubt(now, key, &live);
+        let at = key.position.clone();
+        let result = if person {
+            Ok(Value::Null)
+        } else {
+            let detail = live.problem.as_ref().map_or("no answer".to_owned(), ToString::to_string);
+            self.owe(now, key, &live, &format!("in doubt: {detail}"));
+            Err(crate::fault::in_doubt(&detail))
+        };
+        self.engine_input(now, key.run, engine::Input::CallEnded { at, result });
+        self.wake_waiters(now, live.group.as_ref());
+    }
+
+    /// A call that the engine no longer wants: given up if nothing was sent, else settled first.
+    pub(crate) fn cancel_call(&mut self, now: Now, run: schemas::RunId, at: &Position) {
+        let key = Key { run, position: at.clone() };
+        let Some(live) = self.lives.get_mut(&key) else {
+            return self.engine_input(
+                now,
+                run,
+                engine::Input::CallEnded { at: at.clone(), result: Err(crate::fault::cancelled()) },
+            );
+        };
+        live.cancelled = true;
+        live.deadline = live.deadline.min(now.boot + SETTLE_GRACE);
+        if !live.intended() {
+            self.lives.remove(&key);
+            let result = Err(crate::fault::cancelled());
+            self.engine_input(now, run, engine::Input::CallEnded { at: at.clone(), result });
+        } else if !matches!(live.stage, Stage::Asking) {
+            self.doubt(now, &key, "no longer wanted");
+            self.ask_outcome(now, &key);
+        }
+    }
+
+    /// After a restart: what the entries leave open is settled before anything else is done with it.
+    pub(crate) fn revive(&mut self, now: Now, key: &Key, state: Option<(CallState, Attempt)>) {
+        if let Some((CallState::Open, attempt)) = state
+            && let Some(live) = self.lives.get_mut(key)
+        {
+            live.attempt = attempt;
+            live.undelivered = false;
+            let (group, address) = (live.group.clone(), live.address.clone());
+            if let Some(g) = group.and_then(|g| self.groups.get_mut(&g)) {
+                g.occupied.insert(address, key.clone());
+            }
+            self.doubt(now, key, "the runner was restarted");
+            self.ask_outcome(now, key);
+        }
+    }
+}

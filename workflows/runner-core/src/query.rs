@@ -1,0 +1,337 @@
+//! Looks at the world on somebody's behalf: asked of every service at once, answered when all have answered
+//! or the bound passed; what stayed silent is shown as silent.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use schemas::op::OpReply;
+use schemas::view::WorldView;
+use schemas::{
+    Access, Action, Address, AdoptRequest, Code, ConfirmReply, GroupId, MessageId, Observation, Position,
+    Problem, ReplicationState, RunId, Running, Seen, SiteId, Verb,
+};
+
+use crate::core::{Asked, Core, Timer};
+use crate::entry::{ByPerson, GroupEntry};
+use crate::seam::{Answered, Effect, Now, ReplyTo};
+use crate::start::Start;
+
+/// How long all the answers are awaited: `status` on a half-dead system must answer within two seconds.
+const WITHIN: Duration = Duration::from_millis(1200);
+/// How long adopting may take.
+const ADOPT_WITHIN: Duration = Duration::from_secs(5);
+
+/// What a look is for.
+#[derive(Debug, Clone)]
+pub(crate) enum Purpose {
+    Status { reply_to: ReplyTo, groups: Vec<GroupId> },
+    Preview { reply_to: ReplyTo, start: Box<Start> },
+    World { reply_to: ReplyTo, group: GroupId, record: Option<(SiteId, ByPerson, MessageId)> },
+    Adopting { reply_to: ReplyTo, group: GroupId, request: MessageId, all: usize, refused: Vec<String> },
+    Done { reply_to: ReplyTo, run: RunId, at: Position, by: ByPerson, request: MessageId },
+}
+
+/// A look that is under way.
+#[derive(Debug, Clone)]
+pub(crate) struct Query {
+    purpose: Purpose,
+    waiting: BTreeSet<Address>,
+    due: Duration,
+}
+
+impl Core {
+    pub(crate) fn query(&mut self, now: Now, purpose: Purpose) {
+        let addresses: BTreeSet<Address> = match &purpose {
+            Purpose::Status { groups, .. } => groups.iter().flat_map(|g| self.addresses(g)).collect(),
+            Purpose::Preview { start, .. } => self.addresses(&start.group).into_iter().collect(),
+            Purpose::World { group, .. } | Purpose::Adopting { group, .. } => {
+                self.addresses(group).into_iter().collect()
+            }
+            Purpose::Done { run, at, .. } => self.address_of(*run, at).into_iter().collect(),
+        };
+        let id = self.next_query();
+        let due = now.boot + WITHIN;
+        self.queries.insert(id, Query { purpose, waiting: addresses.clone(), due });
+        self.timer(due, Timer::Query(id));
+        for address in addresses {
+            self.look_at(now, &address, Some(id));
+        }
+        self.check_query(now, id);
+    }
+
+    fn addresses(&self, group: &GroupId) -> Vec<Address> {
+        self.groups
+            .get(group)
+            .map(|g| g.plan.resources.iter().chain(&g.plan.clients).cloned().collect())
+            .unwrap_or_default()
+    }
+
+    fn address_of(&self, run: RunId, at: &Position) -> Option<Address> {
+        let call = &self.runs.get(&run)?.steps.iter().rev().find(|s| s.position == *at)?.call;
+        let text = |name: &str| call.args.get(name)?.as_str();
+        Some(Address {
+            site: text("site")?.parse().ok()?,
+            service: call.service.parse().ok()?,
+            resource: text("resource")?.parse().ok()?,
+        })
+    }
+
+    /// Asks what is true now; changes nothing.
+    pub(crate) fn look_at(&mut self, now: Now, address: &Address, query: Option<u64>) {
+        let already = query.is_none()
+            && self
+                .asked
+                .values()
+                .any(|a| matches!(a, Asked::Observe { address: known, .. } if known == address));
+        if already {
+            return;
+        }
+        let _ = now;
+        let subject = self.prefix.request(address, Verb::Observe);
+        let why = Asked::Observe { address: address.clone(), query };
+        self.ask(why, subject, Vec::new(), b"{}".to_vec(), Duration::from_secs(1));
+    }
+
+    pub(crate) fn on_observed(&mut self, now: Now, address: Address, query: Option<u64>, answer: Answered) {
+        if let Answered::Reply(body) = answer
+            && let Ok(seen) = serde_json::from_slice::<Observation>(&body)
+        {
+            if let Some(g) = seen.group.as_ref().and_then(|g| self.groups.get_mut(g)) {
+                g.seen_epoch = g.seen_epoch.max(seen.epoch);
+            }
+            self.note_observation(now, &address, &seen);
+            self.observed.insert(address.clone(), (now, seen));
+            let group = self
+                .groups
+                .iter()
+                .find(|(_, g)| g.plan.fence_paths.contains(&address))
+                .map(|(id, _)| id.clone());
+            if group.is_some() {
+                self.wake_waiters(now, group.as_ref());
+            }
+        }
+        if let Some(id) = query
+            && let Some(query) = self.queries.get_mut(&id)
+        {
+            query.waiting.remove(&address);
+            self.check_query(now, id);
+        }
+    }
+
+    pub(crate) fn on_query_due(&mut self, now: Now, id: u64) {
+        if let Some(query) = self.queries.get_mut(&id)
+            && now.boot >= query.due
+        {
+            query.waiting.clear();
+            self.check_query(now, id);
+        }
+    }
+
+    fn check_query(&mut self, now: Now, id: u64) {
+        if !self.queries.get(&id).is_some_and(|query| query.waiting.is_empty()) {
+            return;
+        }
+        let Some(query) = self.queries.remove(&id) else { return };
+        match query.purpose {
+            Purpose::Status { reply_to, groups } => {
+                let views = groups.iter().filter_map(|g| self.group_view(now, g)).collect();
+                self.answer(reply_to, OpReply::Groups(views));
+            }
+            Purpose::Preview { reply_to, start } => {
+                let reply = match self.preview(now, &start) {
+                    Ok(preview) => OpReply::Preview(Box::new(preview)),
+                    Err(problem) => OpReply::Problem(problem),
+                };
+                self.answer(reply_to, reply);
+            }
+            Purpose::World { reply_to, group, record } => self.on_world(now, reply_to, group, record),
+            Purpose::Adopting { reply_to, group, request, all, refused } => {
+                let done = all - refused.len();
+                let mut what = format!("adopted {done} of {all} resources");
+                if !refused.is_empty() {
+                    what.push_str(&format!("; not: {}", refused.join("; ")));
+                }
+                let reply = OpReply::Recorded { what, at: now.wall };
+                let entry = GroupEntry::OpAnswered { request, reply: Box::new(reply.clone()) };
+                self.append_group(now, &group, &entry);
+                self.ask_claims(now, &group);
+                self.answer(reply_to, reply);
+            }
+            Purpose::Done { reply_to, run, at, by, request } => {
+                let reply = match self.contradicted(now, run, &at) {
+                    Err(problem) => OpReply::Problem(problem),
+                    Ok(()) => match self.pass_by(now, run, &at, "done", by) {
+                        Ok(()) => OpReply::Recorded {
+                            what: "the step counts as done by hand; its service agrees".into(),
+                            at: now.wall,
+                        },
+                        Err(problem) => OpReply::Problem(problem),
+                    },
+                };
+                let group = self.runs.get(&run).and_then(|r| r.started.group.clone());
+                if let (Some(group), false) = (group, matches!(reply, OpReply::Problem(_))) {
+                    let entry = GroupEntry::OpAnswered { request, reply: Box::new(reply.clone()) };
+                    self.append_group(now, &group, &entry);
+                }
+                self.answer(reply_to, reply);
+            }
+        }
+    }
+
+    /// Whether a look agrees that a step is done.
+    fn contradicted(&self, now: Now, run: RunId, at: &Position) -> Result<(), Problem> {
+        let conflict = |detail: String| Err(Problem::new(Code::Conflict, detail));
+        let Some(address) = self.address_of(run, at) else {
+            return conflict("the step has no service to look: --unverified".into());
+        };
+        let fresh =
+            self.observed.get(&address).filter(|(seen, _)| now.boot < seen.boot + Duration::from_secs(2));
+        let Some((_, seen)) = fresh else {
+            return conflict(format!("{address} does not answer: --unverified"));
+        };
+        let call = self
+            .runs
+            .get(&run)
+            .and_then(|r| r.steps.iter().rev().find(|s| s.position == *at))
+            .map(|s| &s.call);
+        let action = call.and_then(|call| Action::of(address.service, &call.action));
+        let to = call.and_then(|call| call.args.get("to")?.as_str().map(str::to_owned));
+        let agrees = match (action, &seen.seen) {
+            (Some(Action::DisableAccess), Seen::Database(d)) => d.access == Access::Closed,
+            (Some(Action::EnableAccess), Seen::Database(d)) => d.access == Access::Open,
+            (Some(Action::StartProcess), Seen::Process(p)) => p.running == Running::Healthy,
+            (Some(Action::StopProcess), Seen::Process(p)) => p.running == Running::Stopped,
+            (Some(Action::Point | Action::Follow), Seen::Name(n)) => {
+                n.points_at.as_ref().map(|s| s.as_str().to_owned()) == to && to.is_some()
+            }
+            (Some(Action::StopReplication | Action::Abandon), Seen::Replication(r)) => {
+                r.state == ReplicationState::Stopped
+            }
+            (Some(Action::Capture), Seen::Replication(r)) => r.state != ReplicationState::Stopped,
+            (Some(Action::Discard), Seen::Replication(r)) => r.state == ReplicationState::Stopped,
+            _ => return conflict("a look cannot tell for this step: --unverified".into()),
+        };
+        if agrees {
+            Ok(())
+        } else {
+            conflict(format!("{address} says otherwise: {}", serde_json::json!(seen.seen)))
+        }
+    }
+
+    fn on_world(
+        &mut self,
+        now: Now,
+        reply_to: ReplyTo,
+        group: GroupId,
+        record: Option<(SiteId, ByPerson, MessageId)>,
+    ) {
+        let world = self.world(now, &group);
+        let Some((site, by, request)) = record else {
+            return self.answer(reply_to, OpReply::World(world));
+        };
+        let refusal = self.objection(&group, &world, &site);
+        if let Some(problem) = refusal {
+            return self.answer(reply_to, OpReply::Problem(problem));
+        }
+        self.adopt(now, reply_to, group, site, by, request);
+    }
+
+    fn objection(&self, group: &GroupId, world: &WorldView, site: &SiteId) -> Option<Problem> {
+        let g = self.groups.get(group)?;
+        if let Some(run) = g.record.active {
+            return Some(Problem::new(Code::GroupBusy, format!("run {} has not ended", run.short(4))));
+        }
+        if !g.plan.sites.contains(site) {
+            return Some(Problem::new(Code::Conflict, format!("`{site}` is no site of `{group}`")));
+        }
+        match &world.live {
+            Some(live) if live == site => None,
+            Some(live) => Some(Problem::new(Code::Conflict, format!("{live} looks live, not {site}"))),
+            None => Some(Problem::new(
+                Code::Conflict,
+                format!("no single site looks live: {}", world.objections.join("; ")),
+            )),
+        }
+    }
+
+    fn adopt(
+        &mut self,
+        now: Now,
+        reply_to: ReplyTo,
+        group: GroupId,
+        live: SiteId,
+        by: ByPerson,
+        request: MessageId,
+    ) {
+        let run = self.ids.run(now);
+        let Some(g) = self.groups.get(&group) else { return };
+        let epoch = schemas::Epoch(g.record.epoch.max(g.seen_epoch).0 + 1);
+        let resources = g.plan.resources.clone();
+        self.append_group(now, &group, &GroupEntry::Adopted { epoch, run, live, by });
+        self.new_epoch(&group);
+        let id = self.next_query();
+        let due = now.boot + ADOPT_WITHIN;
+        let mut waiting = BTreeSet::new();
+        let mut refused = Vec::new();
+        for address in &resources {
+            let Some((_, seen)) =
+                self.observed.get(address).filter(|(at, _)| now.boot < at.boot + ADOPT_WITHIN)
+            else {
+                refused.push(format!("{address} is silent"));
+                continue;
+            };
+            let body = AdoptRequest { group: group.clone(), run, epoch, ledger: seen.ledger };
+            let subject = self.prefix.request(address, Verb::Adopt);
+            let body = serde_json::to_vec(&body).unwrap_or_default();
+            waiting.insert(address.clone());
+            self.ask(
+                Asked::Adopt(group.clone(), address.clone(), id),
+                subject,
+                Vec::new(),
+                body,
+                ADOPT_WITHIN,
+            );
+        }
+        let purpose = Purpose::Adopting { reply_to, group, request, all: resources.len(), refused };
+        self.queries.insert(id, Query { purpose, waiting, due });
+        self.timer(due, Timer::Query(id));
+        self.check_query(now, id);
+    }
+
+    pub(crate) fn on_adopt_answered(
+        &mut self,
+        now: Now,
+        group: &GroupId,
+        address: &Address,
+        id: u64,
+        answer: Answered,
+    ) {
+        let _ = group;
+        let refusal = match answer {
+            Answered::Reply(body) => match serde_json::from_slice::<schemas::ClaimReply>(&body) {
+                Ok(reply) if reply.granted => None,
+                Ok(reply) => Some(reply.problem.map_or("refused".into(), |p| p.to_string())),
+                Err(_) => Some(String::from_utf8_lossy(&body).chars().take(200).collect()),
+            },
+            Answered::NoResponders => Some("no service listens".into()),
+            Answered::Silence => Some("no answer".into()),
+        };
+        let Some(query) = self.queries.get_mut(&id) else { return };
+        if let (Some(why), Purpose::Adopting { refused, .. }) = (refusal, &mut query.purpose) {
+            refused.push(format!("{address}: {why}"));
+        }
+        query.waiting.remove(address);
+        self.check_query(now, id);
+    }
+
+    /// Answers a person, after everything recorded so far is durable.
+    pub(crate) fn answer(&mut self, to: ReplyTo, reply: OpReply) {
+        self.flush_all();
+        self.out.effects.push(Effect::Answer(to, Box::new(reply)));
+    }
+
+    pub(crate) fn confirm(&mut self, to: ReplyTo, reply: ConfirmReply) {
+        self.flush_all();
+        self.out.effects.push(Effect::Confirm(to, reply));
+    }
+}

@@ -1,0 +1,190 @@
+//! One run in memory: the fold of its entries.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use engine::{Change, Definition, Machine, Want};
+use schemas::view::RunState;
+use schemas::{Effect, Position, Problem, RunId};
+use thiserror::Error;
+
+use crate::call::{CallRecord, CallState};
+use crate::entry::{RunEntry, Started};
+
+/// An entry does not fit the run: the journal is damaged, or of another program.
+#[derive(Debug, Error)]
+pub enum BadRun {
+    /// The engine refuses its entry.
+    #[error("run {run}: {source}")]
+    Engine {
+        /// Which run.
+        run: RunId,
+        /// What is wrong.
+        source: engine::BadEntry,
+    },
+    /// An entry about a call that was never intended.
+    #[error("run {run}: an entry about {step}, which was never intended")]
+    NoIntent {
+        /// Which run.
+        run: RunId,
+        /// Which call.
+        step: Position,
+    },
+}
+
+/// One call of the definition, in the order in which the calls were first wanted.
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    pub(crate) position: Position,
+    pub(crate) call: engine::Call,
+    /// Since when it is wanted.
+    pub(crate) since: DateTime<Utc>,
+    /// How the engine took its end, where it failed or was passed over.
+    pub(crate) error: Option<engine::Error>,
+    pub(crate) by_hand: Option<&'static str>,
+    pub(crate) left: bool,
+}
+
+/// A run and what its entries say.
+pub(crate) struct Run {
+    pub(crate) id: RunId,
+    pub(crate) started: Started,
+    pub(crate) definition: Arc<Definition>,
+    pub(crate) machine: Machine,
+    pub(crate) seq: u64,
+    pub(crate) began: DateTime<Utc>,
+    pub(crate) last: DateTime<Utc>,
+    pub(crate) held: Option<String>,
+    pub(crate) paused: bool,
+    pub(crate) cancelling: bool,
+    pub(crate) ended: Option<(RunState, Option<Problem>, DateTime<Utc>)>,
+    pub(crate) calls: BTreeMap<Position, CallRecord>,
+    pub(crate) steps: Vec<Step>,
+}
+
+impl Run {
+    /// A run after its first entry.
+    pub(crate) fn new(id: RunId, at: DateTime<Utc>, started: Started, definition: Arc<Definition>) -> Run {
+        Run {
+            id,
+            started,
+            machine: Machine::new(Arc::clone(&definition)),
+            definition,
+            seq: 1,
+            began: at,
+            last: at,
+            held: None,
+            paused: false,
+            cancelling: false,
+            ended: None,
+            calls: BTreeMap::new(),
+            steps: Vec::new(),
+        }
+    }
+
+    /// Applies one entry after the first; says what the engine wants differently since.
+    pub(crate) fn apply(
+        &mut self,
+        seq: u64,
+        at: DateTime<Utc>,
+        entry: &RunEntry,
+    ) -> Result<Vec<Change>, BadRun> {
+        self.seq = seq;
+        self.last = at;
+        match entry {
+            RunEntry::Started(_) => {}
+            RunEntry::Engine { entry } => {
+                self.machine.apply(entry).map_err(|source| BadRun::Engine { run: self.id, source })?;
+                self.note(entry);
+                let changes = self.machine.take_changes();
+                for change in &changes {
+                    if let Change::Wanted(Want::Call { at: position, call }) = change {
+                        self.steps.push(Step {
+                            position: position.clone(),
+                            call: call.clone(),
+                            since: at,
+                            error: None,
+                            by_hand: None,
+                            left: false,
+                        });
+                    }
+                }
+                return Ok(changes);
+            }
+            RunEntry::Intended(intent) => {
+                self.calls.insert(intent.step.clone(), CallRecord::intended(at, intent));
+            }
+            RunEntry::Sent { step, attempt } => self.call(step)?.attempt = *attempt,
+            RunEntry::Doubted { step, .. } => self.call(step)?.doubted = true,
+            RunEntry::Settled { step, settlement } => {
+                let call = self.call(step)?;
+                call.state = CallState::Settled { settlement: settlement.clone() };
+                call.ended = Some(at);
+            }
+            RunEntry::Assumed { step, by } => {
+                let call = self.call(step)?;
+                call.state = CallState::Assumed { by: by.clone() };
+                call.doubted = true;
+                call.ended = Some(at);
+            }
+            RunEntry::Held { why } => self.held = Some(why.clone()),
+            RunEntry::Released { .. } => {
+                self.held = None;
+                self.paused = false;
+            }
+            RunEntry::Paused { .. } => self.paused = true,
+            RunEntry::Resolved { step, how, .. } => {
+                let word = match how.as_str() {
+                    "skip" => Some("skip"),
+                    "done" => Some("done"),
+                    _ => None,
+                };
+                if let Some(found) = self.steps.iter_mut().rev().find(|s| s.position == *step) {
+                    found.by_hand = word;
+                }
+            }
+            RunEntry::Cancelling { .. } => self.cancelling = true,
+            RunEntry::Ended { state, problem } => self.ended = Some((*state, problem.clone(), at)),
+        }
+        Ok(Vec::new())
+    }
+
+    fn call(&mut self, step: &Position) -> Result<&mut CallRecord, BadRun> {
+        let run = self.id;
+        self.calls.get_mut(step).ok_or_else(|| BadRun::NoIntent { run, step: step.clone() })
+    }
+
+    fn note(&mut self, entry: &engine::Entry) {
+        let (at, error) = match entry {
+            engine::Entry::Failed { at, error, .. } => (at, Some(error.clone())),
+            engine::Entry::Left { at, .. } | engine::Entry::Ended { at, .. } => (at, None),
+            engine::Entry::Undone { at, .. } | engine::Entry::Settled { at, .. } => (at, None),
+            _ => return,
+        };
+        if let Some(step) = self.steps.iter_mut().rev().find(|s| s.position == *at) {
+            step.left = true;
+            step.error = error;
+        }
+    }
+
+    /// Whether the point of no return was passed: an opening at the target was intended and is not
+    /// settled as not done (design section 4).
+    pub(crate) fn no_return(&self) -> bool {
+        self.calls.values().any(|call| {
+            call.action.effect() == Effect::Opens
+                && self.started.to.as_ref() == Some(&call.address.site)
+                && call.may_be_in_effect()
+        })
+    }
+
+    /// Whether the decision calls this site lost.
+    pub(crate) fn lost(&self, site: &schemas::SiteId) -> bool {
+        self.started.lost.contains(site)
+    }
+
+    /// Whether steps may begin.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.ended.is_none() && self.held.is_none() && !self.paused
+    }
+}

@@ -1,0 +1,173 @@
+//! How a run begins: one run a group, with an epoch of its own (laws 6 and 9).
+
+use std::sync::Arc;
+
+use schemas::view::RunState;
+use schemas::{Code, Epoch, GroupId, Problem, RunId, SiteId};
+use serde_json::{Value, json};
+
+use crate::core::Core;
+use crate::entry::{ByPerson, GroupEntry, Started};
+use crate::run::Run;
+use crate::seam::Now;
+
+/// What is to be started.
+#[derive(Debug, Clone)]
+pub(crate) struct Start {
+    pub(crate) workflow: String,
+    pub(crate) group: GroupId,
+    pub(crate) to: Option<SiteId>,
+    pub(crate) supersede: Option<RunId>,
+    pub(crate) accept_unfenced: Vec<SiteId>,
+    pub(crate) by: ByPerson,
+    pub(crate) decision: Option<String>,
+}
+
+/// What a start would be, once everything about it was found in order.
+pub(crate) struct Checked {
+    pub(crate) from: SiteId,
+    pub(crate) to: SiteId,
+    pub(crate) unplanned: bool,
+    pub(crate) epoch: Epoch,
+    pub(crate) input: Value,
+    pub(crate) name: String,
+}
+
+impl Core {
+    /// Everything that stands against a start, or what it would be.
+    pub(crate) fn check_start(&self, start: &Start) -> Result<Checked, Problem> {
+        let conflict = |detail: String| Problem::new(Code::Conflict, detail);
+        let g = self
+            .groups
+            .get(&start.group)
+            .ok_or_else(|| Problem::new(Code::UnknownGroup, format!("`{}`", start.group)))?;
+        let (_, definition) = self.definitions.get(&start.workflow).ok_or_else(|| {
+            Problem::new(Code::BadDefinition, format!("there is no definition `{}`", start.workflow))
+        })?;
+        let info = definition.info();
+        if !info.moves_group {
+            return Err(conflict(format!("`{}` does not move a group", start.workflow)));
+        }
+        let live = g.record.live.clone().ok_or_else(|| {
+            conflict(format!("`{}` was never adopted: pointsman adopt {}", start.group, start.group))
+        })?;
+        match (g.record.active, start.supersede) {
+            (None, None) => {}
+            (Some(active), Some(old)) if active == old => {}
+            (Some(active), _) => {
+                let detail = format!("run {} has not ended", active.short(4));
+                return Err(Problem::new(Code::GroupBusy, detail));
+            }
+            (None, Some(old)) => return Err(conflict(format!("run {} has ended", old.short(4)))),
+        }
+        let other = |site: &SiteId| g.plan.sites.iter().find(|s| *s != site).cloned();
+        let to = match &start.to {
+            Some(to) => to.clone(),
+            None => other(&live).ok_or_else(|| conflict("the group has one site".into()))?,
+        };
+        if !g.plan.sites.contains(&to) {
+            return Err(conflict(format!("`{to}` is no site of `{}`", start.group)));
+        }
+        // Whoever supersedes may go on to the same site or back; otherwise the live site cannot be the target.
+        if to == live && start.supersede.is_none() {
+            return Err(conflict(format!("{to} is live already")));
+        }
+        let from = other(&to).ok_or_else(|| conflict("the group has one site".into()))?;
+        let epoch = Epoch(g.record.epoch.max(g.seen_epoch).0 + 1);
+        let unplanned = definition.schedule().is_some();
+        let input = json!({
+            "group": g.plan.input, "from": from, "to": to, "why": start.by.why, "events": [],
+            "lost": if unplanned { vec![from.clone()] } else { Vec::new() },
+        });
+        let name = format!("{}:{}", info.name, info.version);
+        Ok(Checked { from, to, unplanned, epoch, input, name })
+    }
+
+    /// Starts a run: its first entries, its claims, its first steps.
+    pub(crate) fn start_run(&mut self, now: Now, start: Start) -> Result<(RunId, Epoch), Problem> {
+        let checked = self.check_start(&start)?;
+        let Some((digest, definition)) = self.definitions.get(&start.workflow).cloned() else {
+            return Err(Problem::new(Code::BadDefinition, start.workflow));
+        };
+        let id = self.ids.run(now);
+        if let Some(old) = start.supersede {
+            self.fence(
+                now,
+                old,
+                Some(Problem::new(Code::StaleEpoch, format!("superseded by run {}", id.short(4)))),
+            );
+        }
+        let started = Started {
+            group: Some(start.group.clone()),
+            workflow: checked.name.clone(),
+            definition: digest,
+            epoch: checked.epoch,
+            from: Some(checked.from.clone()),
+            to: Some(checked.to.clone()),
+            lost: if checked.unplanned { vec![checked.from.clone()] } else { Vec::new() },
+            who: start.by.who.clone(),
+            why: start.by.why.clone(),
+            input: checked.input,
+        };
+        self.append_started(now, Run::new(id, now.wall, started, Arc::clone(&definition)));
+        let entry = GroupEntry::RunStarted {
+            run: id,
+            epoch: checked.epoch,
+            workflow: checked.name,
+            from: checked.from,
+            to: checked.to,
+            supersedes: start.supersede,
+            decision: start.decision,
+        };
+        self.append_group(now, &start.group, &entry);
+        self.new_epoch(&start.group);
+        for site in start.accept_unfenced {
+            let entry =
+                GroupEntry::Accepted { site, epoch: checked.epoch, standing: false, by: start.by.clone() };
+            self.append_group(now, &start.group, &entry);
+        }
+        self.ask_claims(now, &start.group);
+        self.begin(now, id);
+        Ok((id, checked.epoch))
+    }
+
+    /// What was known of the older epoch's claims and keys counts no more.
+    pub(crate) fn new_epoch(&mut self, group: &GroupId) {
+        if let Some(g) = self.groups.get_mut(group) {
+            g.claims.clear();
+            g.proofs.clear();
+            g.occupied.clear();
+            g.detections.retain(|_, d| d.decided);
+        }
+        self.lives
+            .retain(|_, live| live.group.as_ref() != Some(group) || live.owner == crate::live::Owner::Step);
+    }
+
+    /// The run that a person names by its id or the shortest unique end of it, among those in memory.
+    pub(crate) fn find_run(&self, text: &str) -> Result<RunId, Problem> {
+        let wanted = text.replace('-', "").to_ascii_lowercase();
+        let fits = |id: &RunId| id.0.simple().to_string().ends_with(&wanted);
+        let mut found = self.runs.keys().filter(|id| !wanted.is_empty() && fits(id));
+        match (found.next(), found.next()) {
+            (Some(id), None) => Ok(*id),
+            (Some(_), Some(_)) => Err(Problem::new(Code::UnknownRun, format!("`{text}` fits several runs"))),
+            _ => Err(Problem::new(Code::UnknownRun, format!("`{text}`"))),
+        }
+    }
+
+    /// The run, if it has not ended.
+    pub(crate) fn active_run(&self, text: &str) -> Result<RunId, Problem> {
+        let id = self.find_run(text)?;
+        match self.runs.get(&id).and_then(|run| run.ended.as_ref()) {
+            None => Ok(id),
+            Some((state, ..)) => {
+                let state = match state {
+                    RunState::Completed => "completed",
+                    RunState::Fenced => "fenced",
+                    _ => "over",
+                };
+                Err(Problem::new(Code::Conflict, format!("run {} is {state}", id.short(4))))
+            }
+        }
+    }
+}

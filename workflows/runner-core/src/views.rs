@@ -1,0 +1,449 @@
+//! What people are shown, computed from what the core knows; facts with their age and who said them.
+
+use std::collections::BTreeMap;
+
+use schemas::op::{Fact, Preview};
+use schemas::view::{
+    DebtView, GroupView, Mode, ResourceView, RunState, RunView, SiteView, StepState, StepView, WorldView,
+};
+use schemas::{Access, Address, GroupId, Key, Problem, Seen, Service, SiteId};
+use serde_json::Value;
+
+use crate::call::{CallRecord, CallState};
+use crate::core::Core;
+use crate::entry::{AssumedBy, SettledAs};
+use crate::group::OpenState;
+use crate::live::Live;
+use crate::run::{Run, Step};
+use crate::seam::{Now, TriggerMode};
+use crate::start::Start;
+
+/// A run as it stands.
+pub(crate) fn run_view(run: &Run, lives: &BTreeMap<Key, Live>, with_steps: bool) -> RunView {
+    let mut waits_for: Vec<String> = run.held.iter().cloned().collect();
+    if run.paused {
+        waits_for.push(format!("paused: pointsman resume {}", run.id.short(4)));
+    }
+    let mut waiting = false;
+    for (key, live) in lives {
+        if key.run == run.id
+            && let Some(wait) = &live.waits_for
+        {
+            waiting |= !live.intended();
+            waits_for.push(format!("{}: {wait}", key.position));
+        }
+    }
+    let state = match &run.ended {
+        Some((state, ..)) => *state,
+        None if run.held.is_some() => RunState::Held,
+        None if run.paused => RunState::Paused,
+        None if waiting => RunState::Waiting,
+        None => RunState::Running,
+    };
+    let steps = match with_steps {
+        true => run.steps.iter().zip(1..).map(|(step, n)| step_view(run, lives, step, n)).collect(),
+        false => Vec::new(),
+    };
+    RunView {
+        id: run.id,
+        group: run.started.group.clone(),
+        workflow: run.started.workflow.clone(),
+        state,
+        epoch: run.started.epoch,
+        from: run.started.from.clone(),
+        to: run.started.to.clone(),
+        who: run.started.who.clone(),
+        why: run.started.why.clone(),
+        started: run.began,
+        ended: run.ended.as_ref().map(|(.., at)| *at),
+        sequence: run.seq,
+        waits_for: if run.ended.is_some() { Vec::new() } else { waits_for },
+        steps,
+        problem: run.ended.as_ref().and_then(|(_, problem, _)| problem.clone()),
+    }
+}
+
+fn step_view(run: &Run, lives: &BTreeMap<Key, Live>, step: &Step, number: u32) -> StepView {
+    let live = lives.get(&Key { run: run.id, position: step.position.clone() });
+    let record = run.calls.get(&step.position);
+    let text = |name: &str| step.call.args.get(name).and_then(Value::as_str).map(str::to_owned);
+    let (resource, site) = (text("resource"), text("site"));
+    let name = match (&resource, &site) {
+        (Some(resource), Some(site)) => format!("{} {resource}@{site}", step.call.name),
+        (None, Some(site)) => format!("{} {site}", step.call.name),
+        _ => step.call.name.clone(),
+    };
+    let address = match (resource, site, step.call.service.parse::<Service>()) {
+        (Some(resource), Some(site), Ok(service)) => resource
+            .parse()
+            .ok()
+            .zip(site.parse().ok())
+            .map(|(resource, site)| Address { site, service, resource }),
+        _ => None,
+    };
+    let (settled_by, output, refused) = settled(record);
+    let problem = step.error.as_ref().map(crate::fault::problem_of).or(refused);
+    StepView {
+        number,
+        position: step.position.clone(),
+        name,
+        state: step_state(run, live, record, step),
+        function: format!("{}.{}", step.call.service, step.call.action),
+        address,
+        phase: step.call.phase.clone(),
+        attempts: record.map_or(0, |r| r.attempt.0),
+        in_doubt: record.is_some_and(|r| r.doubted),
+        settled_by,
+        started: Some(record.map_or(step.since, |r| r.intended)),
+        ended: record.and_then(|r| r.ended),
+        output,
+        problem,
+        waits_for: live.and_then(|l| l.waits_for.clone()),
+    }
+}
+
+fn settled(record: Option<&CallRecord>) -> (Option<String>, Value, Option<Problem>) {
+    match record.map(|r| &r.state) {
+        Some(CallState::Settled { settlement }) => {
+            let by = Some(settlement.by.clone());
+            match &settlement.result {
+                SettledAs::Done { output, .. } => (by, output.clone(), None),
+                SettledAs::NotDone { problem } => (by, Value::Null, Some(problem.clone())),
+                SettledAs::EndedUnknown => (by, Value::Null, None),
+            }
+        }
+        Some(CallState::Assumed { by: AssumedBy::Person(by) }) => {
+            (Some(by.who.person.clone()), Value::Null, None)
+        }
+        Some(CallState::Assumed { by: AssumedBy::Definition }) => (Some("passed".into()), Value::Null, None),
+        _ => (None, Value::Null, None),
+    }
+}
+
+fn step_state(run: &Run, live: Option<&Live>, record: Option<&CallRecord>, step: &Step) -> StepState {
+    match step.by_hand {
+        Some("skip") => return StepState::Skipped,
+        Some("done") => return StepState::DoneByHand,
+        _ => {}
+    }
+    let undone = format!("{}!undo", step.position);
+    if run.steps.iter().any(|s| s.left && s.error.is_none() && s.position.as_str().starts_with(&undone)) {
+        return StepState::Undone;
+    }
+    match (record.map(|r| &r.state), live) {
+        (Some(CallState::Settled { settlement }), _) => match settlement.result {
+            SettledAs::Done { .. } => StepState::Done,
+            SettledAs::NotDone { .. } => StepState::Failed,
+            SettledAs::EndedUnknown => StepState::InDoubt,
+        },
+        (Some(CallState::Assumed { .. }), _) => StepState::Assumed,
+        (Some(CallState::Open), _) if record.is_some_and(|r| r.doubted) => StepState::InDoubt,
+        (Some(CallState::Open), Some(_)) => StepState::Running,
+        (Some(CallState::Open), None) => StepState::InDoubt,
+        (None, Some(_)) => StepState::Waiting,
+        (None, None) if step.error.is_some() => StepState::Failed,
+        (None, None) if step.left => StepState::Done,
+        (None, None) => StepState::Pending,
+    }
+}
+
+impl Core {
+    fn resource_view(&self, now: Now, address: &Address) -> ResourceView {
+        let heard = self.heard.get(address).copied();
+        let seen = self.observed.get(address);
+        let latest = match (heard, seen.map(|(at, _)| *at)) {
+            (Some(a), Some(b)) => Some(if a.boot > b.boot { a } else { b }),
+            (a, b) => a.or(b),
+        };
+        ResourceView {
+            address: address.clone(),
+            observation: seen.map(|(_, o)| o.clone()),
+            heard: latest.map(|l| l.wall),
+            silent: latest.is_none_or(|l| now.boot > l.boot + crate::core::SILENT_AFTER),
+        }
+    }
+
+    pub(crate) fn group_view(&self, now: Now, id: &GroupId) -> Option<GroupView> {
+        let g = self.groups.get(id)?;
+        let run = g.record.active.and_then(|run| self.runs.get(&run));
+        let resources: Vec<ResourceView> =
+            g.plan.resources.iter().chain(&g.plan.clients).map(|a| self.resource_view(now, a)).collect();
+        let sites = g
+            .plan
+            .sites
+            .iter()
+            .map(|site| (site.clone(), self.site_view(now, id, site, &resources)))
+            .collect();
+        let (mode, sentence) = self.mode(now, id, &resources);
+        let debts = g
+            .record
+            .debts
+            .values()
+            .map(|d| DebtView {
+                address: d.owed.address.clone(),
+                what: d.owed.action.map_or("claim".into(), |a| a.to_string()),
+                since: d.owed.since,
+                run: d.owed.run,
+                why: d.owed.why.clone(),
+            })
+            .collect();
+        let doubts = g
+            .record
+            .doubts
+            .iter()
+            .map(|(key, d)| DebtView {
+                address: d.address.clone(),
+                what: d.action.to_string(),
+                since: d.since,
+                run: key.run,
+                why: format!("attempt {} was passed without knowing", d.attempt),
+            })
+            .collect();
+        Some(GroupView {
+            group: id.clone(),
+            mode,
+            sentence,
+            epoch: g.record.epoch,
+            live: g.record.live.clone(),
+            sites,
+            run: run.map(|run| Box::new(run_view(run, &self.lives, true))),
+            debts,
+            doubts,
+            trigger: self.trigger_text(now, id),
+            resources,
+            at: now.wall,
+        })
+    }
+
+    fn site_view(&self, now: Now, group: &GroupId, site: &SiteId, resources: &[ResourceView]) -> SiteView {
+        let mine = || resources.iter().filter(|r| r.address.site == *site);
+        let mut counts_open = false;
+        let mut why = String::from("no database of its own");
+        let mut closed_seen = None;
+        if let Some(g) = self.groups.get(group) {
+            for resource in &g.plan.one_live {
+                match self.shut(now, group, site, resource) {
+                    Ok(shut) => why = format!("{resource}: {}", shut.text()),
+                    Err(wait) => {
+                        counts_open = true;
+                        why = format!("no {wait}");
+                    }
+                }
+                let address =
+                    Address { site: site.clone(), service: Service::Database, resource: resource.clone() };
+                if let Some(OpenState::Closed { seen, .. }) = g.record.databases.get(&address) {
+                    closed_seen = Some(*seen);
+                }
+            }
+        }
+        SiteView {
+            counts_open,
+            closed_seen,
+            why,
+            heard: u32::try_from(mine().filter(|r| !r.silent).count()).unwrap_or(u32::MAX),
+            services: u32::try_from(mine().count()).unwrap_or(u32::MAX),
+        }
+    }
+
+    fn open_sites(&self, now: Now, id: &GroupId) -> Vec<SiteId> {
+        let Some(g) = self.groups.get(id) else { return Vec::new() };
+        let open = |site: &SiteId| {
+            g.plan.one_live.iter().any(|resource| {
+                let address =
+                    Address { site: site.clone(), service: Service::Database, resource: resource.clone() };
+                self.observed.get(&address).is_some_and(|(at, seen)| {
+                    now.boot < at.boot + crate::core::SILENT_AFTER
+                        && matches!(&seen.seen, Seen::Database(d) if d.access != Access::Closed)
+                })
+            })
+        };
+        g.plan.sites.iter().filter(|s| open(s)).cloned().collect()
+    }
+
+    fn mode(&self, now: Now, id: &GroupId, resources: &[ResourceView]) -> (Mode, String) {
+        let Some(g) = self.groups.get(id) else { return (Mode::Unknown, String::new()) };
+        let open = self.open_sites(now, id);
+        let accepted = g.record.accepted.values().any(|_| true);
+        if open.len() > 1 && !accepted {
+            let names: Vec<&str> = open.iter().map(SiteId::as_str).collect();
+            return (
+                Mode::SplitBrain,
+                format!("{} are open at once: close one by hand, then adopt", names.join(" and ")),
+            );
+        }
+        let Some(live) = &g.record.live else {
+            return (Mode::Unknown, format!("never adopted: pointsman adopt {id}"));
+        };
+        if let Some(run) = g.record.active.and_then(|run| self.runs.get(&run)) {
+            let mode = if run.started.lost.is_empty() { Mode::SwitchingOver } else { Mode::FailingOver };
+            let short = run.id.short(4);
+            let held = run.held.clone().map_or(String::new(), |why| format!(", held: {why}"));
+            return (
+                mode,
+                format!("run {short} moves it to {}{held}; pointsman watch {short}", text(&run.started.to)),
+            );
+        }
+        let silent = resources.iter().filter(|r| r.address.site == *live && r.silent).count();
+        let all = resources.iter().filter(|r| r.address.site == *live).count();
+        if all > 0 && silent == all {
+            let other = g.plan.sites.iter().find(|s| *s != live);
+            return (
+                Mode::Limited,
+                format!(
+                    "{live} is live and silent: pointsman failover {id} --to {} --why …",
+                    text(&other.cloned())
+                ),
+            );
+        }
+        let debts = match g.record.debts.len() {
+            0 => String::new(),
+            n => format!(", {n} owed"),
+        };
+        match g.plan.sites.first() == Some(live) {
+            true => (Mode::Normal, format!("{live} is live{debts}")),
+            false => (
+                Mode::FailedOver,
+                format!(
+                    "{live} is live, unprotected{debts}; the way back: pointsman switchover {id} once replication runs back"
+                ),
+            ),
+        }
+    }
+
+    fn trigger_text(&self, now: Now, id: &GroupId) -> String {
+        let Some(g) = self.groups.get(id) else { return String::new() };
+        let mode = match g.plan.trigger.mode {
+            TriggerMode::Off => "off",
+            TriggerMode::Observe => "observe",
+            TriggerMode::Ask => "ask",
+            TriggerMode::Auto => "auto",
+        };
+        let mut text =
+            format!("{mode}: {} after {} s", g.plan.trigger.run, g.plan.trigger.hold_down.as_secs());
+        if let Some(off) = g.record.triggers_off.as_ref().filter(|o| o.until.is_none_or(|u| now.wall < u)) {
+            text.push_str(&format!("; switched off by {}", off.by.who.person));
+        }
+        if g.record.unacknowledged {
+            text.push_str(&format!("; waits for pointsman ack {id}"));
+        }
+        if let Some((decision, site)) = &g.record.asked {
+            text.push_str(&format!("; {site} is reported lost: pointsman approve {id} ({decision})"));
+        }
+        text
+    }
+
+    pub(crate) fn world(&self, now: Now, id: &GroupId) -> WorldView {
+        let resources: Vec<ResourceView> = self
+            .groups
+            .get(id)
+            .map(|g| {
+                g.plan.resources.iter().chain(&g.plan.clients).map(|a| self.resource_view(now, a)).collect()
+            })
+            .unwrap_or_default();
+        let open = self.open_sites(now, id);
+        let mut objections: Vec<String> = resources
+            .iter()
+            .filter(|r| r.silent || r.observation.is_none())
+            .map(|r| format!("{} is silent", r.address))
+            .collect();
+        match open.len() {
+            0 => objections.push("no site has an open database".into()),
+            1 => {}
+            _ => objections.push("more than one site has an open database".into()),
+        }
+        let live = match open.as_slice() {
+            [one] => Some(one.clone()),
+            _ => None,
+        };
+        WorldView { group: id.clone(), resources, live, objections }
+    }
+
+    pub(crate) fn preview(&self, now: Now, start: &Start) -> Result<Preview, Problem> {
+        let mut refusals = Vec::new();
+        let checked = match self.check_start(start) {
+            Ok(checked) => checked,
+            Err(problem) if problem.code == schemas::Code::GroupBusy => return Err(problem),
+            Err(problem) => {
+                refusals.push(problem.clone());
+                return Err(problem);
+            }
+        };
+        let mut facts = Vec::new();
+        for site in [&checked.from, &checked.to] {
+            facts.push(self.site_fact(now, &start.group, site));
+        }
+        let g = self.groups.get(&start.group);
+        for resource in g.map(|g| g.plan.one_live.clone()).unwrap_or_default() {
+            let shut = self.shut(now, &start.group, &checked.from, &resource);
+            let (text, verdict) = match shut {
+                Ok(shut) => (format!("{resource} at {}: {}", checked.from, shut.text()), "PROVED"),
+                Err(_) if checked.unplanned => (
+                    format!("{} will be asked to close; silent, it may still accept writes", checked.from),
+                    "NOT PROVED",
+                ),
+                Err(_) => (format!("{} is closed by the run", checked.from), "PLANNED"),
+            };
+            facts.push(Fact { label: "fence".into(), text, verdict: Some(verdict.into()) });
+        }
+        if let Some(g) = g {
+            for (key, doubt) in
+                g.record.doubts.iter().filter(|(_, d)| d.action.effect() == schemas::Effect::Opens)
+            {
+                let text = format!("an opening at {} is in doubt ({})", doubt.address, key.run.short(4));
+                facts.push(Fact { label: "doubt".into(), text, verdict: Some("IN DOUBT".into()) });
+            }
+        }
+        let steps = self
+            .definitions
+            .get(&start.workflow)
+            .map(|(_, d)| d.steps())
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|s| s.function.is_some())
+            .map(|s| format!("{} {}", s.name, s.function.unwrap_or_default()))
+            .collect();
+        Ok(Preview {
+            group: start.group.clone(),
+            workflow: checked.name,
+            from: checked.from,
+            to: checked.to,
+            facts,
+            steps,
+            refusals,
+            input: checked.input,
+        })
+    }
+
+    fn site_fact(&self, now: Now, group: &GroupId, site: &SiteId) -> Fact {
+        let Some(g) = self.groups.get(group) else {
+            return Fact { label: site.to_string(), text: String::new(), verdict: None };
+        };
+        let views: Vec<ResourceView> =
+            g.plan.resources.iter().filter(|a| a.site == *site).map(|a| self.resource_view(now, a)).collect();
+        let heard = views.iter().filter(|v| !v.silent).count();
+        let text = match heard {
+            0 => match views.iter().filter_map(|v| v.heard).max() {
+                Some(at) => format!(
+                    "SILENT since {} ({} of {} resources)",
+                    at.format("%H:%M:%S"),
+                    views.len(),
+                    views.len()
+                ),
+                None => "SILENT, never heard".into(),
+            },
+            n => {
+                let access = views.iter().find_map(|v| match v.observation.as_ref().map(|o| &o.seen) {
+                    Some(Seen::Database(d)) => Some(format!(", database {:?}", d.access).to_lowercase()),
+                    _ => None,
+                });
+                format!("{n} of {} resources answer{}", views.len(), access.unwrap_or_default())
+            }
+        };
+        let verdict = (heard < views.len()).then(|| "PARTLY SILENT".to_owned()).filter(|_| heard > 0);
+        Fact { label: site.to_string(), text, verdict }
+    }
+}
+
+fn text(site: &Option<SiteId>) -> &str {
+    site.as_ref().map_or("-", SiteId::as_str)
+}
