@@ -70,17 +70,14 @@ impl Core {
         if let Some(accepted) = g.record.accepted.get(site)
             && (accepted.epoch == g.record.epoch || !self.rules.keep(Rule::AcceptanceOneEpoch))
         {
-                // A yes of an earlier life may still be in somebody's hands (law 7).
-                let since = self.began + YES_COUNTS + OPEN_WITHIN;
-                let until = g.yes_until.get(site).copied().unwrap_or(Duration::ZERO).max(since);
-                if now.boot >= until || !self.rules.keep(Rule::AcceptanceWaits) {
-                    return Ok(Shut::Acceptance(accepted.by.who.person.clone()));
-                }
-                wait = format!(
-                    "{:.1} s until no earlier yes for {site} can act",
-                    (until - now.boot).as_secs_f64()
-                );
+            // A yes of an earlier life may still be in somebody's hands (law 7).
+            let since = self.began + YES_COUNTS + OPEN_WITHIN;
+            let until = g.yes_until.get(site).copied().unwrap_or(Duration::ZERO).max(since);
+            if now.boot >= until || !self.rules.keep(Rule::AcceptanceWaits) {
+                return Ok(Shut::Acceptance(accepted.by.who.person.clone()));
             }
+            wait =
+                format!("{:.1} s until no earlier yes for {site} can act", (until - now.boot).as_secs_f64());
         }
         Err(wait)
     }
@@ -111,7 +108,14 @@ impl Core {
                     }
                     // The bound of the opening counts from when the gate lets it through.
                     let moved = now.boot + deadline.saturating_sub(now.boot).max(OPEN_WITHIN);
-                    self.wait_for_close(now, key, &group, &site, std::slice::from_ref(&address.resource), wait);
+                    self.wait_for_close(
+                        now,
+                        key,
+                        &group,
+                        &site,
+                        std::slice::from_ref(&address.resource),
+                        wait,
+                    );
                     if let Some(live) = self.lives.get_mut(key) {
                         live.deadline = moved;
                     }

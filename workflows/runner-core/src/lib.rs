@@ -16,6 +16,7 @@ mod gate;
 mod group;
 mod live;
 mod ops;
+mod plan;
 mod query;
 mod read;
 mod rules;

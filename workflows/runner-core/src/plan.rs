@@ -1,0 +1,61 @@
+//! A group's file, reduced to what the core decides by.
+
+use config::{Acceptance, AskOr, FencePath, Group, RefusedOr};
+use schemas::{Address, Service};
+
+use crate::seam::{GroupPlan, Standing, Trigger, TriggerMode};
+
+fn standing(acceptance: &Acceptance) -> Standing {
+    Standing {
+        who: acceptance.accepted_by.clone(),
+        why: acceptance.why.clone(),
+        until: acceptance.until.end(),
+    }
+}
+
+impl From<&Group> for GroupPlan {
+    fn from(group: &Group) -> GroupPlan {
+        let paths = group.fence.paths.iter().filter_map(|path| match path {
+            FencePath::Database => None,
+            FencePath::Process { process, site } => {
+                Some(Address { site: site.clone(), service: Service::Process, resource: process.clone() })
+            }
+        });
+        let clients = group.clients.caches.iter().chain(&group.clients.hosts).map(|client| Address {
+            site: client.site.clone(),
+            service: Service::Dns,
+            resource: client.host.clone(),
+        });
+        GroupPlan {
+            group: group.name.clone(),
+            sites: group.sites.to_vec(),
+            resources: group.resources(),
+            clients: clients.collect(),
+            one_live: group.one_live().cloned().collect(),
+            fence_within: group.fence.within.duration(),
+            fence_paths: paths.collect(),
+            standing: match &group.fence.unproved {
+                AskOr::Accepted(acceptance) => Some(standing(acceptance)),
+                AskOr::Ask => None,
+            },
+            trigger: Trigger {
+                mode: match group.trigger.mode {
+                    config::TriggerMode::Off => TriggerMode::Off,
+                    config::TriggerMode::Observe => TriggerMode::Observe,
+                    config::TriggerMode::Ask => TriggerMode::Ask,
+                    config::TriggerMode::Auto => TriggerMode::Auto,
+                },
+                run: group.trigger.run.clone(),
+                hold_down: group.trigger.hold_down.duration(),
+                max_age: group.trigger.max_age.duration(),
+                one_prober: match &group.trigger.one_prober {
+                    RefusedOr::Accepted(acceptance) => Some(standing(acceptance)),
+                    RefusedOr::Refused => None,
+                },
+            },
+            alone_within: group.resume.alone_within.duration(),
+            approval_within: group.approval.within.duration(),
+            input: group.to_workflow_input(),
+        }
+    }
+}
