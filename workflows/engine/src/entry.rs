@@ -256,3 +256,77 @@ pub enum Resolution {
         output: Value,
     },
 }
+
+impl Entry {
+    /// When it was made.
+    pub fn time(&self) -> DateTime<Utc> {
+        match self {
+            Entry::Begun { facts } => facts.started_at,
+            Entry::Skipped { time, .. }
+            | Entry::Ran { time, .. }
+            | Entry::Entered { time, .. }
+            | Entry::Ended { time, .. }
+            | Entry::Left { time, .. }
+            | Entry::Heard { time, .. }
+            | Entry::Looped { time, .. }
+            | Entry::Failed { time, .. }
+            | Entry::TimedOut { time, .. }
+            | Entry::Caught { time, .. }
+            | Entry::Woke { time, .. }
+            | Entry::Settled { time, .. }
+            | Entry::Resolved { time, .. }
+            | Entry::Cancelled { time, .. }
+            | Entry::Undone { time, .. } => *time,
+        }
+    }
+
+    /// The task that it is about; of those about the whole run: none.
+    pub fn at(&self) -> Option<&Position> {
+        match self {
+            Entry::Begun { .. } | Entry::Cancelled { .. } => None,
+            Entry::Skipped { at, .. }
+            | Entry::Ran { at, .. }
+            | Entry::Entered { at, .. }
+            | Entry::Ended { at, .. }
+            | Entry::Left { at, .. }
+            | Entry::Heard { at, .. }
+            | Entry::Looped { at, .. }
+            | Entry::Failed { at, .. }
+            | Entry::TimedOut { at, .. }
+            | Entry::Caught { at, .. }
+            | Entry::Woke { at, .. }
+            | Entry::Settled { at, .. }
+            | Entry::Resolved { at, .. }
+            | Entry::Undone { at, .. } => Some(at),
+        }
+    }
+
+    /// Its kind, as it is stored.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Entry::Begun { .. } => "begun",
+            Entry::Skipped { .. } => "skipped",
+            Entry::Ran { .. } => "ran",
+            Entry::Entered { .. } => "entered",
+            Entry::Ended { .. } => "ended",
+            Entry::Left { .. } => "left",
+            Entry::Heard { .. } => "heard",
+            Entry::Looped { .. } => "looped",
+            Entry::Failed { .. } => "failed",
+            Entry::TimedOut { .. } => "timed-out",
+            Entry::Caught { .. } => "caught",
+            Entry::Woke { .. } => "woke",
+            Entry::Settled { .. } => "settled",
+            Entry::Resolved { .. } => "resolved",
+            Entry::Cancelled { .. } => "cancelled",
+            Entry::Undone { .. } => "undone",
+        }
+    }
+
+    pub(crate) fn label(&self) -> String {
+        match self.at() {
+            Some(at) => format!("{} {at}", self.kind()),
+            None => self.kind().to_owned(),
+        }
+    }
+}

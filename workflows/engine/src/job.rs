@@ -195,38 +195,34 @@ impl Job {
 }
 
 impl Work {
-    fn exprs(&self) -> Vec<&Expr> {
+    /// The expressions in it.
+    pub(crate) fn exprs(&self) -> Vec<&Expr> {
         let mut all = Vec::new();
         match self {
-            Work::Enter(enter) => {
-                all.extend(&enter.when);
-                [&enter.from, &enter.timeout].into_iter().flatten().for_each(|t| t.exprs(&mut all));
-                match &enter.body {
-                    Plan::Nothing => {}
-                    Plan::Value(value) | Plan::Event(value, _) => value.exprs(&mut all),
-                    Plan::Cases(cases) => all.extend(cases.iter().flatten()),
-                }
-                enter.exit.iter().for_each(|exit| exit.exprs(&mut all));
-            }
+            Work::Enter(enter) => all = enter.exprs(),
             Work::Exit(exit) => exit.exprs(&mut all),
             Work::While { condition } => all.push(condition),
-            Work::Catch(catch) => {
-                all.extend(catch.when.iter().chain(&catch.except_when));
-                if let Some(retry) = &catch.retry {
-                    all.extend(retry.when.iter().chain(&retry.except_when));
-                    retry.delay.iter().for_each(|t| t.exprs(&mut all));
-                    retry.jitter.iter().for_each(|(from, to)| {
-                        from.exprs(&mut all);
-                        to.exprs(&mut all);
-                    });
-                }
-            }
+            Work::Catch(catch) => all = catch.exprs(),
         }
         all
     }
 }
 
 impl Enter {
+    /// The expressions in it.
+    pub(crate) fn exprs(&self) -> Vec<&Expr> {
+        let mut all = Vec::new();
+        all.extend(&self.when);
+        [&self.from, &self.timeout].into_iter().flatten().for_each(|t| t.exprs(&mut all));
+        match &self.body {
+            Plan::Nothing => {}
+            Plan::Value(value) | Plan::Event(value, _) => value.exprs(&mut all),
+            Plan::Cases(cases) => all.extend(cases.iter().flatten()),
+        }
+        self.exit.iter().for_each(|exit| exit.exprs(&mut all));
+        all
+    }
+
     fn run(self, e: &mut dyn Evaluator, mut vars: Vars, raw: Value) -> Result<Evaluation, Error> {
         if let Some(when) = &self.when
             && !when.holds(e, &vars, &raw)?
@@ -291,7 +287,8 @@ fn first_case(
 }
 
 impl Exit {
-    fn exprs<'a>(&'a self, into: &mut Vec<&'a Expr>) {
+    /// The expressions in it.
+    pub(crate) fn exprs<'a>(&'a self, into: &mut Vec<&'a Expr>) {
         [&self.output, &self.export].into_iter().flatten().for_each(|t| t.exprs(into));
     }
 
@@ -320,6 +317,21 @@ impl Exit {
 }
 
 impl Catch {
+    /// The expressions in it.
+    pub(crate) fn exprs(&self) -> Vec<&Expr> {
+        let mut all = Vec::new();
+        all.extend(self.when.iter().chain(&self.except_when));
+        if let Some(retry) = &self.retry {
+            all.extend(retry.when.iter().chain(&retry.except_when));
+            retry.delay.iter().for_each(|t| t.exprs(&mut all));
+            retry.jitter.iter().for_each(|(from, to)| {
+                from.exprs(&mut all);
+                to.exprs(&mut all);
+            });
+        }
+        all
+    }
+
     fn run(self, e: &mut dyn Evaluator, vars: &Vars, input: &Value) -> Result<Evaluation, Error> {
         if !holds(&self.when, &self.except_when, e, vars, input)? {
             return Ok(Evaluation::Passed);

@@ -7,19 +7,22 @@
 //! an entry evaluates nothing: entries hold results.
 
 pub mod catalog;
+mod decide;
 mod definition;
 mod entry;
 mod error;
 mod filter;
 mod info;
 mod job;
+mod jobs;
 mod machine;
 mod schema;
+mod state;
 mod template;
 mod want;
 
 pub use catalog::{Catalog, Function};
-pub use definition::Definition;
+pub use definition::{CODES, Definition};
 pub use entry::{Applied, Body, Catching, Entry, Resolution, RunFacts};
 pub use error::{Error, Standard, same_type};
 pub use filter::{EventFilter, EventFilters, Strategy};

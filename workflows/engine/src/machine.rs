@@ -1,12 +1,16 @@
 //! One run's place.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use schemas::Position;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Change, Definition, Entry, Error, Input, RunFacts, Want};
+use crate::decide::Decision;
+use crate::state::{After, Frame, Mark, Place, State, Work, marks, want};
+use crate::{Change, Definition, Entry, Error, Input, RunFacts, Want, WantId, WantKind};
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,50 +52,111 @@ pub struct Unexpected(pub String);
 #[derive(Debug, Clone)]
 pub struct Machine {
     definition: Arc<Definition>,
+    state: State,
+    /// Positions that were touched since the changes were last taken.
+    touched: BTreeSet<Position>,
+    /// What the caller was told is wanted.
+    told: BTreeMap<Position, Vec<(WantKind, Mark)>>,
+}
+
+impl PartialEq for Machine {
+    /// Whether two runs of one definition stand at the same place.
+    fn eq(&self, other: &Self) -> bool {
+        self.state == other.state
+    }
 }
 
 impl Machine {
     /// Before the first entry.
     pub fn new(definition: Arc<Definition>) -> Machine {
-        Machine { definition }
+        Machine { definition, state: State::new(), touched: BTreeSet::new(), told: BTreeMap::new() }
     }
 
-    /// The first entries of a run.
+    /// The first entries of a run: it begins at `facts.started_at`. Nothing where it has begun.
     pub fn begin(&self, facts: RunFacts) -> Vec<Entry> {
-        vec![Entry::Begun { facts }]
+        let now = facts.started_at;
+        Decision::new(&self.definition, &self.state, now).begin(facts).unwrap_or_default()
     }
 
     /// Applies one entry, the same in a replay as in a live run. On an error nothing has changed.
     ///
     /// # Errors
     ///
-    /// The entry cannot follow here.
+    /// The entry cannot follow here: the journal is damaged, or the definition is another one.
     pub fn apply(&mut self, entry: &Entry) -> Result<(), BadEntry> {
-        Err(BadEntry { entry: format!("{entry:?}"), why: "not built yet".into() })
+        let mut work = Work::new(&self.definition, &self.state);
+        work.apply(entry)?;
+        let delta = work.into_delta();
+        self.touched.extend(self.state.merge(delta));
+        Ok(())
     }
 
     /// What follows from an input. Changes nothing: the caller records and applies each entry.
     ///
+    /// An event that a listen waits for no longer gives no entries.
+    ///
     /// # Errors
     ///
-    /// The input answers nothing that is wanted.
-    pub fn decide(&self, _input: Input, _now: DateTime<Utc>) -> Result<Vec<Entry>, Unexpected> {
-        Err(Unexpected("not built yet".into()))
+    /// The input answers nothing that is wanted; it may be passed over.
+    pub fn decide(&self, input: Input, now: DateTime<Utc>) -> Result<Vec<Entry>, Unexpected> {
+        let now = now.max(self.state.head.clock);
+        Decision::new(&self.definition, &self.state, now).decide(input)
     }
 
-    /// What came to be wanted, and what ceased to be, since the last call.
+    /// What came to be wanted, and what ceased to be, since the last call; first what ceased.
+    ///
+    /// After a replay the first call gives all that is outstanding. A call that is pending when its
+    /// end is wanted changes from [`Want::Call`] to [`Want::CancelCall`]: the one is dropped and the
+    /// other wanted, and its [`Input::CallEnded`] is still awaited.
     pub fn take_changes(&mut self) -> Vec<Change> {
-        Vec::new()
+        let (mut dropped, mut wanted) = (Vec::new(), Vec::new());
+        for at in std::mem::take(&mut self.touched) {
+            let frame = self.state.frames.get(&at);
+            let now = frame.map(marks).unwrap_or_default();
+            let before = self.told.remove(&at).unwrap_or_default();
+            for (kind, mark) in &before {
+                if !now.contains(&(*kind, *mark)) {
+                    dropped.push(Change::Dropped(WantId { at: at.clone(), kind: *kind }));
+                }
+            }
+            for (kind, mark) in &now {
+                if !before.contains(&(*kind, *mark))
+                    && let Some(frame) = frame
+                {
+                    wanted.extend(self.want(&at, frame, *kind).map(Change::Wanted));
+                }
+            }
+            if !now.is_empty() {
+                self.told.insert(at, now);
+            }
+        }
+        dropped.extend(wanted);
+        dropped
     }
 
     /// All that is wanted, in the order of positions.
     pub fn outstanding(&self) -> Vec<Want> {
-        Vec::new()
+        let of =
+            |(at, frame)| marks(frame).into_iter().filter_map(move |(kind, _)| self.want(at, frame, kind));
+        self.state.frames.iter().flat_map(of).collect()
+    }
+
+    fn want(&self, at: &Position, frame: &Frame, kind: WantKind) -> Option<Want> {
+        let done = |number| self.state.done.get(&number).cloned();
+        want(&self.definition, &self.state.head, done, at, frame, kind)
     }
 
     /// How the run ended, if it has.
     pub fn outcome(&self) -> Option<&Outcome> {
-        None
+        self.state.head.outcome.as_ref()
+    }
+
+    /// Whether the run is undoing what it did.
+    pub fn is_backing_out(&self) -> bool {
+        let undoing = |frame: &Frame| {
+            matches!(frame.place, Place::Undoing | Place::Unwinding { after: After::BackOut, .. })
+        };
+        self.state.frames.values().next().is_some_and(undoing)
     }
 
     /// What it runs.

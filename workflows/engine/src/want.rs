@@ -127,6 +127,7 @@ pub struct WantId {
 }
 
 /// A difference between what was outstanding and what is.
+#[expect(clippy::large_enum_variant, reason = "short-lived, and mostly the large one")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {

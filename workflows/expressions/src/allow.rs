@@ -298,10 +298,10 @@ impl<'s> Walk<'s> {
         let (known, variables) = (self.defined.len(), self.bound.len());
         self.open.push(this);
         for arg in &definition.args {
-            if arg.starts_with('$') {
+            if let Some(name) = arg.strip_prefix('$') {
                 self.bound.push(arg);
                 // `def f($x)` defines both `$x` and `x`.
-                self.defined.push((&arg[1..], 0));
+                self.defined.push((name, 0));
             } else {
                 self.defined.push((arg, 0));
             }

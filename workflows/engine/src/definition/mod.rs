@@ -1,14 +1,20 @@
 //! A checked file of the language.
 
-use crate::{Catalog, EventFilters, Info, StepInfo};
+pub(crate) mod codes;
+mod head;
+mod kinds;
+pub(crate) mod model;
+mod reader;
+mod tasks;
+mod tries;
 
-/// A workflow definition: immutable, checked, ready to run.
-#[derive(Debug, Clone)]
-pub struct Definition {
-    info: Info,
-    schedule: Option<EventFilters>,
-    steps: Vec<StepInfo>,
-}
+pub use codes::CODES;
+pub use model::Definition;
+
+use document::{Diagnostics, Document};
+
+use crate::{Catalog, EventFilters, Info, StepInfo};
+use reader::Reader;
 
 impl Definition {
     /// Reads and checks a definition (YAML, or JSON if `path` ends so); `path` is for messages only.
@@ -16,9 +22,26 @@ impl Definition {
     /// # Errors
     ///
     /// Everything that is wrong or not supported, each with line and column.
-    pub fn load(text: &str, path: &str, _catalog: &dyn Catalog) -> Result<Definition, document::Diagnostics> {
-        let document = document::Document::parse(text, path)?;
-        Err(document::Diagnostics(vec![document.error("", "definition-unsupported", "not built yet")]))
+    pub fn load(text: &str, path: &str, catalog: &dyn Catalog) -> Result<Definition, Diagnostics> {
+        let document = Document::parse(text, path)?;
+        let mut reader = Reader {
+            document: &document,
+            catalog,
+            problems: Vec::new(),
+            tasks: Vec::new(),
+            lists: Vec::new(),
+            steps: Vec::new(),
+            locals: Vec::new(),
+            tries: Vec::new(),
+            depth: 0,
+        };
+        let definition = reader.workflow();
+        let mut problems = Diagnostics(reader.problems);
+        problems.sort();
+        match definition {
+            Some(definition) => problems.or(definition),
+            None => Err(problems),
+        }
     }
 
     /// What it says about itself.
