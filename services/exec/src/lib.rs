@@ -32,8 +32,10 @@ mod lock;
 mod outcome;
 mod processes;
 mod script;
+mod settle;
 mod wire;
 
 pub use lock::{Lock, LockError, lock};
 pub use outcome::{Check, Ended, How, Output};
 pub use script::{Children, Guard, Occasion, RunError, Script};
+pub use settle::Settled;

@@ -197,6 +197,10 @@ impl Script {
         self
     }
 
+    pub(crate) fn lock_path(&self) -> Option<&Path> {
+        self.lock.as_deref()
+    }
+
     /// The program.
     pub fn path(&self) -> &Path {
         &self.program

@@ -1,0 +1,290 @@
+//! A host that uses the names, or a cache: flushes its resolver, and says what the names resolve to there.
+//!
+//! `follow` is done only when every name resolves to nothing but the target's addresses. Until then, or until
+//! the act's bound, it flushes and resolves again: a cache above this host may hold the old address for as
+//! long as its TTL. A flush does not move connections that are open already.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use exec::{Guard, Script, Settled};
+use responder::{Act, Driver, DriverError, Look};
+use schemas::{Action, Code, Epoch, GroupId, NameSeen, Problem, ResourceId, RunId, Seen, SiteId};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::names::refused;
+use crate::scripts::occasion;
+use crate::server::Server;
+use crate::wire;
+
+/// How long one resolution may take; a resolver itself waits for seconds.
+const RESOLVE_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long one flush may take.
+const FLUSH_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long between two tries.
+const TRY_EVERY: Duration = Duration::from_millis(500);
+
+/// How the resolver's cache is emptied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Flush {
+    /// `resolvectl flush-caches`: systemd-resolved.
+    Resolvectl,
+    /// `nscd -i hosts`.
+    Nscd,
+    /// A script of the operator's; exit 0 is done.
+    Script(PathBuf),
+    /// The host keeps no cache.
+    Nothing,
+}
+
+/// How a name is resolved as this host's programs see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resolve {
+    /// By the C library: hosts file, nscd, systemd-resolved, DNS, as nsswitch.conf says.
+    System,
+    /// By asking a cache.
+    Cache(Server),
+    /// By a script: it gets the name as its argument and prints one address a line.
+    Script(PathBuf),
+}
+
+/// The keys of the host's file.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How to flush.
+    pub flush: Flush,
+    /// How to resolve.
+    pub resolve: Resolve,
+    /// Names that this host uses, with their addresses by site; a request may bring others.
+    pub names: BTreeMap<String, BTreeMap<SiteId, Vec<IpAddr>>>,
+    /// This resource, for the scripts' environment.
+    pub resource: ResourceId,
+    /// Its site, likewise.
+    pub site: SiteId,
+    /// The resource's lock file, in the service's state folder.
+    pub lock: PathBuf,
+    /// How to start a guard.
+    pub guard: Guard,
+}
+
+/// Arguments of `dns.follow`.
+#[derive(Debug, Clone, Deserialize)]
+struct FollowArgs {
+    to: SiteId,
+    #[serde(default)]
+    names: Vec<Expected>,
+}
+
+/// A name and what it must resolve to.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Expected {
+    name: String,
+    addresses: BTreeSet<IpAddr>,
+}
+
+/// The driver of one client host or cache.
+#[derive(Debug)]
+pub struct Client {
+    settings: Settings,
+}
+
+type Resolved = BTreeMap<String, Result<BTreeSet<IpAddr>, String>>;
+
+impl Client {
+    /// A driver; resolves nothing yet.
+    pub fn new(settings: Settings) -> Client {
+        Client { settings }
+    }
+
+    fn expected(&self, args: &Value) -> Result<Vec<Expected>, Problem> {
+        let args: FollowArgs = serde_json::from_value(args.clone())
+            .map_err(|cause| Problem::new(Code::Malformed, format!("arguments of dns.follow: {cause}")))?;
+        let mut expected = args.names;
+        if expected.is_empty() {
+            for (name, sites) in &self.settings.names {
+                let addresses = sites.get(&args.to).ok_or_else(|| {
+                    let detail = format!("`{name}` has no address at site `{}` here", args.to);
+                    Problem::new(Code::BadConfiguration, detail)
+                })?;
+                expected
+                    .push(Expected { name: name.clone(), addresses: addresses.iter().copied().collect() });
+            }
+        }
+        if expected.is_empty() {
+            let detail = "neither the request nor this host's file says which names must resolve to what";
+            return Err(Problem::new(Code::BadConfiguration, detail));
+        }
+        for name in &expected {
+            if name.addresses.is_empty() || wire::domain(&name.name).is_none() {
+                let detail = format!("`{}` has no name or no address to resolve to", name.name);
+                return Err(Problem::new(Code::Malformed, detail));
+            }
+        }
+        Ok(expected)
+    }
+
+    async fn resolve_all<'a>(&self, names: impl Iterator<Item = &'a str>) -> Resolved {
+        let mut resolved = Resolved::new();
+        for name in names {
+            resolved.insert(name.to_owned(), self.resolve(name).await);
+        }
+        resolved
+    }
+
+    async fn resolve(&self, name: &str) -> Result<BTreeSet<IpAddr>, String> {
+        match &self.settings.resolve {
+            Resolve::System => {
+                let found = tokio::time::timeout(RESOLVE_WITHIN, tokio::net::lookup_host((name, 0))).await;
+                match found {
+                    Err(_) => Err(format!("the resolver did not answer within {RESOLVE_WITHIN:?}")),
+                    Ok(Err(cause)) => Err(cause.to_string()),
+                    Ok(Ok(found)) => Ok(found.map(|address| address.ip().to_canonical()).collect()),
+                }
+            }
+            Resolve::Cache(server) => crate::names::at_cache(*server, name, RESOLVE_WITHIN).await,
+            Resolve::Script(program) => {
+                let script = Script::new(program, RESOLVE_WITHIN).arg(name);
+                let ended = script.run(&self.settings.guard).await.map_err(|cause| cause.to_string())?;
+                if !ended.succeeded() {
+                    return Err(ended.to_string());
+                }
+                let lines = ended.stdout.text.lines().map(str::trim).filter(|line| !line.is_empty());
+                lines
+                    .map(|line| line.parse().map_err(|_| format!("it printed `{line}`, no address")))
+                    .collect()
+            }
+        }
+    }
+
+    async fn flush(&self, act: &Act, within: Duration) -> Result<(), (Code, String, bool)> {
+        let script = match &self.settings.flush {
+            Flush::Nothing => return Ok(()),
+            Flush::Resolvectl => Script::new("resolvectl", within).arg("flush-caches"),
+            Flush::Nscd => Script::new("nscd", within).arg("-i").arg("hosts"),
+            Flush::Script(program) => Script::new(program, within),
+        };
+        let occasion = occasion(act, &self.settings.resource, &self.settings.site);
+        match script.on(&occasion).locked_by(&self.settings.lock).settle(&self.settings.guard).await {
+            Settled::Succeeded(_) => Ok(()),
+            Settled::NeverRan { why, locked: true } => Err((Code::Busy, why, false)),
+            Settled::NeverRan { why, locked: false } => Err((Code::Script, why, false)),
+            Settled::Failed { why, timed_out: true } => Err((Code::TimedOut, why, false)),
+            Settled::Failed { why, timed_out: false } => Err((Code::Script, why, false)),
+            Settled::MayAct { why } => Err((Code::Script, why, true)),
+        }
+    }
+
+    async fn look_for(&self, expected: &[Expected]) -> Look {
+        let resolved = self.resolve_all(expected.iter().map(|e| e.name.as_str())).await;
+        let right = |e: &Expected| match resolved.get(&e.name) {
+            Some(Ok(found)) => !found.is_empty() && found.is_subset(&e.addresses),
+            _ => false,
+        };
+        // A name that does not resolve is not the target either: the clients cannot follow it.
+        let shown = json!({ "resolves": shown(&resolved) });
+        if expected.iter().all(right) { Look::InEffect(shown) } else { Look::NotInEffect(shown) }
+    }
+}
+
+fn shown(resolved: &Resolved) -> Value {
+    resolved
+        .iter()
+        .map(|(name, found)| {
+            let value = match found {
+                Ok(found) => json!(found),
+                Err(why) => json!(why),
+            };
+            (name.clone(), value)
+        })
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+#[async_trait]
+impl Driver for Client {
+    fn actions(&self) -> &[Action] {
+        &[Action::Follow]
+    }
+
+    async fn check(&self, _action: Action, args: &Value) -> Result<(), Problem> {
+        self.expected(args).map(drop)
+    }
+
+    async fn observe(&self) -> Result<Seen, DriverError> {
+        let resolved = self.resolve_all(self.settings.names.keys().map(String::as_str)).await;
+        let at = |site: &SiteId| {
+            self.settings.names.iter().all(|(name, sites)| match (resolved.get(name), sites.get(site)) {
+                (Some(Ok(found)), Some(wanted)) => {
+                    !found.is_empty() && found.iter().all(|address| wanted.contains(address))
+                }
+                _ => false,
+            })
+        };
+        let mut sites = self.settings.names.values().flat_map(BTreeMap::keys);
+        let (mut answers, mut silent) = (BTreeMap::new(), Vec::new());
+        for (name, found) in &resolved {
+            match found {
+                Ok(found) => {
+                    answers.insert(name.clone(), found.iter().map(ToString::to_string).collect());
+                }
+                Err(_) => silent.push(name.clone()),
+            }
+        }
+        Ok(Seen::Name(NameSeen {
+            points_at: sites.find(|site| at(site)).cloned(),
+            answers,
+            silent,
+            detail: shown(&resolved),
+        }))
+    }
+
+    async fn look(&self, _action: Action, args: &Value) -> Look {
+        match self.expected(args) {
+            Ok(expected) => self.look_for(&expected).await,
+            Err(problem) => Look::CannotTell(problem.to_string()),
+        }
+    }
+
+    async fn act(&self, act: &Act) -> Result<Value, DriverError> {
+        let deadline = Instant::now() + act.within;
+        let expected = self.expected(&act.args).map_err(refused)?;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let flushed = self.flush(act, left.min(FLUSH_WITHIN)).await;
+            let look = self.look_for(&expected).await;
+            let found = match look {
+                Look::InEffect(output) => return Ok(output),
+                Look::NotInEffect(found) => found.to_string(),
+                Look::CannotTell(why) => why,
+            };
+            match flushed {
+                Err((code, why, true)) => return Err(DriverError::unknown(code, why)),
+                Err((code, why, false)) if Instant::now() + TRY_EVERY >= deadline => {
+                    return Err(DriverError::not_done(code, format!("{why}; {found}")));
+                }
+                Ok(()) if Instant::now() + TRY_EVERY >= deadline => {
+                    let detail = format!("flushed, and it still is not the target: {found}");
+                    return Err(DriverError::not_done(Code::TimedOut, detail));
+                }
+                Ok(()) | Err(_) => tokio::time::sleep(TRY_EVERY).await,
+            }
+        }
+    }
+
+    async fn end_earlier(&self, within: Duration) -> Result<(), DriverError> {
+        exec::lock(&self.settings.lock, within)
+            .await
+            .map(drop)
+            .map_err(|cause| DriverError::unknown(Code::EarlierUnended, cause.to_string()))
+    }
+
+    async fn raise_epoch(&self, _: &GroupId, _: Epoch, _: RunId) -> Result<(), DriverError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,390 @@
+//! One record's name, its addresses by site, and a look at every authoritative server.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use domain::base::Rtype;
+use responder::{DriverError, Look};
+use schemas::{Code, NameSeen, Problem, Seen, SiteId};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::exchange::ask;
+use crate::server::Server;
+use crate::wire::{self, Domain, Source};
+
+/// How long one server is given for one question.
+const ASK_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long between two looks at a server that has not followed yet.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Arguments of `dns.point`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct PointArgs {
+    /// The name; may be left out where the host's file has it.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// The site at whose address it is to point.
+    pub to: SiteId,
+    /// Sites that are lost: their servers are asked, and owed if they do not answer rightly.
+    #[serde(default)]
+    pub lost: Vec<SiteId>,
+}
+
+/// Addresses and authoritative servers of one record, by site.
+#[derive(Debug)]
+pub struct Names {
+    addresses: BTreeMap<SiteId, BTreeSet<IpAddr>>,
+    verify: BTreeMap<SiteId, Vec<Server>>,
+    name: Option<String>,
+    ask_within: Duration,
+    /// The name that was last asked for, for looks that come without arguments.
+    last: Mutex<Option<String>>,
+    memo: Option<PathBuf>,
+}
+
+/// What every server said.
+pub(crate) struct Survey {
+    pub(crate) answers: BTreeMap<Server, BTreeSet<IpAddr>>,
+    pub(crate) silent: BTreeMap<Server, String>,
+}
+
+/// What is to be reached.
+pub(crate) struct Target {
+    pub(crate) text: String,
+    pub(crate) name: Domain,
+    pub(crate) to: SiteId,
+    pub(crate) addresses: BTreeSet<IpAddr>,
+    /// Servers that must answer the addresses.
+    pub(crate) needed: BTreeSet<Server>,
+    /// Servers of lost sites.
+    pub(crate) lost: BTreeSet<Server>,
+}
+
+impl Names {
+    /// `verify` lists the authoritative servers by the site that they stand at; `name` is the record's whole
+    /// name, or none where each request brings it.
+    ///
+    /// # Errors
+    ///
+    /// A site without address, two sites with the same one, no server to verify at, or a bad name.
+    pub fn new(
+        addresses: BTreeMap<SiteId, Vec<IpAddr>>,
+        verify: BTreeMap<SiteId, Vec<Server>>,
+        name: Option<String>,
+    ) -> Result<Names, Problem> {
+        let wrong = |what: String| Err(Problem::new(Code::BadConfiguration, what));
+        let addresses: BTreeMap<_, BTreeSet<_>> =
+            addresses.into_iter().map(|(site, list)| (site, list.into_iter().collect())).collect();
+        let mut seen = BTreeSet::new();
+        for (site, list) in &addresses {
+            if list.is_empty() || list.iter().any(IpAddr::is_unspecified) {
+                return wrong(format!("site {site} has no address to point at"));
+            }
+            if !seen.insert(list) {
+                return wrong(format!("site {site} has the same addresses as another"));
+            }
+        }
+        if verify.values().all(Vec::is_empty) {
+            return wrong("no authoritative server is listed to verify at".to_owned());
+        }
+        if let Some(name) = &name
+            && wire::domain(name).is_none()
+        {
+            return wrong(format!("`{name}` is no domain name"));
+        }
+        Ok(Names { addresses, verify, name, ask_within: ASK_WITHIN, last: Mutex::new(None), memo: None })
+    }
+
+    /// How long one server is given for one question; 2 s unless said otherwise.
+    #[must_use]
+    pub fn ask_within(mut self, within: Duration) -> Names {
+        self.ask_within = within;
+        self
+    }
+
+    /// Keeps the name that was last asked for in this file, so that the next life of the service knows it.
+    /// Not synced: what it serves (looks without arguments, ending what was sent) does not outlive a boot.
+    #[must_use]
+    pub fn remembered_in(mut self, file: PathBuf) -> Names {
+        let kept = std::fs::read_to_string(&file).ok().filter(|text| wire::domain(text).is_some());
+        self.last = Mutex::new(kept);
+        self.memo = Some(file);
+        self
+    }
+
+    fn remember(&self, text: &str) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.as_deref() == Some(text) {
+            return;
+        }
+        *last = Some(text.to_owned());
+        if let Some(file) = &self.memo
+            && let Err(cause) = std::fs::write(file, text)
+        {
+            tracing::warn!(file = %file.display(), %cause, "the record's name could not be kept");
+        }
+    }
+
+    /// The name, where any is known: the host file's, or the last that was asked for.
+    pub(crate) fn known(&self) -> Option<String> {
+        let last = || self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.name.clone().or_else(last)
+    }
+
+    /// Whether an earlier life on this host would have left a name.
+    pub(crate) fn remembers(&self) -> bool {
+        self.memo.is_some()
+    }
+
+    /// Reads the arguments of `point`; says what is to be reached.
+    ///
+    /// # Errors
+    ///
+    /// They are no arguments of ours, the name is another than this host's file says, or the site has no
+    /// address here. An empty or unknown address is never a target.
+    pub(crate) fn target(&self, args: &Value) -> Result<Target, Problem> {
+        let args: PointArgs = serde_json::from_value(args.clone())
+            .map_err(|cause| Problem::new(Code::Malformed, format!("arguments of dns.point: {cause}")))?;
+        let text = match (&self.name, args.name) {
+            (Some(ours), Some(asked)) if !same_name(ours, &asked) => {
+                let detail = format!("asked for `{asked}`, and this record is `{ours}`");
+                return Err(Problem::new(Code::Precondition, detail));
+            }
+            (Some(ours), _) => ours.clone(),
+            (None, Some(asked)) => asked,
+            (None, None) => {
+                return Err(Problem::new(Code::Malformed, "neither request nor host file has the name"));
+            }
+        };
+        let name = wire::domain(&text)
+            .ok_or_else(|| Problem::new(Code::Malformed, format!("`{text}` is no domain name")))?;
+        let addresses = self.addresses.get(&args.to).cloned().ok_or_else(|| {
+            let detail = format!("this record has no address at site `{}`", args.to);
+            Problem::new(Code::BadConfiguration, detail)
+        })?;
+        let (mut needed, mut lost) = (BTreeSet::new(), BTreeSet::new());
+        for (site, servers) in &self.verify {
+            if args.lost.contains(site) { lost.extend(servers) } else { needed.extend(servers) }
+        }
+        if needed.is_empty() {
+            let detail =
+                "every listed authoritative server stands at a lost site, so nothing can be verified";
+            return Err(Problem::new(Code::Precondition, detail));
+        }
+        self.remember(&text);
+        Ok(Target { text, name, to: args.to, addresses, needed, lost })
+    }
+
+    /// The site whose addresses these are.
+    pub(crate) fn site_of(&self, addresses: &BTreeSet<IpAddr>) -> Option<&SiteId> {
+        self.addresses.iter().find(|(_, list)| *list == addresses).map(|(site, _)| site)
+    }
+
+    /// Only another site's addresses are replaced; what somebody else wrote is his.
+    ///
+    /// # Errors
+    ///
+    /// What was found. Nothing was changed.
+    pub(crate) fn may_replace(&self, server: Server, found: &BTreeSet<IpAddr>) -> Result<(), DriverError> {
+        match self.site_of(found) {
+            Some(_) => Ok(()),
+            None => Err(DriverError::not_done(
+                Code::Precondition,
+                format!(
+                    "found {} at {server}, which is no site's address; nothing was changed",
+                    shown(found)
+                ),
+            )),
+        }
+    }
+
+    /// Addresses of a name at one server, by its authority.
+    ///
+    /// # Errors
+    ///
+    /// In words, why there is no answer.
+    pub(crate) async fn at(&self, server: Server, name: &Domain) -> Result<BTreeSet<IpAddr>, String> {
+        at(server, name.clone(), Source::Authority, self.ask_within).await
+    }
+
+    /// Asks these servers, all at once.
+    pub(crate) async fn survey(&self, name: &Domain, servers: impl Iterator<Item = Server>) -> Survey {
+        let mut asked = JoinSet::new();
+        for server in servers {
+            let (name, within) = (name.clone(), self.ask_within);
+            asked.spawn(async move { (server, at(server, name, Source::Authority, within).await) });
+        }
+        let mut survey = Survey { answers: BTreeMap::new(), silent: BTreeMap::new() };
+        while let Some(answer) = asked.join_next().await {
+            match answer {
+                Ok((server, Ok(found))) => drop(survey.answers.insert(server, found)),
+                Ok((server, Err(why))) => drop(survey.silent.insert(server, why)),
+                Err(cause) => tracing::error!(%cause, "a look at a server failed"),
+            }
+        }
+        survey
+    }
+
+    /// Whether the name points where it should, at every needed server.
+    pub(crate) async fn look(&self, target: &Target) -> Look {
+        let survey = self.survey(&target.name, target.needed.union(&target.lost).copied()).await;
+        let wrong = target
+            .needed
+            .iter()
+            .filter_map(|server| survey.answers.get(server))
+            .any(|found| *found != target.addresses);
+        if wrong {
+            return Look::NotInEffect(survey.json());
+        }
+        let silent: Vec<String> = target
+            .needed
+            .iter()
+            .filter(|server| !survey.answers.contains_key(server))
+            .map(|server| format!("{server}: {}", survey.silent.get(server).map_or("?", String::as_str)))
+            .collect();
+        if !silent.is_empty() {
+            return Look::CannotTell(silent.join("; "));
+        }
+        Look::InEffect(self.output(target, &survey))
+    }
+
+    /// Looks until the name points where it should, at most until `deadline`.
+    ///
+    /// # Errors
+    ///
+    /// The last look.
+    pub(crate) async fn verified(&self, target: &Target, deadline: Instant) -> Result<Value, DriverError> {
+        loop {
+            let look = self.look(target).await;
+            if let Look::InEffect(output) = look {
+                return Ok(output);
+            }
+            if Instant::now() + LOOK_EVERY >= deadline {
+                return Err(match look {
+                    Look::CannotTell(why) => DriverError::unknown(Code::Unreachable, why),
+                    Look::NotInEffect(found) | Look::InEffect(found) => DriverError::unknown(
+                        Code::TimedOut,
+                        format!("not every server follows within the bound: {found}"),
+                    ),
+                });
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    fn output(&self, target: &Target, survey: &Survey) -> Value {
+        let owed: Vec<String> = target
+            .lost
+            .iter()
+            .filter(|server| survey.answers.get(server) != Some(&target.addresses))
+            .map(ToString::to_string)
+            .collect();
+        json!({
+            "name": target.text,
+            "to": target.to,
+            "addresses": target.addresses,
+            "answers": survey.json(),
+            "owed": owed,
+        })
+    }
+
+    /// What the servers say now.
+    pub(crate) async fn observe(&self) -> Result<Seen, DriverError> {
+        let Some(text) = self.known() else {
+            let detail = "the host's file has no `name:` for this record, and no request has named it yet";
+            return Ok(Seen::Nothing(Problem::new(Code::Precondition, detail)));
+        };
+        let name = wire::domain(&text)
+            .ok_or_else(|| DriverError::not_done(Code::Malformed, format!("`{text}` is no domain name")))?;
+        let survey = self.survey(&name, self.verify.values().flatten().copied()).await;
+        let mut found = survey.answers.values();
+        let first = found.next();
+        let agreed = first.filter(|first| found.all(|other| other == *first));
+        Ok(Seen::Name(NameSeen {
+            points_at: agreed.and_then(|addresses| self.site_of(addresses)).cloned(),
+            answers: survey.shown(),
+            silent: survey.silent.keys().map(ToString::to_string).collect(),
+            detail: json!({ "name": text, "silent": survey.why() }),
+        }))
+    }
+}
+
+impl Survey {
+    fn shown(&self) -> BTreeMap<String, Vec<String>> {
+        let text = |list: &BTreeSet<IpAddr>| list.iter().map(ToString::to_string).collect();
+        self.answers.iter().map(|(server, list)| (server.to_string(), text(list))).collect()
+    }
+
+    fn why(&self) -> BTreeMap<String, &str> {
+        self.silent.iter().map(|(server, why)| (server.to_string(), why.as_str())).collect()
+    }
+
+    /// Server to addresses, or to the reason why there are none.
+    pub(crate) fn json(&self) -> Value {
+        let mut all = serde_json::Map::new();
+        for (server, list) in self.shown() {
+            all.insert(server, json!(list));
+        }
+        for (server, why) in self.why() {
+            all.insert(server, json!(why));
+        }
+        Value::Object(all)
+    }
+}
+
+/// Addresses that a cache gives for a name.
+///
+/// # Errors
+///
+/// In words, why there is no answer.
+pub(crate) async fn at_cache(
+    server: Server,
+    name: &str,
+    within: Duration,
+) -> Result<BTreeSet<IpAddr>, String> {
+    let name = wire::domain(name).ok_or_else(|| format!("`{name}` is no domain name"))?;
+    at(server, name, Source::Cache, within).await
+}
+
+async fn at(
+    server: Server,
+    name: Domain,
+    source: Source,
+    within: Duration,
+) -> Result<BTreeSet<IpAddr>, String> {
+    let deadline = Instant::now() + within;
+    let mut all = BTreeSet::new();
+    for rtype in [Rtype::A, Rtype::AAAA] {
+        let question = wire::question(&name, rtype, source).map_err(|cause| cause.to_string())?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        let answer = ask(server, &question, left).await.map_err(|cause| cause.to_string())?;
+        all.extend(wire::addresses(&answer, &name, rtype, source)?);
+    }
+    Ok(all)
+}
+
+fn same_name(one: &str, other: &str) -> bool {
+    match (wire::domain(one), wire::domain(other)) {
+        (Some(one), Some(other)) => one == other,
+        _ => false,
+    }
+}
+
+/// A refusal as an act's end.
+pub(crate) fn refused(problem: Problem) -> DriverError {
+    DriverError::not_done(problem.code, problem.detail.unwrap_or(problem.title))
+}
+
+/// Addresses for people.
+pub(crate) fn shown(addresses: &BTreeSet<IpAddr>) -> String {
+    if addresses.is_empty() {
+        return "no address".to_owned();
+    }
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
