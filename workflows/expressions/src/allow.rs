@@ -179,22 +179,15 @@ pub(crate) const ABSENT_DEFINITIONS: &[&str] =
 pub(crate) struct Walk<'s> {
     source: &'s str,
     bound: Vec<&'s str>,
-    defined: Vec<(&'s str, usize)>,
-    open: Vec<(&'s str, usize)>,
+    /// Name, number of arguments, and whether its own body is being walked; the newest counts.
+    defined: Vec<(&'s str, usize, bool)>,
     pub(crate) free: BTreeSet<String>,
     pub(crate) refused: Option<ExprError>,
 }
 
 impl<'s> Walk<'s> {
     pub(crate) fn new(source: &'s str) -> Self {
-        Self {
-            source,
-            bound: Vec::new(),
-            defined: Vec::new(),
-            open: Vec::new(),
-            free: BTreeSet::new(),
-            refused: None,
-        }
+        Self { source, bound: Vec::new(), defined: Vec::new(), free: BTreeSet::new(), refused: None }
     }
 
     fn refuse(&mut self, message: String, part: &'s str) {
@@ -294,34 +287,33 @@ impl<'s> Walk<'s> {
     }
 
     fn definition(&mut self, definition: &Def<&'s str>) {
-        let this = (definition.name, definition.args.len());
-        let (known, variables) = (self.defined.len(), self.bound.len());
-        self.open.push(this);
+        let (own, variables) = (self.defined.len(), self.bound.len());
+        self.defined.push((definition.name, definition.args.len(), true));
         for arg in &definition.args {
-            if let Some(name) = arg.strip_prefix('$') {
+            if arg.starts_with('$') {
                 self.bound.push(arg);
-                // `def f($x)` defines both `$x` and `x`.
-                self.defined.push((name, 0));
             } else {
-                self.defined.push((arg, 0));
+                self.defined.push((arg, 0, false));
             }
         }
         self.term(&definition.body);
-        self.open.pop();
-        self.defined.truncate(known);
+        self.defined.truncate(own + 1);
         self.bound.truncate(variables);
-        self.defined.push(this);
+        if let Some((_, _, open)) = self.defined.last_mut() {
+            *open = false;
+        }
     }
 
     fn call(&mut self, name: &&'s str, arity: usize) {
-        let this = (*name, arity);
-        if self.open.contains(&this) && !self.defined.contains(&this) {
-            self.refuse(format!("`{name}` calls itself; a definition may not"), name);
-        } else if self.defined.contains(&this) {
-        } else if name.starts_with('@') {
-            self.format(name);
-        } else if FUNCTIONS.binary_search(name).is_err() {
-            self.refuse(format!("the function `{name}` is not offered here"), name);
+        let newest = self.defined.iter().rev().find(|(n, a, _)| n == name && *a == arity);
+        match newest {
+            Some((_, _, true)) => self.refuse(format!("`{name}` calls itself; a definition may not"), name),
+            Some((_, _, false)) => {}
+            None if name.starts_with('@') => self.format(name),
+            None if FUNCTIONS.binary_search(name).is_err() => {
+                self.refuse(format!("the function `{name}` is not offered here"), name);
+            }
+            None => {}
         }
     }
 

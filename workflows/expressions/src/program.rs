@@ -17,16 +17,16 @@ use crate::error::{Code, ExprError};
 type Data = JustLut<Val>;
 
 /// Bytes that a source may have.
-pub const SOURCE_MAX: usize = 8 * 1024;
+pub const SOURCE_MAX: usize = 4 * 1024;
 
 /// Brackets that may be open at once in a source.
 const NESTING_MAX: usize = 64;
 
 /// Stack for parsing and compiling: both recurse, at most once for each byte of the source.
-const STACK: usize = 64 << 20;
+const STACK: usize = 128 << 20;
 
 /// Sources up to this length are parsed on the caller's stack.
-const SHORT: usize = 256;
+const SHORT: usize = 48;
 
 /// A compiled expression. It may be run any number of times.
 pub struct Program {
