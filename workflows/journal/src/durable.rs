@@ -18,6 +18,12 @@ impl<T> Durable<T> {
         &self.0
     }
 
+    /// The same proof for both parts of it.
+    pub fn split<A, B>(self, parts: impl FnOnce(T) -> (A, B)) -> (Durable<A>, Durable<B>) {
+        let (a, b) = parts(self.0);
+        (Durable(a), Durable(b))
+    }
+
     /// The value; the proof ends here.
     pub fn into_inner(self) -> T {
         self.0

@@ -1,6 +1,7 @@
 //! The durable record: sled, one writer, hash chains.
 mod audit;
 mod beside;
+mod cursor;
 mod digest;
 mod disk;
 mod durable;

@@ -17,6 +17,7 @@ pub(crate) struct Shared {
     pub(crate) beside: Beside,
     pub(crate) reserve: Reserve,
     heads: Mutex<Heads>,
+    cursors: Mutex<BTreeMap<StreamId, u64>>,
 }
 
 /// The durable heads. The store shows more: what the writer has applied and not synced yet.
@@ -71,7 +72,12 @@ impl Which {
 
 impl Shared {
     pub(crate) fn new(store: Store, beside: Beside, reserve: Reserve, heads: Heads) -> Self {
-        Self { store, beside, reserve, heads: Mutex::new(heads) }
+        Self { store, beside, reserve, heads: Mutex::new(heads), cursors: Mutex::default() }
+    }
+
+    /// What was published and is not written down yet.
+    pub(crate) fn cursors(&self) -> MutexGuard<'_, BTreeMap<StreamId, u64>> {
+        self.cursors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn heads(&self) -> MutexGuard<'_, Heads> {

@@ -10,6 +10,7 @@
 //! | `g/` stream | empty; a group |
 //! | `l/` big-endian start (microseconds) stream | empty; runs by age |
 //! | `c/` stream | big-endian number of the group's latest checkpoint |
+//! | `p/` stream | big-endian number up to which it was published; none: all of it was, and it is finished |
 //! | `m/imported` | when this journal was imported, RFC 3339 |
 
 use std::fs::{self, File};
@@ -152,6 +153,14 @@ impl Writes {
         self.0.insert(key("c/", stream), seq.to_be_bytes().as_slice());
     }
 
+    pub(crate) fn published(&mut self, stream: &StreamId, seq: u64) {
+        self.0.insert(key("p/", stream), seq.to_be_bytes().as_slice());
+    }
+
+    pub(crate) fn all_published(&mut self, stream: &StreamId) {
+        self.0.remove(key("p/", stream));
+    }
+
     pub(crate) fn imported(&mut self, at: DateTime<Utc>) {
         self.0.insert(b"m/imported", at.to_rfc3339().as_bytes());
     }
@@ -217,6 +226,16 @@ impl Store {
         let Some(value) = self.db.get(key("c/", stream))? else { return Ok(None) };
         let seq = value.as_ref().try_into().map_err(|_| malformed("checkpoint"))?;
         Ok(Some(u64::from_be_bytes(seq)))
+    }
+
+    /// How far streams were published, the finished and wholly published ones not among them.
+    pub(crate) fn cursors(&self) -> Result<Vec<(StreamId, u64)>, sled::Error> {
+        let cursor = |item: Result<(sled::IVec, sled::IVec), sled::Error>| {
+            let (key, value) = item?;
+            let seq = value.as_ref().try_into().map_err(|_| malformed("cursor"))?;
+            Ok((name_in(&key, 2)?, u64::from_be_bytes(seq)))
+        };
+        self.db.scan_prefix("p/").map(cursor).collect()
     }
 
     /// When this journal was imported from another.

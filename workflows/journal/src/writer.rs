@@ -107,6 +107,7 @@ impl Writer {
             }
         }
         self.index(&staged, &mut writes)?;
+        self.cursors(&staged, &mut writes)?;
         self.announce(&staged);
         self.shared.store.write(writes).map_err(FailStop::Store)?;
         self.disk.sync_data(&self.file).map_err(FailStop::Sync)?;
@@ -182,10 +183,27 @@ impl Writer {
         entry.map(|entry| entry.at).map_err(FailStop::Read)
     }
 
+    /// What was published since the last commit.
+    fn cursors(&self, staged: &BTreeMap<StreamId, Staged>, writes: &mut Writes) -> Result<(), FailStop> {
+        let published = std::mem::take(&mut *self.shared.cursors());
+        for (stream, seq) in published {
+            let over = match staged.get(&stream) {
+                Some(_) => false,
+                None => self.known(&stream)?.is_some_and(|live| live.ended.is_some() && live.head.seq <= seq),
+            };
+            match over {
+                true => writes.all_published(&stream),
+                false => writes.published(&stream, seq),
+            }
+        }
+        Ok(())
+    }
+
     fn index(&self, staged: &BTreeMap<StreamId, Staged>, writes: &mut Writes) -> Result<(), FailStop> {
         for (stream, state) in staged {
             let Some(head) = state.head else { continue };
             if state.new {
+                writes.published(stream, 0);
                 match stream.kind() {
                     StreamKind::Run => writes.first_of_run(stream, state.started),
                     StreamKind::Group => writes.first_of_group(stream),

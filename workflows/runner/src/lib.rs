@@ -1,1 +1,13 @@
-//! The runner's shell: bus, clock, timers, outbox.
+//! The runner's shell: it moves values between the core and clock, bus, journal and expressions, and
+//! decides nothing.
+
+mod bus;
+mod clock;
+mod evaluate;
+mod load;
+mod outbox;
+mod seams;
+mod shell;
+
+pub use load::LoadError;
+pub use shell::{DefinitionText, Options, RunError, run};

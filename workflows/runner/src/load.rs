@@ -1,0 +1,150 @@
+//! What is read when the runner starts: the journal's unfinished runs and groups, and the definitions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use engine::Definition;
+use journal::{Entry, Journal, StreamId, StreamKind};
+use runner_core::{Core, ReadRun, Stored};
+use schemas::view::RunView;
+use schemas::{Digest, GroupId, RunId};
+use thiserror::Error;
+
+use crate::shell::DefinitionText;
+
+/// Why the runner cannot go on with its journal or its definitions.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// A definition does not validate.
+    #[error("{0}")]
+    Definition(document::Diagnostics),
+    /// Its text cannot be kept.
+    #[error("could not keep the definition `{name}`: {source}")]
+    Keep {
+        /// Which.
+        name: String,
+        /// Why.
+        source: journal::PutError,
+    },
+    /// A stream cannot be read.
+    #[error("could not read {stream}: {why}")]
+    Stream {
+        /// Which.
+        stream: String,
+        /// Why.
+        why: String,
+    },
+}
+
+/// The definitions by name, their texts kept under their digests.
+pub(crate) fn definitions<E>(
+    journal: &Journal<E>,
+    texts: &[DefinitionText],
+) -> Result<BTreeMap<String, (Digest, Arc<Definition>)>, LoadError> {
+    let mut found = BTreeMap::new();
+    for text in texts {
+        let definition = Definition::load(&text.text, &text.path, &engine::catalog::default())
+            .map_err(LoadError::Definition)?;
+        let name = definition.info().name.clone();
+        let kept = journal
+            .put(text.text.as_bytes())
+            .map_err(|source| LoadError::Keep { name: name.clone(), source })?;
+        found.insert(name, (Digest(*kept.as_bytes()), Arc::new(definition)));
+    }
+    Ok(found)
+}
+
+fn stored(entry: Entry) -> Stored {
+    Stored { seq: entry.seq, at: entry.at, kind: entry.kind, body: entry.body }
+}
+
+fn bad(stream: &StreamId, why: impl ToString) -> LoadError {
+    LoadError::Stream { stream: stream.to_string(), why: why.to_string() }
+}
+
+/// Reads one run.
+pub(crate) fn read_run<E>(journal: &Journal<E>, stream: &StreamId) -> Result<ReadRun, LoadError> {
+    let id: RunId = stream.name().parse().map_err(|e| bad(stream, e))?;
+    let entries: Vec<Stored> = journal
+        .read(stream, 1)
+        .map_err(|e| bad(stream, e))?
+        .map(|entry| entry.map(stored))
+        .collect::<Result<_, _>>()
+        .map_err(|e| bad(stream, e))?;
+    let definition = |digest: &Digest| -> Result<Arc<Definition>, String> {
+        let kept: journal::Digest =
+            digest.to_string().parse().map_err(|e: journal::BadDigest| e.to_string())?;
+        let text = journal.get(&kept).map_err(|e| e.to_string())?;
+        let text = String::from_utf8(text).map_err(|e| e.to_string())?;
+        let path = format!("definition {digest}");
+        Definition::load(&text, &path, &engine::catalog::default()).map(Arc::new).map_err(|e| e.to_string())
+    };
+    runner_core::read_run(id, entries, definition).map_err(|e| bad(stream, e))
+}
+
+/// Reads groups and unfinished runs into the core.
+pub(crate) fn replay<E>(
+    journal: &Journal<E>,
+    opened: &journal::Opened,
+    core: &mut Core,
+) -> Result<(), LoadError> {
+    for stream in &opened.groups {
+        let group: GroupId = stream.name().parse().map_err(|e| bad(stream, e))?;
+        let from = journal.checkpoint(stream).map_err(|e| bad(stream, e))?.unwrap_or(1);
+        for entry in journal.read(stream, from).map_err(|e| bad(stream, e))? {
+            let entry = entry.map_err(|e| bad(stream, e))?;
+            core.replay_group(&group, entry.seq, entry.at, &entry.kind, &entry.body)
+                .map_err(|e| bad(stream, e))?;
+        }
+    }
+    for stream in &opened.unfinished {
+        core.replay_run(read_run(journal, stream)?);
+    }
+    Ok(())
+}
+
+/// The run that `text` names, among those that ended.
+pub(crate) fn find_ended<E>(journal: &Journal<E>, text: &str) -> Result<RunView, schemas::Problem> {
+    let unknown = |detail: String| schemas::Problem::new(schemas::Code::UnknownRun, detail);
+    let wanted = text.replace('-', "").to_ascii_lowercase();
+    let listed = journal.streams(journal::Which::All, usize::MAX).map_err(|e| unknown(e.to_string()))?;
+    let mut fitting = listed.iter().filter(|l| {
+        l.stream.kind() == StreamKind::Run
+            && !wanted.is_empty()
+            && l.stream.name().replace('-', "").ends_with(&wanted)
+    });
+    match (fitting.next(), fitting.next()) {
+        (Some(one), None) => {
+            let run = read_run(journal, &one.stream).map_err(|e| unknown(e.to_string()))?;
+            Ok(runner_core::show(&run, true))
+        }
+        (Some(_), Some(_)) => Err(unknown(format!("`{text}` fits several runs"))),
+        _ => Err(unknown(format!("`{text}`"))),
+    }
+}
+
+/// The runs of a group, newest first; those in memory come first.
+pub(crate) fn list<E>(
+    journal: &Journal<E>,
+    group: Option<&GroupId>,
+    limit: usize,
+    mut first: Vec<RunView>,
+) -> Vec<RunView> {
+    let listed = journal.streams(journal::Which::Finished, limit.saturating_mul(4)).unwrap_or_default();
+    for line in listed {
+        if first.len() >= limit {
+            break;
+        }
+        if first.iter().any(|run| line.stream.name() == run.id.to_string()) {
+            continue;
+        }
+        let Ok(run) = read_run(journal, &line.stream) else { continue };
+        let view = runner_core::show(&run, false);
+        if group.is_none() || view.group.as_ref() == group {
+            first.push(view);
+        }
+    }
+    first.sort_by_key(|run| std::cmp::Reverse(run.id));
+    first.truncate(limit);
+    first
+}

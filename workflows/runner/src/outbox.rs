@@ -1,0 +1,189 @@
+//! Status to others: events in order per run, late rather than lost, a repeated one with the same id.
+//!
+//! The outbox is a cursor over the journal. In quiet times the entries come from memory; what was not
+//! published when the bus was away, or the runner was killed, is read from the journal again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::{Client, HeaderMap};
+use chrono::{DateTime, Utc};
+use journal::{Durable, Journal};
+use runner_core::{Append, Stream, event_of};
+use schemas::{GroupId, KindId, Prefix, RunId};
+use serde_json::{Map, Value};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio_util::sync::CancellationToken;
+
+use crate::shell::Released;
+
+/// An entry that the world may hear of.
+#[derive(Debug, Clone)]
+pub(crate) struct Recorded {
+    stream: Stream,
+    seq: u64,
+    at: DateTime<Utc>,
+    kind: String,
+    body: Map<String, Value>,
+}
+
+impl Recorded {
+    pub(crate) fn of(append: &Append) -> Option<Recorded> {
+        let silent = match append.kind.as_str() {
+            "engine" => append.body.get("entry").is_none_or(|e| e.get("event").is_none_or(Value::is_null)),
+            "group.checkpoint" | "op.answered" | "debt.intended" | "debt.sent" => true,
+            _ => false,
+        };
+        (!silent).then(|| Recorded {
+            stream: append.stream.clone(),
+            seq: append.seq,
+            at: append.at,
+            kind: append.kind.clone(),
+            body: append.body.clone(),
+        })
+    }
+}
+
+/// Publishes events.
+pub(crate) struct Outbox {
+    client: Client,
+    prefix: Prefix,
+    source: String,
+    journal: Arc<Journal<Released>>,
+    /// The group of each run whose first entry went by.
+    groups: BTreeMap<RunId, GroupId>,
+}
+
+/// Between two tries while the bus is away.
+const AGAIN: Duration = Duration::from_millis(500);
+/// How many entries may wait in memory.
+const WAITING_MAX: usize = 4096;
+
+impl Outbox {
+    pub(crate) fn start(
+        client: Client,
+        prefix: Prefix,
+        source: String,
+        journal: Arc<Journal<Released>>,
+        stop: CancellationToken,
+    ) -> UnboundedSender<Durable<Vec<Recorded>>> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let outbox = Outbox { client, prefix, source, journal, groups: BTreeMap::new() };
+        tokio::spawn(outbox.run(receiver, stop));
+        sender
+    }
+
+    async fn run(mut self, mut more: UnboundedReceiver<Durable<Vec<Recorded>>>, stop: CancellationToken) {
+        let mut waiting: Vec<Recorded> = self.behind();
+        loop {
+            if waiting.is_empty() {
+                let next = tokio::select! {
+                    next = more.recv() => next,
+                    () = stop.cancelled() => None,
+                };
+                let Some(next) = next else { return };
+                waiting.extend(next.into_inner());
+            }
+            while waiting.len() < WAITING_MAX
+                && let Ok(next) = more.try_recv()
+            {
+                waiting.extend(next.into_inner());
+            }
+            if self.publish(&waiting).await {
+                self.advance(&waiting);
+                waiting.clear();
+            } else if stop.is_cancelled() {
+                return;
+            } else {
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    }
+
+    /// What an earlier life did not publish.
+    fn behind(&mut self) -> Vec<Recorded> {
+        let mut found = Vec::new();
+        for (stream, from) in self.journal.unpublished().unwrap_or_default() {
+            let Some(own) = own_stream(&stream) else { continue };
+            let Ok(entries) = self.journal.read(&stream, from + 1) else { continue };
+            for entry in entries.map_while(Result::ok) {
+                let append = Append {
+                    stream: own.clone(),
+                    seq: entry.seq,
+                    at: entry.at,
+                    kind: entry.kind,
+                    body: entry.body,
+                    link: None,
+                };
+                found.extend(Recorded::of(&append));
+            }
+        }
+        found
+    }
+
+    /// Publishes all and has the server confirm it; `false` if the bus did not.
+    async fn publish(&mut self, entries: &[Recorded]) -> bool {
+        for entry in entries {
+            let Some(outgoing) =
+                event_of(&self.source, &entry.stream, entry.seq, entry.at, &entry.kind, &entry.body)
+            else {
+                continue;
+            };
+            let Ok(kind) = KindId::new(outgoing.kind) else { continue };
+            let Some(subject) = self.subject(entry, &kind) else { continue };
+            let Ok(body) = serde_json::to_vec(&outgoing.event) else { continue };
+            let mut headers = HeaderMap::new();
+            headers.insert("content-type", "application/cloudevents+json");
+            headers.insert("Nats-Msg-Id", outgoing.event.id.as_str());
+            if self.client.publish_with_headers(subject, headers, body.into()).await.is_err() {
+                return false;
+            }
+        }
+        let connected = self.client.connection_state() == async_nats::connection::State::Connected;
+        let flushed = tokio::time::timeout(Duration::from_secs(2), self.client.flush()).await;
+        connected && matches!(flushed, Ok(Ok(())))
+    }
+
+    fn subject(&mut self, entry: &Recorded, kind: &KindId) -> Option<String> {
+        match &entry.stream {
+            Stream::Group(group) => Some(self.prefix.event_out(group, None, kind)),
+            Stream::Run(run) => {
+                if let Some(group) = entry.body.get("group").and_then(Value::as_str) {
+                    self.groups.insert(*run, group.parse().ok()?);
+                }
+                if !self.groups.contains_key(run) {
+                    let stream = journal::StreamId::run(run).ok()?;
+                    let first = self.journal.read(&stream, 1).ok()?.next()?.ok()?;
+                    let group = first.body.get("group").and_then(Value::as_str)?;
+                    self.groups.insert(*run, group.parse().ok()?);
+                }
+                let subject = self.prefix.event_out(self.groups.get(run)?, Some(run), kind);
+                if entry.kind == "run.ended" {
+                    self.groups.remove(run);
+                }
+                Some(subject)
+            }
+        }
+    }
+
+    /// Remembers how far each stream is published; lazily durable, since a repetition keeps its id.
+    fn advance(&self, entries: &[Recorded]) {
+        let mut heads: BTreeMap<&Stream, u64> = BTreeMap::new();
+        for entry in entries {
+            heads.insert(&entry.stream, entry.seq);
+        }
+        for (stream, seq) in heads {
+            if let Ok(stream) = crate::seams::stream_id(stream) {
+                self.journal.published(&stream, seq);
+            }
+        }
+    }
+}
+
+fn own_stream(stream: &journal::StreamId) -> Option<Stream> {
+    match stream.kind() {
+        journal::StreamKind::Run => stream.name().parse().ok().map(Stream::Run),
+        journal::StreamKind::Group => stream.name().parse().ok().map(Stream::Group),
+    }
+}

@@ -1,0 +1,277 @@
+//! The loop: one input at a time into the core, its entries and effects through the journal, its local work
+//! beside it.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_nats::Client;
+use expressions::WorkerCommand;
+use journal::{Batch, Durable, Journal};
+use runner_core::{Core, Effect, Input, Local, Output, ReplyTo, Rules, Settings};
+use schemas::Prefix;
+use schemas::op::OpReply;
+use thiserror::Error;
+use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedSender};
+use tokio_util::sync::CancellationToken;
+
+use crate::bus::{self, Incoming, Replies};
+use crate::evaluate::Evaluations;
+use crate::load::{self, LoadError};
+use crate::outbox::{Outbox, Recorded};
+use crate::{clock, seams};
+
+/// One definition's text and where it comes from.
+#[derive(Debug, Clone)]
+pub struct DefinitionText {
+    /// For errors.
+    pub path: String,
+    /// YAML or JSON.
+    pub text: String,
+}
+
+/// What a runner needs.
+pub struct Options {
+    /// Connected, or still connecting.
+    pub client: Client,
+    /// The subjects' prefix.
+    pub prefix: Prefix,
+    /// The journal's folder.
+    pub journal: PathBuf,
+    /// How the journal is opened.
+    pub journal_options: journal::Options,
+    /// The groups.
+    pub groups: Vec<config::Group>,
+    /// The definitions that can be started.
+    pub definitions: Vec<DefinitionText>,
+    /// This host's name, for `source`.
+    pub host: String,
+    /// The program that evaluates expressions; this one, if not said.
+    pub worker: Option<WorkerCommand>,
+}
+
+/// Why a runner ended, or did not start.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The journal cannot be opened.
+    #[error(transparent)]
+    Journal(#[from] journal::OpenError),
+    /// What it holds cannot be gone on with.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The bus client is closed.
+    #[error("could not subscribe: {0}")]
+    Subscribe(#[from] async_nats::SubscribeError),
+    /// The worker program cannot be found.
+    #[error("could not find the expression worker: {0}")]
+    Worker(#[from] std::io::Error),
+    /// The journal takes nothing any more.
+    #[error("the journal is closed")]
+    Closed,
+}
+
+/// What a batch releases.
+pub(crate) struct Released {
+    effects: Vec<Effect>,
+    recorded: Vec<Recorded>,
+}
+
+const INPUTS_MAX: usize = 16 * 1024;
+
+/// Runs until `stop`; then takes no more requests, writes what waits, and returns.
+///
+/// A journal that was left by a killed runner is gone on with: nothing that was done once is done twice.
+///
+/// # Errors
+///
+/// See [`RunError`].
+pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunError> {
+    let (release, released) = mpsc::unbounded_channel();
+    let sink = move |durable: Durable<Released>| {
+        // Fails only when the shell is gone.
+        let _: Result<(), _> = release.send(durable);
+    };
+    let (journal, opened) = journal::open(&options.journal, options.journal_options.clone(), sink)?;
+    let journal = Arc::new(journal);
+    if let Some(recovered) = &opened.recovered {
+        tracing::warn!(why = recovered.why, "the journal was recovered");
+    }
+    let source = format!("/runner/{}", options.host);
+    let settings = Settings {
+        prefix: options.prefix.clone(),
+        source: source.clone(),
+        groups: options.groups.iter().map(Into::into).collect(),
+        definitions: load::definitions(&journal, &options.definitions)?,
+    };
+    let mut core = Core::new(settings, Box::new(seams::RandomIds), Rules::all(), clock::now());
+    load::replay(&journal, &opened, &mut core)?;
+
+    let (inputs, more) = mpsc::channel(INPUTS_MAX);
+    let (incoming, came) = mpsc::channel(INPUTS_MAX);
+    let evaluations = Evaluations::new(options.worker, inputs.clone())?;
+    let outbox = Outbox::start(
+        options.client.clone(),
+        options.prefix.clone(),
+        source,
+        Arc::clone(&journal),
+        stop.clone(),
+    );
+    bus::subscribe(&options.client, &options.prefix, incoming, stop.clone()).await?;
+    let replies = Arc::new(Mutex::new(Replies::default()));
+    let carrier = tokio::spawn(carry(options.client, released, Arc::clone(&replies), outbox, inputs.clone()));
+
+    let shell = Shell { core, journal, evaluations, replies, inputs };
+    let result = shell.run(more, came, stop).await;
+    // The journal's writer hands out what waits and lets go; then the carrier has nothing more to come.
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(5), carrier).await;
+    result
+}
+
+struct Shell {
+    core: Core,
+    journal: Arc<Journal<Released>>,
+    evaluations: Evaluations,
+    replies: Arc<Mutex<Replies>>,
+    inputs: Sender<Input>,
+}
+
+impl Shell {
+    async fn run(
+        mut self,
+        mut more: Receiver<Input>,
+        mut came: Receiver<Incoming>,
+        stop: CancellationToken,
+    ) -> Result<(), RunError> {
+        let first = self.core.start(clock::now());
+        self.take(first)?;
+        loop {
+            let due = self.core.deadline().map(|at| at.saturating_sub(clock::boot()));
+            let due = due.unwrap_or(std::time::Duration::from_secs(3600));
+            let input = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                input = more.recv() => input,
+                incoming = came.recv() => incoming.map(|incoming| self.place(incoming)),
+                () = tokio::time::sleep(due) => Some(Input::Tick),
+            };
+            let Some(input) = input else { return Ok(()) };
+            let output = self.core.step(clock::now(), input);
+            self.take(output)?;
+        }
+    }
+
+    fn place(&self, incoming: Incoming) -> Input {
+        let mut replies = self.replies.lock().unwrap_or_else(PoisonError::into_inner);
+        match incoming {
+            Incoming::Op(person, request, reply) => {
+                Input::Op { person, request, reply_to: replies.keep(reply) }
+            }
+            Incoming::Confirm(request, reply) => Input::Confirm { request, reply_to: replies.keep(reply) },
+            Incoming::Plain(input) => input,
+        }
+    }
+
+    /// Hands entries and effects to the journal as one batch, and does the local work.
+    fn take(&mut self, output: Output) -> Result<(), RunError> {
+        let mut outputs = vec![output];
+        while let Some(output) = outputs.pop() {
+            if output.is_empty() {
+                continue;
+            }
+            let recorded = output.entries.iter().filter_map(Recorded::of).collect();
+            let batch = Batch {
+                entries: output.entries.into_iter().filter_map(|e| seams::new_entry(e).ok()).collect(),
+                effects: Released { effects: output.effects, recorded },
+                ended: output.ended.iter().filter_map(|s| seams::stream_id(s).ok()).collect(),
+            };
+            self.journal.submit(batch).map_err(|_| RunError::Closed)?;
+            for local in output.local {
+                if let Some(input) = self.local(local) {
+                    outputs.push(self.core.step(clock::now(), input));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn local(&self, local: Local) -> Option<Input> {
+        match local {
+            Local::Evaluate { run, at, job } => return self.evaluations.start(run, at, job),
+            Local::Show { run, reply_to } => {
+                self.read_aside(reply_to, move |journal| match load::find_ended(journal, &run) {
+                    Ok(view) => OpReply::Run(Box::new(view)),
+                    Err(problem) => OpReply::Problem(problem),
+                });
+            }
+            Local::List { group, limit, first, reply_to } => {
+                self.read_aside(reply_to, move |journal| {
+                    OpReply::Runs(load::list(journal, group.as_ref(), limit, first))
+                });
+            }
+        }
+        None
+    }
+
+    /// Reads the journal beside the loop; the answer passes through the journal's queue like any other.
+    fn read_aside(
+        &self,
+        reply_to: ReplyTo,
+        read: impl FnOnce(&Journal<Released>) -> OpReply + Send + 'static,
+    ) {
+        let journal = Arc::clone(&self.journal);
+        tokio::task::spawn_blocking(move || {
+            let reply = read(&journal);
+            let effects =
+                Released { effects: vec![Effect::Answer(reply_to, Box::new(reply))], recorded: Vec::new() };
+            // Fails only when the journal is closed, and the process ends.
+            let _ = journal.submit(Batch { entries: Vec::new(), effects, ended: Vec::new() });
+        });
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        tracing::debug!(waiting = self.inputs.max_capacity() - self.inputs.capacity(), "the shell ends");
+    }
+}
+
+/// Carries out what the journal released, in order.
+async fn carry(
+    client: Client,
+    mut released: mpsc::UnboundedReceiver<Durable<Released>>,
+    replies: Arc<Mutex<Replies>>,
+    outbox: UnboundedSender<Durable<Vec<Recorded>>>,
+    inputs: Sender<Input>,
+) {
+    while let Some(durable) = released.recv().await {
+        let (effects, recorded) = durable.split(|released| (released.effects, released.recorded));
+        if !recorded.get().is_empty() {
+            let _: Result<(), _> = outbox.send(recorded);
+        }
+        for effect in effects.each() {
+            perform(&client, effect, &replies, &inputs).await;
+        }
+    }
+}
+
+/// One effect. Taking it as [`Durable`] is what keeps law 1.
+async fn perform(client: &Client, effect: Durable<Effect>, replies: &Mutex<Replies>, inputs: &Sender<Input>) {
+    let take = |to| replies.lock().unwrap_or_else(PoisonError::into_inner).take(to);
+    let (subject, body) = match effect.into_inner() {
+        Effect::Request(request) => {
+            let (client, inputs) = (client.clone(), inputs.clone());
+            tokio::spawn(async move {
+                let (request, answer) = bus::ask(client, request).await;
+                // Fails only when the shell is gone.
+                let _ = inputs.send(Input::Answered { request, answer }).await;
+            });
+            return;
+        }
+        Effect::Answer(to, reply) => (take(to), serde_json::to_vec(&*reply)),
+        Effect::Confirm(to, reply) => (take(to), serde_json::to_vec(&reply)),
+    };
+    if let (Some(subject), Ok(body)) = (subject, body)
+        && let Err(error) = client.publish(subject, body.into()).await
+    {
+        tracing::warn!(%error, "an answer could not be sent");
+    }
+}
