@@ -16,4 +16,5 @@ pub mod nats;
 pub mod port;
 pub mod postgres;
 pub mod process;
+pub mod standin;
 pub mod tools;

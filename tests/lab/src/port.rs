@@ -42,6 +42,24 @@ impl Port {
         bail!("no free port on {address}");
     }
 
+    /// Takes a port that is free on each of `addresses`, so that a name may move between them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Port::take`].
+    pub fn take_on_all(addresses: &[IpAddr]) -> anyhow::Result<Self> {
+        let first = *addresses.first().context("no address")?;
+        let mut tried = Vec::new(); // Kept, so that each try is another one.
+        for _ in 0..100 {
+            let port = Self::take(first)?;
+            if addresses.iter().all(|address| is_free(*address, port.number)) {
+                return Ok(port);
+            }
+            tried.push(port);
+        }
+        bail!("no port is free on all of {addresses:?}");
+    }
+
     /// Its number.
     #[must_use]
     pub fn number(&self) -> u16 {
@@ -59,8 +77,11 @@ impl Port {
         if lock.try_lock().is_err() {
             return Ok(None);
         }
-        let at = SocketAddr::new(address, number);
-        let free = TcpListener::bind(at).is_ok() && UdpSocket::bind(at).is_ok();
-        Ok(free.then_some(Self { number, _lock: lock }))
+        Ok(is_free(address, number).then_some(Self { number, _lock: lock }))
     }
+}
+
+fn is_free(address: IpAddr, number: u16) -> bool {
+    let at = SocketAddr::new(address, number);
+    TcpListener::bind(at).is_ok() && UdpSocket::bind(at).is_ok()
 }

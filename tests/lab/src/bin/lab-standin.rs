@@ -1,0 +1,84 @@
+//! Runs one stand-in of the model system.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use lab::standin::{master, prober, proxy, reader, server, writer};
+
+#[derive(Parser)]
+#[command(about = "Stand-ins of the parts of the model system, and of its users")]
+struct Args {
+    /// Ends itself when nobody holds an exclusive lock on this file any more: the lab is gone.
+    #[arg(long, global = true)]
+    while_locked: Option<PathBuf>,
+    /// Writes its process id there.
+    #[arg(long, global = true)]
+    pid_file: Option<PathBuf>,
+    #[command(subcommand)]
+    part: Part,
+}
+
+#[derive(Subcommand)]
+enum Part {
+    /// A configuration server of a pair.
+    Master(master::Options),
+    /// The master control server.
+    Control(server::Options),
+    /// A message server.
+    Message(server::Options),
+    /// A proxy of the configuration server.
+    Proxy(proxy::Options),
+    /// A user who writes.
+    Writer(writer::Options),
+    /// A user who reads.
+    Reader(reader::Options),
+    /// Monitoring.
+    Prober(prober::Options),
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lab-standin: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
+    if let Some(path) = &args.pid_file {
+        std::fs::write(path, format!("{}\n", std::process::id()))
+            .with_context(|| format!("write {}", path.display()))?;
+    }
+    let part = async {
+        match args.part {
+            Part::Master(options) => master::run(options).await,
+            Part::Control(options) => server::run("control", options).await,
+            Part::Message(options) => server::run("message", options).await,
+            Part::Proxy(options) => proxy::run(options).await,
+            Part::Writer(options) => writer::run(options).await,
+            Part::Reader(options) => reader::run(options).await,
+            Part::Prober(options) => prober::run(options).await,
+        }
+    };
+    match &args.while_locked {
+        None => part.await,
+        Some(lock) => tokio::select! {
+            done = part => done,
+            () = unlocked(lock) => Ok(()),
+        },
+    }
+}
+
+async fn unlocked(lock: &Path) {
+    let is_locked = || File::open(lock).is_ok_and(|file| file.try_lock_shared().is_err());
+    while is_locked() {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+}

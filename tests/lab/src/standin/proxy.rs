@@ -1,0 +1,233 @@
+//! A proxy: it gives clients the configuration when its master cannot.
+//!
+//! It finds the master by name, holds one connection to it with a heartbeat, and keeps a copy of
+//! all rows. Reads come from the copy, always. When the connection is reset *or silent* it is in
+//! limited mode: it takes no writes until it has found a master by the name again and loaded a
+//! fresh copy.
+//!
+//! `READ n` → `ROW n text` or `NONE n`; `WRITE n text` → `OK n` or `ERR limited`; `MODE` →
+//! `normal ADDRESS` or `limited ADDRESS` (of the last master, `-` when there was none); `FLUSH`
+//! → `OK flushed` (the cache of names); `RESOLVE` → `ADDRESS a` as it would now be used; `PING`
+//! → `PONG proxy`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+
+use super::line::{Lines, listen};
+use super::resolver::Resolver;
+
+const HEARTBEAT: Duration = Duration::from_millis(200);
+/// No answer for so long is as bad as a reset.
+const SILENCE: Duration = Duration::from_secs(1);
+const LOAD_WITHIN: Duration = Duration::from_secs(10);
+
+/// How a proxy is started.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Where clients connect.
+    #[arg(long)]
+    pub listen: SocketAddr,
+    /// A DNS server; may be given more than once.
+    #[arg(long, required = true)]
+    pub dns: Vec<SocketAddr>,
+    /// The master's name; once more for the backup's.
+    #[arg(long, required = true)]
+    pub name: Vec<String>,
+    /// The master's port, the same at both sites.
+    #[arg(long)]
+    pub port: u16,
+}
+
+struct Shared {
+    resolver: Resolver,
+    names: Vec<String>,
+    port: u16,
+    state: Mutex<State>,
+    flushed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    rows: BTreeMap<i64, String>,
+    last_id: i64,
+    master: Option<SocketAddr>,
+    normal: bool,
+}
+
+type Write = (String, oneshot::Sender<String>);
+
+/// Serves for ever.
+///
+/// # Errors
+///
+/// When it cannot listen.
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    let shared = Arc::new(Shared {
+        resolver: Resolver::new(options.dns),
+        names: options.name,
+        port: options.port,
+        state: Mutex::default(),
+        flushed: Notify::new(),
+    });
+    let (writes, mut wanted) = mpsc::channel::<Write>(64);
+    let link = shared.clone();
+    tokio::spawn(async move {
+        loop {
+            let lost = follow_master(&link, &mut wanted).await;
+            if link.set(|state| std::mem::take(&mut state.normal)).unwrap_or_default()
+                && let Err(error) = lost
+            {
+                println!("limited mode: {error:#}");
+            }
+            while let Ok((_, answer)) = wanted.try_recv() {
+                let _ = answer.send("ERR limited".into());
+            }
+            tokio::select! {
+                () = sleep(HEARTBEAT) => {}
+                () = link.flushed.notified() => {}
+            }
+        }
+    });
+    listen(options.listen, move |lines| serve(lines, shared.clone(), writes.clone())).await
+}
+
+impl Shared {
+    fn set<T>(&self, change: impl FnOnce(&mut State) -> T) -> anyhow::Result<T> {
+        Ok(change(&mut *self.state.lock().map_err(|_| anyhow!("state"))?))
+    }
+
+    /// The first name whose server is a primary.
+    async fn find_master(&self) -> anyhow::Result<(SocketAddr, Lines)> {
+        let mut last = anyhow!("no name");
+        for name in &self.names {
+            let trying = async {
+                let at = SocketAddr::new(self.resolver.resolve(name).await?, self.port);
+                let mut lines = Lines::connect(at, SILENCE).await?;
+                match lines.ask("PING", SILENCE).await?.as_str() {
+                    "PONG primary" => Ok((at, lines)),
+                    other => bail!("{at} is no primary: {other}"),
+                }
+            };
+            match trying.await {
+                Ok(found) => return Ok(found),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+}
+
+/// Finds the master, loads all rows, and stays with it; returns when it is lost.
+async fn follow_master(shared: &Shared, wanted: &mut mpsc::Receiver<Write>) -> anyhow::Result<()> {
+    let (at, mut lines) = shared.find_master().await?;
+    let (rows, last_id) = timeout(LOAD_WITHIN, load(&mut lines, 0)).await.context("silence")??;
+    shared.set(|state| {
+        *state = State { rows, last_id, master: Some(at), normal: true };
+    })?;
+    println!("normal mode with {at}");
+    let mut ticks = interval(HEARTBEAT);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut refreshed = Instant::now();
+    loop {
+        tokio::select! {
+            write = wanted.recv() => {
+                let (line, answer) = write.context("no clients any more")?;
+                let said = lines.ask(&line, SILENCE).await?;
+                if said.starts_with("OK ") {
+                    refresh(shared, &mut lines).await?;
+                }
+                let _ = answer.send(said);
+            }
+            _ = ticks.tick() => {
+                let said = lines.ask("HEARTBEAT", SILENCE).await?;
+                if said != "BEAT" {
+                    bail!("heartbeat: {said}");
+                }
+                if refreshed.elapsed() > SILENCE {
+                    refresh(shared, &mut lines).await?;
+                    refreshed = Instant::now();
+                }
+            }
+        }
+    }
+}
+
+async fn refresh(shared: &Shared, lines: &mut Lines) -> anyhow::Result<()> {
+    let since = shared.set(|state| state.last_id)?;
+    let (rows, last_id) = timeout(SILENCE, load(lines, since)).await.context("silence")??;
+    shared.set(|state| {
+        state.rows.extend(rows);
+        state.last_id = last_id;
+    })
+}
+
+async fn load(lines: &mut Lines, since: i64) -> anyhow::Result<(BTreeMap<i64, String>, i64)> {
+    lines.write(&format!("SINCE {since}")).await?;
+    let mut rows = BTreeMap::new();
+    loop {
+        let line = lines.read().await?.context("closed")?;
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("ROW"), Some(_), Some(n), Some(text)) => {
+                rows.insert(n.parse()?, text.into());
+            }
+            (Some("END"), Some(last), None, None) => return Ok((rows, last.parse()?)),
+            _ => bail!("load: {line}"),
+        }
+    }
+}
+
+async fn serve(mut lines: Lines, shared: Arc<Shared>, writes: mpsc::Sender<Write>) -> anyhow::Result<()> {
+    while let Some(line) = lines.read().await? {
+        let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
+        let answer = match word {
+            "READ" => {
+                let n: i64 = rest.parse()?;
+                match shared.set(|state| state.rows.get(&n).cloned())? {
+                    Some(text) => format!("ROW {n} {text}"),
+                    None => format!("NONE {n}"),
+                }
+            }
+            "WRITE" => write(&shared, &writes, &line).await?,
+            "MODE" => shared.set(|state| {
+                let mode = if state.normal { "normal" } else { "limited" };
+                let master = state.master.map_or("-".into(), |at| at.ip().to_string());
+                format!("{mode} {master}")
+            })?,
+            "FLUSH" => {
+                shared.resolver.flush();
+                shared.flushed.notify_one();
+                "OK flushed".into()
+            }
+            "RESOLVE" => {
+                let name = shared.names.first().context("no name")?;
+                match shared.resolver.resolve(name).await {
+                    Ok(address) => format!("ADDRESS {address}"),
+                    Err(error) => format!("ERR {error:#}"),
+                }
+            }
+            "PING" => "PONG proxy".into(),
+            _ => "ERR unknown word".into(),
+        };
+        lines.write(&answer).await?;
+    }
+    Ok(())
+}
+
+/// Hands a write to the link, unless there is none.
+async fn write(shared: &Shared, writes: &mpsc::Sender<Write>, line: &str) -> anyhow::Result<String> {
+    let limited = "ERR limited".to_owned();
+    if !shared.set(|state| state.normal)? {
+        return Ok(limited);
+    }
+    let (answer, said) = oneshot::channel();
+    writes.send((line.into(), answer)).await?;
+    // The link drops what it was asked when it is lost.
+    Ok(said.await.unwrap_or(limited))
+}

@@ -1,0 +1,355 @@
+//! The stand-ins behave as their originals do where it matters, on real servers.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use lab::bind::{Bind, BindOptions, Record};
+use lab::nats::{Nats, NatsOptions};
+use lab::port::Port;
+use lab::postgres::{Postgres, PostgresOptions};
+use lab::standin::running::{self, StandIn};
+use lab::standin::schema;
+
+const WAIT: Duration = Duration::from_secs(3);
+const NAME: &str = "cs.example.test";
+
+fn ask(at: SocketAddr, line: &str) -> String {
+    running::ask(at, line, WAIT).unwrap_or_else(|error| format!("failed: {error:#}"))
+}
+
+fn until<T: std::fmt::Debug>(what: &str, mut see: impl FnMut() -> T, good: impl Fn(&T) -> bool) -> T {
+    let start = Instant::now();
+    loop {
+        let seen = see();
+        if good(&seen) {
+            return seen;
+        }
+        assert!(start.elapsed() < Duration::from_secs(20), "not within 20 s: {what}; last: {seen:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn until_says(at: SocketAddr, line: &str, answer: &str) {
+    until(line, || ask(at, line), |said| said == answer);
+}
+
+fn config_database(address: &str) -> Postgres {
+    let postgres = Postgres::start(PostgresOptions {
+        address: address.parse().unwrap(),
+        databases: vec!["config".into()],
+        ..Default::default()
+    })
+    .unwrap();
+    postgres.psql("config", "CREATE ROLE cfg_db LOGIN; CREATE ROLE probe LOGIN").unwrap();
+    postgres.psql("config", &schema("cfg_db")).unwrap();
+    postgres
+}
+
+fn master(at: SocketAddr, postgres: &Postgres, holder: &str) -> StandIn {
+    let (at, dsn) = (at.to_string(), postgres.dsn("cfg_db", "config"));
+    StandIn::start(&["master", "--listen", &at, "--dsn", &dsn, "--holder", holder]).unwrap()
+}
+
+fn port_of(address: &str) -> (Port, SocketAddr) {
+    let address: IpAddr = address.parse().unwrap();
+    let port = Port::take(address).unwrap();
+    let at = SocketAddr::new(address, port.number());
+    (port, at)
+}
+
+/// Two sites with a database each, one name, and one port for the masters of both.
+struct Sites {
+    main: Postgres,
+    secondary: Postgres,
+    bind: Bind,
+    port: Port,
+}
+
+impl Sites {
+    fn start() -> Self {
+        let addresses: Vec<IpAddr> = ["127.0.1.3", "127.0.2.3"].map(|ip| ip.parse().unwrap()).into();
+        let record = Record { name: NAME.into(), ttl: 1, address: addresses[0] };
+        let bind = Bind::start(BindOptions { records: vec![record], ..Default::default() }).unwrap();
+        Self {
+            main: config_database("127.0.1.2"),
+            secondary: config_database("127.0.2.2"),
+            bind,
+            port: Port::take_on_all(&addresses).unwrap(),
+        }
+    }
+
+    fn master_at(&self, address: &str) -> SocketAddr {
+        SocketAddr::new(address.parse().unwrap(), self.port.number())
+    }
+
+    /// The words by which a user finds the master.
+    fn by_name(&self) -> Vec<String> {
+        let (dns, port) = (self.bind.address().to_string(), self.port.number().to_string());
+        ["--dns", &dns, "--name", NAME, "--port", &port].map(str::to_owned).into()
+    }
+
+    fn user(&self, words: &[&str]) -> StandIn {
+        let by_name = self.by_name();
+        let all: Vec<&str> = words.iter().copied().chain(by_name.iter().map(String::as_str)).collect();
+        StandIn::start(&all).unwrap()
+    }
+
+    fn move_name(&self) {
+        let update = format!("update delete {NAME} A\nupdate add {NAME} 1 A 127.0.2.3");
+        self.bind.update(&update).unwrap();
+    }
+}
+
+#[test]
+fn one_of_a_pair_is_primary_and_the_other_takes_over() {
+    let postgres = config_database("127.0.1.2");
+    let (_one_port, one) = port_of("127.0.1.3");
+    let (_two_port, two) = port_of("127.0.1.4");
+    let primary = master(one, &postgres, "cs-primary");
+    until_says(one, "PING", "PONG primary");
+    let _backup = master(two, &postgres, "cs-backup");
+    until_says(two, "PING", "PONG backup");
+    assert_eq!(ask(two, "WRITE 1 x"), "ERR backup");
+
+    assert_eq!(ask(one, "WRITE 1 hello world"), "OK 1");
+    assert_eq!(ask(one, "WRITE 1 hello world"), "OK 1", "who got no answer asks again");
+    assert_eq!(ask(one, "READ 1"), "ROW 1 hello world");
+    assert_eq!(ask(one, "READ 2"), "NONE 2");
+    assert_eq!(ask(one, "HEARTBEAT"), "BEAT");
+    assert_eq!(postgres.psql("config", "SELECT holder FROM master_session").unwrap(), "cs-primary");
+
+    primary.process().kill().unwrap();
+    until_says(two, "PING", "PONG primary");
+    assert_eq!(ask(two, "READ 1"), "ROW 1 hello world");
+    assert_eq!(postgres.psql("config", "SELECT holder FROM master_session").unwrap(), "cs-backup");
+}
+
+#[test]
+fn a_master_without_its_session_is_nobody() {
+    let mut postgres = config_database("127.0.1.2");
+    let (_port, at) = port_of("127.0.1.3");
+    let _master = master(at, &postgres, "cs-primary");
+    until_says(at, "PING", "PONG primary");
+
+    let close =
+        "ALTER ROLE cfg_db NOLOGIN; REVOKE INSERT, UPDATE, DELETE ON entry, master_session FROM cfg_db;
+                 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'cfg_db'";
+    postgres.psql("config", close).unwrap();
+    until_says(at, "PING", "PONG no-database");
+    assert_eq!(ask(at, "WRITE 1 x"), "ERR no-database");
+    let open = "GRANT INSERT, UPDATE, DELETE ON entry, master_session TO cfg_db; ALTER ROLE cfg_db LOGIN";
+    postgres.psql("config", open).unwrap();
+    until_says(at, "PING", "PONG primary");
+
+    postgres.freeze().unwrap();
+    assert!(ask(at, "WRITE 1 x").starts_with("failed: "), "an acknowledgement of a frozen database");
+    until_says(at, "PING", "PONG no-database");
+    postgres.thaw();
+    until_says(at, "PING", "PONG primary");
+
+    postgres.kill9().unwrap();
+    until_says(at, "PING", "PONG no-database");
+}
+
+#[test]
+fn servers_say_how_they_are() {
+    let postgres = config_database("127.0.1.2");
+    let ((_a, one), (_b, two)) = (port_of("127.0.1.5"), port_of("127.0.1.6"));
+    let _control = StandIn::start(&["control", "--listen", &one.to_string()]).unwrap();
+    let dsn = postgres.dsn("probe", "config");
+    let _message = StandIn::start(&["message", "--listen", &two.to_string(), "--dsn", &dsn]).unwrap();
+    until_says(one, "PING", "PONG control ok");
+    until_says(two, "PING", "PONG message ok");
+    postgres.freeze().unwrap();
+    until_says(two, "PING", "PONG message no-database");
+}
+
+/// What was acknowledged: number and address, a line each.
+fn acknowledged(file: &Path) -> Vec<(i64, String)> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    text.lines()
+        .filter_map(|line| {
+            let mut words = line.split(' ');
+            let n = words.next()?.parse().ok()?;
+            Some((n, words.nth(1)?.to_owned()))
+        })
+        .collect()
+}
+
+fn counts(file: &Path) -> (u64, u64) {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    (value["reads"].as_u64().unwrap_or(0), value["failed"].as_u64().unwrap_or(0))
+}
+
+/// Loses the master as `lose` does, and sees that users come through by the name.
+fn users_follow_the_name(lose: impl Fn(&StandIn)) {
+    let sites = Sites::start();
+    let files = lab::folder::Folder::new("users").unwrap();
+    let (main, secondary) = (sites.master_at("127.0.1.3"), sites.master_at("127.0.2.3"));
+    let first = master(main, &sites.main, "main");
+    until_says(main, "PING", "PONG primary");
+    assert_eq!(ask(main, "WRITE 0 kept"), "OK 0");
+
+    let (_port, proxy) = port_of("127.0.2.7");
+    let _proxy = sites.user(&["proxy", "--listen", &proxy.to_string()]);
+    until_says(proxy, "MODE", "normal 127.0.1.3");
+    assert_eq!(ask(proxy, "RESOLVE"), "ADDRESS 127.0.1.3");
+    let (acked, reads) = (files.join("acked"), files.join("reads"));
+    let _writer = sites.user(&["writer", "--file", &acked.display().to_string()]);
+    let _reader = StandIn::start(&[
+        "reader",
+        "--proxy",
+        &proxy.to_string(),
+        "--row",
+        "0",
+        "--file",
+        &reads.display().to_string(),
+    ])
+    .unwrap();
+    assert_eq!(ask(proxy, "WRITE 1000000 through the proxy"), "OK 1000000");
+    assert_eq!(ask(proxy, "READ 1000000"), "ROW 1000000 through the proxy");
+    until("rows are acknowledged", || acknowledged(&acked).len(), |count| *count > 20);
+    until("others' rows reach the proxy", || ask(proxy, "READ 1"), |said| said.starts_with("ROW 1 "));
+
+    lose(&first);
+    let start = Instant::now();
+    until_says(proxy, "MODE", "limited 127.0.1.3");
+    assert!(start.elapsed() < Duration::from_secs(4), "limited mode took {:?}", start.elapsed());
+    assert_eq!(ask(proxy, "WRITE 1000001 x"), "ERR limited");
+    assert_eq!(ask(proxy, "READ 1000000"), "ROW 1000000 through the proxy");
+
+    // The rows that went over are those of the copy; here by hand.
+    sites.secondary.psql("config", "INSERT INTO entry (n, text) VALUES (0, 'kept')").unwrap();
+    let _second = master(secondary, &sites.secondary, "secondary");
+    until_says(secondary, "PING", "PONG primary");
+    let before = counts(&reads).0;
+    until("reads go on in limited mode", || counts(&reads).0, |now| *now > before + 20);
+    sites.move_name();
+    assert_eq!(ask(proxy, "FLUSH"), "OK flushed");
+    until_says(proxy, "RESOLVE", "ADDRESS 127.0.2.3");
+    until_says(proxy, "MODE", "normal 127.0.2.3");
+    assert_eq!(ask(proxy, "READ 1000000"), "NONE 1000000", "the copy was not loaded afresh");
+    assert_eq!(ask(proxy, "WRITE 1000002 after"), "OK 1000002");
+    let row = "SELECT text FROM entry WHERE n = 1000002";
+    assert_eq!(sites.secondary.psql("config", row).unwrap(), "after");
+
+    until(
+        "the writer follows",
+        || acknowledged(&acked),
+        |rows| rows.iter().filter(|(_, at)| at == "127.0.2.3").count() > 20,
+    );
+    let rows = acknowledged(&acked);
+    assert!(rows.iter().zip(1..).all(|((n, _), expected)| *n == expected), "numbers have a gap");
+    let there = rows.iter().filter(|(_, at)| at == "127.0.1.3").count();
+    let kept = "SELECT count(*) FROM entry WHERE n BETWEEN 1 AND 999999";
+    let kept: usize = sites.main.psql("config", kept).unwrap().parse().unwrap();
+    assert!(kept >= there, "{there} acknowledged, {kept} in the database");
+    let (_, failed) = counts(&reads);
+    assert_eq!(failed, 0, "reads failed");
+}
+
+#[test]
+fn users_follow_the_name_when_the_master_is_killed() {
+    users_follow_the_name(|master| master.process().kill().unwrap());
+}
+
+#[test]
+fn users_follow_the_name_when_the_master_is_silent() {
+    users_follow_the_name(|master| master.process().freeze().unwrap());
+}
+
+#[test]
+fn a_reader_counts_what_fails() {
+    let file = lab::folder::Folder::new("reader").unwrap();
+    let (_port, nobody) = port_of("127.0.2.7");
+    let path = file.join("reads");
+    let words = ["reader", "--proxy", &nobody.to_string(), "--file", &path.display().to_string()];
+    let _reader = StandIn::start(&words).unwrap();
+    let (reads, failed) = until("failures are counted", || counts(&path), |(_, failed)| *failed > 3);
+    assert_eq!(reads, failed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prober_says_lost_and_alive() {
+    let nats = Nats::start(NatsOptions::default()).unwrap();
+    let postgres = config_database("127.0.1.2");
+    let (_port, at) = port_of("127.0.1.3");
+    let master = master(at, &postgres, "main");
+    until_says(at, "PING", "PONG primary");
+    let client = async_nats::connect(nats.url()).await.unwrap();
+    let mut events = client.subscribe("pm.event.in.witness.*").await.unwrap();
+    client.flush().await.unwrap();
+    let _prober = StandIn::start(&[
+        "prober",
+        "--nats",
+        &nats.url(),
+        "--prefix",
+        "pm",
+        "--place",
+        "witness",
+        "--site",
+        "main",
+        "--master",
+        &at.to_string(),
+        "--database",
+        &postgres.dsn("probe", "config"),
+        "--every",
+        "100",
+    ])
+    .unwrap();
+
+    // A master that is gone while the database answers is no lost site.
+    master.process().kill().unwrap();
+    let quiet = tokio::time::timeout(Duration::from_secs(2), events.next()).await;
+    assert!(quiet.is_err(), "{quiet:?}");
+
+    postgres.freeze().unwrap();
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let message = tokio::time::timeout(WAIT * 4, events.next()).await.unwrap().unwrap();
+        assert_eq!(message.subject.as_str(), "pm.event.in.witness.site-lost");
+        let headers = message.headers.unwrap();
+        assert_eq!(headers.get("Content-Type").unwrap().as_str(), "application/cloudevents+json");
+        let event: serde_json::Value = serde_json::from_slice(&message.payload).unwrap();
+        assert_eq!(event["specversion"], "1.0");
+        assert_eq!(event["type"], "io.pointsman.site.lost.v1");
+        assert_eq!(event["subject"], "main");
+        assert_eq!(event["data"]["site"], "main");
+        assert!(event["data"]["misses"].as_u64().unwrap() >= 3);
+        ids.push(event["id"].as_str().unwrap().to_owned());
+    }
+    assert_ne!(ids[0], ids[1]);
+
+    postgres.thaw();
+    loop {
+        let message = tokio::time::timeout(WAIT * 4, events.next()).await.unwrap().unwrap();
+        if message.subject.as_str() == "pm.event.in.witness.site-alive" {
+            let event: serde_json::Value = serde_json::from_slice(&message.payload).unwrap();
+            assert_eq!(event["type"], "io.pointsman.site.alive.v1");
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_stand_in_ends_with_its_lab() {
+    let folder = lab::folder::Folder::new("lock").unwrap();
+    let lock = std::fs::File::create(folder.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let (_port, at) = port_of("127.0.1.5");
+    let (path, pid) = (folder.join("lock").display().to_string(), folder.join("pid"));
+    let pid_file = pid.display().to_string();
+    let words = ["control", "--listen", &at.to_string(), "--while-locked", &path, "--pid-file", &pid_file];
+    let control = StandIn::start(&words).unwrap();
+    until_says(at, "PING", "PONG control ok");
+    let noted: u32 = std::fs::read_to_string(&pid).unwrap().trim().parse().unwrap();
+    assert_eq!(noted, control.process().pid());
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(control.process().exited().is_none(), "it ended while its lab lives");
+    drop(lock);
+    control.process().wait_exit(WAIT).unwrap();
+}
