@@ -1,0 +1,317 @@
+//! One core, a bus without delay, and services that do whatever they are asked.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use engine::Definition;
+use runner_core::{
+    Answered, BusRequest, Core, Effect, GroupPlan, Ids, Input, Local, Now, Output, ReplyTo, Rules, Settings,
+};
+use schemas::op::{Op, OpReply, OpRequest};
+use schemas::view::{GroupView, RunView};
+use schemas::*;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+struct Counted(u128);
+
+impl Ids for Counted {
+    fn run(&mut self, _: Now) -> RunId {
+        self.0 += 1;
+        RunId(Uuid::from_u128(self.0 | 7 << 76 | 2 << 62))
+    }
+    fn message(&mut self) -> MessageId {
+        self.0 += 1;
+        MessageId(Uuid::from_u128(self.0))
+    }
+}
+
+pub(crate) const GROUP: &str = r"
+version: 1
+group: cfg
+order: 10
+sites: [main, secondary]
+databases:
+  config: { kind: one-live,  replication: { main->secondary: csp, secondary->main: css } }
+  log:    { kind: both-live, replication: { main->secondary: msp, secondary->main: mss } }
+live_only: [scs-msg, cs-primary, cs-backup]
+everywhere: [proxy-a]
+names: { max_ttl: 60s, records: { cs-primary: { name: cfg-a.example.net, at: witness } } }
+clients:
+  hosts: [ { host: s1app, site: main }, { host: s2app, site: secondary } ]
+  caches: []
+  stale: restart
+  done_when: 90%
+  within: 3m
+trigger: { mode: observe, run: failover, misses: 3, hold_down: 120s, max_age: 5m, one_prober: refused }
+fence: { within: 15s, paths: [database], unproved: ask }
+";
+
+pub(crate) struct World {
+    pub(crate) core: Core,
+    pub(crate) now: Now,
+    queue: VecDeque<Input>,
+    answers: BTreeMap<u64, OpReply>,
+    last: u64,
+    silent: BTreeSet<String>,
+    pub(crate) state: BTreeMap<String, Value>,
+    applied: BTreeMap<String, u32>,
+    claimed: BTreeMap<String, (Epoch, RunId)>,
+    addresses: Vec<Address>,
+    pub(crate) entries: Vec<runner_core::Append>,
+}
+
+fn definition(name: &str) -> (String, (Digest, Arc<Definition>)) {
+    let path = format!("{}/../definitions/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap();
+    let definition =
+        Definition::load(&text, &path, &engine::catalog::default()).unwrap_or_else(|e| panic!("{e}"));
+    (name.into(), (Digest::of(text.as_bytes()), Arc::new(definition)))
+}
+
+impl World {
+    pub(crate) fn new() -> World {
+        let group = config::parse_group(GROUP, "cfg.yaml", None).unwrap_or_else(|e| panic!("{e}"));
+        let plan = GroupPlan::from(&group);
+        let addresses: Vec<Address> = plan.resources.iter().chain(&plan.clients).cloned().collect();
+        let now = Now {
+            wall: "2026-11-25T03:00:00Z".parse::<DateTime<Utc>>().unwrap(),
+            boot: Duration::from_secs(100),
+        };
+        let settings = Settings {
+            prefix: Prefix::new("pointsman").unwrap(),
+            source: "/runner/test".into(),
+            groups: vec![plan],
+            definitions: ["failover", "switchover"].map(definition).into(),
+        };
+        let core = Core::new(settings, Box::new(Counted(0)), Rules::all(), now);
+        let mut world = World {
+            core,
+            now,
+            queue: VecDeque::new(),
+            answers: BTreeMap::new(),
+            last: 0,
+            silent: BTreeSet::new(),
+            state: BTreeMap::from([("main.database.config".into(), json!("open"))]),
+            applied: BTreeMap::new(),
+            claimed: BTreeMap::new(),
+            addresses,
+            entries: Vec::new(),
+        };
+        let first = world.core.start(world.now);
+        world.take(first);
+        world
+    }
+
+    pub(crate) fn adopt(&mut self, live: &str) {
+        self.beat();
+        let reply = self
+            .op("day one", Op::Adopt { group: "cfg".parse().unwrap(), record: Some(live.parse().unwrap()) });
+        assert!(matches!(&reply, OpReply::Recorded { what, .. } if !what.contains("not:")), "{reply:?}");
+    }
+
+    pub(crate) fn silence(&mut self, site: &str) {
+        self.silent.insert(site.into());
+    }
+
+    pub(crate) fn speak(&mut self, site: &str) {
+        self.silent.remove(site);
+        self.beat();
+    }
+
+    fn beat(&mut self) {
+        let resources =
+            self.addresses.iter().filter(|a| !self.silent.contains(a.site.as_str())).cloned().collect();
+        let ledger = LedgerId(Uuid::from_u128(9));
+        self.queue.push_back(Input::Beat(Beat {
+            resources,
+            ledger,
+            adopted: true,
+            armed: true,
+            version: "0".into(),
+            at: self.now.wall,
+        }));
+        self.settle();
+    }
+
+    pub(crate) fn op(&mut self, why: &str, op: Op) -> OpReply {
+        self.last += 1;
+        let id = self.last;
+        let request = OpRequest {
+            id: MessageId(Uuid::from_u128(u128::from(id) << 64)),
+            claimed: "anna@desk".into(),
+            why: Some(why.into()),
+            seen: None,
+            op,
+        };
+        let input =
+            Input::Op { person: "anna".parse().unwrap(), request: Box::new(request), reply_to: ReplyTo(id) };
+        self.queue.push_back(input);
+        self.run_until(|w| w.answers.contains_key(&id));
+        self.answers.remove(&id).unwrap()
+    }
+
+    pub(crate) fn run(&mut self, run: RunId) -> RunView {
+        match self.op("", Op::Show { run: run.to_string() }) {
+            OpReply::Run(view) => *view,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn group(&mut self) -> GroupView {
+        match self.op("", Op::Status { group: None }) {
+            OpReply::Groups(mut groups) => groups.remove(0),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn applied(&self, act: &str) -> u32 {
+        self.applied.get(act).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn run_until(&mut self, mut done: impl FnMut(&mut World) -> bool) {
+        for _ in 0..4000 {
+            self.settle();
+            if done(self) {
+                return;
+            }
+            let step =
+                self.core.deadline().map_or(Duration::from_secs(1), |at| at.saturating_sub(self.now.boot));
+            let step = step.clamp(Duration::from_millis(1), Duration::from_secs(1));
+            self.now = Now { wall: self.now.wall + step, boot: self.now.boot + step };
+            self.queue.push_back(Input::Tick);
+            if self.now.boot.as_secs() % 2 == 0 {
+                self.beat();
+            }
+        }
+        panic!(
+            "never: {:#?}",
+            self.entries
+                .iter()
+                .map(|e| (&e.kind, &e.body))
+                .collect::<Vec<_>>()
+                .iter()
+                .rev()
+                .take(30)
+                .rev()
+                .collect::<Vec<_>>()
+        );
+    }
+
+    fn settle(&mut self) {
+        while let Some(input) = self.queue.pop_front() {
+            let output = self.core.step(self.now, input);
+            self.take(output);
+        }
+    }
+
+    fn take(&mut self, output: Output) {
+        self.entries.extend(output.entries);
+        for local in output.local {
+            match local {
+                Local::Evaluate { run, at, job } => {
+                    let result = job.run(&mut expressions::Inline::new());
+                    self.queue.push_back(Input::Evaluated { run, at, result });
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        for effect in output.effects {
+            match effect {
+                Effect::Request(request) => {
+                    let id = request.id;
+                    let answer = self.serve(request);
+                    self.queue.push_back(Input::Answered { request: id, answer });
+                }
+                Effect::Answer(to, reply) => drop(self.answers.insert(to.0, *reply)),
+                Effect::Confirm(..) => {}
+            }
+        }
+    }
+
+    fn serve(&mut self, request: BusRequest) -> Answered {
+        let prefix = Prefix::new("pointsman").unwrap();
+        let (address, verb) = prefix.parse_request(&request.subject).unwrap();
+        if self.silent.contains(address.site.as_str()) {
+            return Answered::NoResponders;
+        }
+        let name = address.to_string();
+        let ledger = LedgerId(Uuid::from_u128(9));
+        let at = self.now.wall;
+        let (epoch, run) = self.claimed.get(&name).map_or((Epoch(0), None), |(e, r)| (*e, Some(*r)));
+        let reply = match verb {
+            Verb::Claim | Verb::Adopt => {
+                let body: Value = serde_json::from_slice(&request.body).unwrap();
+                let epoch: Epoch = serde_json::from_value(body["epoch"].clone()).unwrap();
+                let run: RunId = serde_json::from_value(body["run"].clone()).unwrap();
+                self.claimed.insert(name, (epoch, run));
+                serde_json::to_vec(&ClaimReply {
+                    granted: true,
+                    epoch,
+                    run: Some(run),
+                    sequence: 0,
+                    ledger,
+                    adopted: true,
+                    problem: None,
+                    at,
+                })
+            }
+            Verb::Observe => {
+                let open = self.state.get(&name) == Some(&json!("open"));
+                let access = if open { Access::Open } else { Access::Closed };
+                let role = if open { Role::Live } else { Role::Standby };
+                let seen = match address.service {
+                    Service::Database => Seen::Database(DatabaseSeen {
+                        access,
+                        role,
+                        sessions: 0,
+                        epoch: None,
+                        detail: Value::Null,
+                    }),
+                    _ => Seen::Process(ProcessSeen {
+                        running: Running::Unknown,
+                        closes: None,
+                        detail: Value::Null,
+                    }),
+                };
+                serde_json::to_vec(&Observation {
+                    seen,
+                    group: None,
+                    epoch,
+                    run,
+                    unended: Vec::new(),
+                    ledger,
+                    adopted: true,
+                    armed: true,
+                    at,
+                })
+            }
+            Verb::Outcome => panic!("nothing is ever in doubt here"),
+            Verb::Act(action) => {
+                let headers = request.headers.iter().map(|(n, v)| (n.as_str(), v.as_str()));
+                let frame = Frame::from_headers(headers).unwrap();
+                *self.applied.entry(format!("{name}.{}", action.as_str())).or_default() += 1;
+                match action.effect() {
+                    schemas::Effect::Opens => drop(self.state.insert(name, json!("open"))),
+                    schemas::Effect::Closes => drop(self.state.insert(name, json!("closed"))),
+                    _ => {}
+                }
+                serde_json::to_vec(&Reply {
+                    answer: Answer::Applied,
+                    key: frame.key,
+                    attempt: frame.attempt,
+                    epoch: frame.epoch,
+                    ledger,
+                    adopted: true,
+                    void: false,
+                    output: json!({}),
+                    problem: None,
+                    at,
+                })
+            }
+        };
+        Answered::Reply(reply.unwrap())
+    }
+}

@@ -1,0 +1,66 @@
+//! The core against services that do whatever they are asked: a move goes from decision to end.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use common::World;
+use schemas::op::{Op, OpReply};
+use schemas::view::{RunState, StepState};
+
+#[test]
+fn a_failover_goes_from_decision_to_end() {
+    let mut world = World::new();
+    world.adopt("main");
+    world.silence("main");
+    let reply = world.op(
+        "INC-1",
+        Op::Start {
+            workflow: "failover".into(),
+            group: "cfg".parse().unwrap(),
+            to: None,
+            supersede: None,
+            accept_unfenced: vec!["main".parse().unwrap()],
+            dry_run: false,
+        },
+    );
+    let OpReply::Started { run, epoch: 2 } = reply else { panic!("{reply:?}") };
+    world.run_until(|w| w.run(run).state.ended());
+    let view = world.run(run);
+    assert_eq!(view.state, RunState::Completed, "{view:#?}");
+    let state = |function: &str, site: &str| -> Vec<StepState> {
+        let at = |s: &&schemas::view::StepView| {
+            s.function == function && s.address.as_ref().is_some_and(|a| a.site.as_str() == site)
+        };
+        view.steps.iter().filter(at).map(|s| s.state).collect()
+    };
+    assert_eq!(state("database.enable-access", "secondary"), [StepState::Done]);
+    assert_eq!(state("database.disable-access", "main"), [StepState::Failed]);
+    let group = world.group();
+    assert_eq!(group.live.as_ref().unwrap().as_str(), "secondary");
+    assert!(group.debts.iter().any(|d| d.what == "database.disable-access"), "{:#?}", group.debts);
+
+    world.speak("main");
+    world.run_until(|w| w.group().debts.is_empty());
+    assert_eq!(world.applied("main.database.config.disable-access"), 1);
+}
+
+#[test]
+fn a_switchover_goes_from_decision_to_end() {
+    let mut world = World::new();
+    world.adopt("main");
+    let reply = world.op(
+        "planned",
+        Op::Start {
+            workflow: "switchover".into(),
+            group: "cfg".parse().unwrap(),
+            to: None,
+            supersede: None,
+            accept_unfenced: Vec::new(),
+            dry_run: false,
+        },
+    );
+    let OpReply::Started { run, .. } = reply else { panic!("{reply:?}") };
+    world.run_until(|w| w.run(run).state.ended());
+    assert_eq!(world.run(run).state, RunState::Completed, "{:#?}", world.run(run));
+    assert!(world.group().debts.is_empty(), "{:#?}", world.group().debts);
+}
