@@ -182,7 +182,7 @@ impl World {
             let step = step.clamp(Duration::from_millis(1), Duration::from_secs(1));
             self.now = Now { wall: self.now.wall + step, boot: self.now.boot + step };
             self.queue.push_back(Input::Tick);
-            if self.now.boot.as_secs() % 2 == 0 {
+            if self.now.boot.as_secs().is_multiple_of(2) {
                 self.beat();
             }
         }
