@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 /// A SHA-256, written as 64 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
+#[schemars(with = "String", extend("pattern" = "^[0-9a-f]{64}$"))]
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
@@ -37,7 +37,8 @@ impl FromStr for Digest {
     type Err = String;
     fn from_str(text: &str) -> Result<Digest, String> {
         let bad = || format!("`{text}` is no SHA-256");
-        if text.len() != 64 || !text.is_ascii() {
+        let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if text.len() != 64 || !text.bytes().all(digit) {
             return Err(bad());
         }
         let mut bytes = [0; 32];

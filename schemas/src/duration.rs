@@ -11,7 +11,10 @@ use thiserror::Error;
 )]
 pub struct BadDuration(pub String);
 
-/// Reads `P[nD][T[nH][nM][n.nS]]`; at most 1,000 days.
+/// What [`parse_iso`] takes, for schemas; the bound of 1,000 days it cannot say.
+pub const PATTERN: &str = r"^P(?=[0-9T])([0-9]{1,12}W)?([0-9]{1,12}D)?(T(?=[0-9])([0-9]{1,12}H)?([0-9]{1,12}M)?([0-9]{1,12}(\.[0-9]{1,9})?S)?)?$";
+
+/// Reads `P[nW][nD][T[nH][nM][n.nS]]`; at most 1,000 days.
 ///
 /// # Errors
 ///

@@ -89,8 +89,13 @@ impl Frame {
     pub fn from_headers<'a>(
         headers: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Frame, BadFrame> {
-        let map: std::collections::BTreeMap<String, &str> =
-            headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
+        let mut map = std::collections::BTreeMap::new();
+        for (name, value) in headers {
+            let name = name.to_ascii_lowercase();
+            if map.insert(name.clone(), value).is_some() && name.starts_with("ce-") {
+                return Err(BadFrame { header: name, why: "stands there twice".into() });
+            }
+        }
         let text = |name: &str| -> Result<String, BadFrame> {
             let value =
                 map.get(name).ok_or_else(|| BadFrame { header: name.into(), why: "is missing".into() })?;
@@ -106,6 +111,11 @@ impl Frame {
             return Err(BadFrame { header: "ce-specversion".into(), why: "is not 1.0".into() });
         }
         let key: Key = read("ce-idempotencykey", text("ce-idempotencykey")?)?;
+        for (name, told) in [("ce-runid", key.run.to_string()), ("ce-stepid", key.position.to_string())] {
+            if text(name)? != told {
+                return Err(BadFrame { header: name.into(), why: "differs from ce-idempotencykey".into() });
+            }
+        }
         let within = text("ce-actwithin")?;
         let expires = text("ce-expirytime")?;
         let attempt: u32 = read("ce-attempt", text("ce-attempt")?)?;
@@ -157,18 +167,26 @@ pub fn encode(value: &str) -> String {
 ///
 /// A broken escape, or bytes that are not UTF-8.
 pub fn decode(value: &str) -> Result<String, String> {
-    let inner = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
-    let bytes = inner.as_bytes();
+    let quoted = value.strip_prefix('"').and_then(|v| v.strip_suffix('"'));
+    let bytes = quoted.unwrap_or(value).as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut i = 0;
     while i < bytes.len() {
-        if bytes[i] == b'%' {
-            let hex = inner.get(i + 1..i + 3).ok_or("has a broken escape")?;
-            out.push(u8::from_str_radix(hex, 16).map_err(|_| "has a broken escape")?);
-            i += 3;
-        } else {
-            out.push(bytes[i]);
-            i += 1;
+        match bytes[i] {
+            b'%' => {
+                let digit = |at: usize| bytes.get(at).and_then(|b| char::from(*b).to_digit(16));
+                let (high, low) = digit(i + 1).zip(digit(i + 2)).ok_or("has a broken escape")?;
+                out.push(u8::try_from(high * 16 + low).map_err(|_| "has a broken escape")?);
+                i += 3;
+            }
+            b'\\' if quoted.is_some() => {
+                out.push(*bytes.get(i + 1).ok_or("has a broken escape")?);
+                i += 2;
+            }
+            byte => {
+                out.push(byte);
+                i += 1;
+            }
         }
     }
     String::from_utf8(out).map_err(|_| "is not UTF-8".into())

@@ -40,11 +40,11 @@ fn token(text: &str) -> Result<(), BadId> {
 }
 
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $check:expr) => {
+    ($(#[$doc:meta])* $name:ident, $pattern:literal, $check:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(try_from = "String", into = "String")]
-        #[schemars(with = "String")]
+        #[schemars(with = "String", extend("pattern" = $pattern))]
         pub struct $name(String);
 
         impl $name {
@@ -97,11 +97,13 @@ macro_rules! name {
 name!(
     /// A protection group: what moves together.
     GroupId,
+    "^[a-z0-9][a-z0-9-]{0,62}$",
     token
 );
 name!(
     /// A place where the system can live, or `witness`.
     SiteId,
+    "^(?!(runner|event)$)[a-z0-9][a-z0-9-]{0,62}$",
     |text| {
         token(text)?;
         match text {
@@ -113,22 +115,26 @@ name!(
 name!(
     /// A thing that a service manages, unique for site and service under one prefix.
     ResourceId,
+    "^[a-z0-9][a-z0-9-]{0,62}$",
     token
 );
 name!(
     /// Who asks, as the bus knows him.
     PersonId,
+    "^[a-z0-9][a-z0-9-]{0,62}$",
     token
 );
 name!(
     /// The last token of an event's subject.
     KindId,
+    "^[a-z0-9][a-z0-9-]{0,62}$",
     token
 );
 name!(
     /// Where a step stands in its definition: a JSON pointer (RFC 6901) whose frames may carry `[i]`
     /// (iteration), `#n` (visit) and `!undo`; these characters in names are percent-encoded.
     Position,
+    "^/[!#-~]{0,511}$",
     |text| {
         let good = text.starts_with('/')
             && text.len() <= 512
@@ -218,7 +224,7 @@ impl fmt::Display for Attempt {
 /// One effect: a run and the position of its step, visits included (law 5). Written `run:position`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
+#[schemars(with = "String", extend("pattern" = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}:/[!#-~]{0,511}$"))]
 pub struct Key {
     /// The run.
     pub run: RunId,

@@ -5,6 +5,7 @@
 //! Readers of events pass over what they do not know; readers of requests refuse it.
 
 mod action;
+pub mod args;
 mod digest;
 pub mod duration;
 pub mod event;

@@ -115,7 +115,7 @@ pub struct OutcomeRequest {
     pub epoch: Epoch,
     /// How long to wait for an act in progress; at most 10 s.
     #[serde(with = "crate::duration::iso")]
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("pattern" = crate::duration::PATTERN))]
     pub wait: Duration,
 }
 

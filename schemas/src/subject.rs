@@ -156,6 +156,7 @@ impl Prefix {
             .strip_prefix(&format!("{}.runner.op.", self.0))
             .ok_or_else(|| bad("no person's request"))?;
         let (person, verb) = rest.split_once('.').ok_or_else(|| bad("it has no verb"))?;
+        ResourceId::new(verb).map_err(|_| bad("the verb's token is malformed"))?;
         Ok((person.parse().map_err(|_| bad("the person's token is malformed"))?, verb.to_owned()))
     }
 
@@ -182,7 +183,9 @@ impl Prefix {
     /// The place that an incoming event's subject names.
     pub fn parse_event_in(&self, subject: &str) -> Option<SiteId> {
         let rest = subject.strip_prefix(&format!("{}.event.in.", self.0))?;
-        rest.split_once('.')?.0.parse().ok()
+        let (place, kind) = rest.split_once('.')?;
+        KindId::new(kind).ok()?;
+        place.parse().ok()
     }
 
     /// Where the world hears of a run, or of the group itself (`run` is `None`).

@@ -1,0 +1,233 @@
+//! The body of each act's request, and what the act returns.
+//!
+//! A request's body is the `with` of its call, unchanged: resource and site stand in it, and must be
+//! those of the subject. An unknown member is refused. Of an output a driver leaves out what it cannot
+//! know; a reader passes over what it does not know.
+
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::{Action, Address, Code, Problem, ResourceId, SiteId};
+
+/// What a request of any action says about where it goes. Also the whole of what `database.*`,
+/// `process.*` and the source's `capture`, `discard` and `mark` take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ResourceArgs {
+    /// The resource.
+    pub resource: ResourceId,
+    /// The site of its service.
+    pub site: SiteId,
+}
+
+/// `dns.point`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PointArgs {
+    /// The record, as the DNS host's file calls it.
+    pub resource: ResourceId,
+    /// The site of the DNS service.
+    pub site: SiteId,
+    /// The name itself; the service refuses one that is not its record's. Left out, it is not compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The site whose address the name gets.
+    pub to: SiteId,
+    /// Sites whose DNS servers need not answer; they are owed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<SiteId>,
+}
+
+/// `dns.follow`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FollowArgs {
+    /// The client host or cache.
+    pub resource: ResourceId,
+    /// Its site.
+    pub site: SiteId,
+    /// The site that the names must lead to.
+    pub to: SiteId,
+    /// Name to the addresses it must resolve to; left out, the host's own file says them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub expect: BTreeMap<String, Vec<String>>,
+}
+
+/// `replication.drain` and `replication.set-sequences`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MarkArgs {
+    /// The replication.
+    pub resource: ResourceId,
+    /// The receiver's site.
+    pub site: SiteId,
+    /// What `mark` returned at the source.
+    pub mark: MarkOutput,
+}
+
+/// `replication.start` and `replication.stop`. An `undo` gets the arguments of the step that it undoes,
+/// so both take the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReceiverArgs {
+    /// The replication.
+    pub resource: ResourceId,
+    /// The receiver's site.
+    pub site: SiteId,
+    /// `stop` refuses while the mark is not applied durably; `start` passes over it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<MarkOutput>,
+}
+
+/// `replication.abandon`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AbandonArgs {
+    /// The replication.
+    pub resource: ResourceId,
+    /// The receiver's site.
+    pub site: SiteId,
+    /// Added to each sequence beyond the highest value known; 10,000 if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gap: Option<u32>,
+}
+
+/// What the source wrote, so that the receiver can prove that it has everything before it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MarkOutput {
+    /// The number in the site's sentinel row.
+    pub sentinel: i64,
+    /// The source's flushed position after it, in its own notation (`0/5A3F1C8`).
+    pub lsn: String,
+    /// Sequence, with its schema, to its last value; read while the source is closed.
+    #[serde(default)]
+    pub sequences: BTreeMap<String, i64>,
+}
+
+/// `dns.point` returns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PointOutput {
+    /// The name.
+    pub name: String,
+    /// What it resolves to now.
+    pub addresses: Vec<String>,
+    /// The zone's serial, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<u32>,
+    /// Servers of lost sites that were not asked or did not answer.
+    #[serde(default)]
+    pub owed: Vec<String>,
+}
+
+/// `dns.follow` returns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FollowOutput {
+    /// Name to addresses, as resolved there.
+    pub resolved: BTreeMap<String, Vec<String>>,
+}
+
+/// `database.disable-access` and `database.enable-access` return.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccessOutput {
+    /// Sessions that were ended.
+    #[serde(default)]
+    pub ended: u64,
+    /// The database's position, read after the close was verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lsn: Option<String>,
+}
+
+/// `replication.capture` and `replication.discard` return.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SlotOutput {
+    /// The slot.
+    pub slot: String,
+    /// From where on it keeps changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lsn: Option<String>,
+}
+
+/// `replication.drain`, `start`, `stop`, `set-sequences` and `abandon` return.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReceiverOutput {
+    /// Up to where the source's changes are applied, durably.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied: Option<String>,
+    /// Sequences that were set, to their new value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sequences: BTreeMap<String, i64>,
+}
+
+/// `process.start` and `process.stop` return.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProcessOutput {
+    /// The driver's own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// Reads a request's body as the arguments of its action.
+///
+/// # Errors
+///
+/// `malformed`, with the reader's own words: a member is missing, unknown or of the wrong kind.
+pub fn read<T: DeserializeOwned>(args: &Value) -> Result<T, Problem> {
+    T::deserialize(args).map_err(|e| Problem::new(Code::Malformed, format!("the arguments: {e}")))
+}
+
+macro_rules! shapes {
+    ($($variant:ident $args:ident $output:ident;)*) => {
+        /// Whether `args` are arguments of `action` for the resource at `address`.
+        ///
+        /// # Errors
+        ///
+        /// `malformed`: what does not fit, or which of resource and site is not the subject's.
+        pub fn check(address: &Address, action: Action, args: &Value) -> Result<(), Problem> {
+            let (resource, site) = match action {
+                $(Action::$variant => read::<$args>(args).map(|a| (a.resource, a.site))?,)*
+            };
+            if resource == address.resource && site == address.site {
+                return Ok(());
+            }
+            let told = Address { site, service: address.service, resource };
+            Err(Problem::new(Code::Malformed, format!("the arguments name {told}, the subject {address}")))
+        }
+
+        /// The schema of `action`'s arguments.
+        pub fn args_schema(action: Action, generator: SchemaGenerator) -> Schema {
+            match action { $(Action::$variant => generator.into_root_schema_for::<$args>(),)* }
+        }
+
+        /// The schema of what `action` returns.
+        pub fn output_schema(action: Action, generator: SchemaGenerator) -> Schema {
+            match action { $(Action::$variant => generator.into_root_schema_for::<$output>(),)* }
+        }
+    };
+}
+
+shapes! {
+    Point PointArgs PointOutput;
+    Follow FollowArgs FollowOutput;
+    DisableAccess ResourceArgs AccessOutput;
+    EnableAccess ResourceArgs AccessOutput;
+    Mark ResourceArgs MarkOutput;
+    Capture ResourceArgs SlotOutput;
+    Discard ResourceArgs SlotOutput;
+    Drain MarkArgs ReceiverOutput;
+    StartReplication ReceiverArgs ReceiverOutput;
+    StopReplication ReceiverArgs ReceiverOutput;
+    SetSequences MarkArgs ReceiverOutput;
+    Abandon AbandonArgs ReceiverOutput;
+    StartProcess ResourceArgs ProcessOutput;
+    StopProcess ResourceArgs ProcessOutput;
+}
