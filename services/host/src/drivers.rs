@@ -1,0 +1,175 @@
+//! From a host's file to drivers: each resource's settings are read by its service's own types, and what is
+//! wrong with them is said with line and column.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use config::Host;
+use document::Diagnostics;
+use exec::Guard;
+use responder::Driver;
+use responder::memory::{MemoryDriver, World};
+use schemas::{Problem, ResourceId, Service, SiteId};
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use crate::dns;
+
+/// A resource of this host and its driver.
+pub struct Served {
+    /// The service.
+    pub service: Service,
+    /// The resource.
+    pub resource: ResourceId,
+    /// A client host or cache: no group claims it.
+    pub unclaimed: bool,
+    /// Its hands.
+    pub driver: Arc<dyn Driver>,
+}
+
+/// Where a driver stands.
+pub(crate) struct Here<'a> {
+    pub(crate) site: &'a SiteId,
+    pub(crate) resource: &'a ResourceId,
+    pub(crate) folder: PathBuf,
+    pub(crate) state: &'a Path,
+    pub(crate) guard: &'a Guard,
+    pub(crate) world: &'a World,
+    pub(crate) life: Uuid,
+}
+
+/// The drivers of the services that `only` names, or of all. Reaches nobody yet.
+///
+/// # Errors
+///
+/// Everything that is wrong with the settings, each with its place.
+pub fn drivers(
+    host: &Host,
+    only: &[Service],
+    guard: &Guard,
+    world: &World,
+    life: Uuid,
+) -> Result<Vec<Served>, Diagnostics> {
+    let mut served = Vec::new();
+    let mut wrong: Option<Diagnostics> = None;
+    let mut note = |diagnostics: Diagnostics| match &mut wrong {
+        Some(all) => all.append(diagnostics),
+        None => wrong = Some(diagnostics),
+    };
+    let folder = host.resolve("");
+    for service in Service::ALL.iter().copied().filter(|s| only.is_empty() || only.contains(s)) {
+        for settings in host.settings(service) {
+            let here = Here {
+                site: &host.site,
+                resource: settings.resource,
+                folder: folder.clone(),
+                state: &host.state,
+                guard,
+                world,
+                life,
+            };
+            let built = match service {
+                Service::Dns if settings.located.get("client").is_some() => {
+                    typed::<dns::ClientSettings>(&settings).map(|its| its.driver(&here))
+                }
+                Service::Dns => typed::<dns::Record>(&settings).map(|its| its.driver(&here)),
+                Service::Database => {
+                    typed::<database::Settings>(&settings).map(|its| Ok(database(its, &here)))
+                }
+                Service::Replication => {
+                    typed::<replication::Settings>(&settings).map(|its| replication(host, its, &here))
+                }
+                Service::Process => typed::<process::Settings>(&settings).map(|its| process(its, &here)),
+            };
+            match built {
+                Ok(Ok(driver)) => served.push(Served {
+                    service,
+                    resource: settings.resource.clone(),
+                    unclaimed: service == Service::Dns && settings.located.get("client").is_some(),
+                    driver,
+                }),
+                Ok(Err(problem)) => {
+                    let message = problem.detail.clone().unwrap_or_else(|| problem.title.clone());
+                    let found = settings.document.error(settings.pointer, problem.code.as_str(), message);
+                    note(Diagnostics::from(found));
+                }
+                Err(diagnostics) => note(diagnostics),
+            }
+        }
+    }
+    match wrong {
+        Some(all) => Err(all),
+        None => Ok(served),
+    }
+}
+
+fn typed<T: DeserializeOwned>(settings: &config::Settings<'_>) -> Result<T, Diagnostics> {
+    settings.located.typed(settings.document.path())
+}
+
+fn database(settings: database::Settings, here: &Here<'_>) -> Arc<dyn Driver> {
+    let place = database::Place {
+        site: here.site.clone(),
+        resource: here.resource.clone(),
+        folder: here.folder.clone(),
+        state: here.state.to_owned(),
+        life: here.life,
+    };
+    match settings {
+        database::Settings::Postgres(its) => Arc::new(database::postgres::PostgresAccess::new(its, &place)),
+        database::Settings::Exec(its) => {
+            Arc::new(database::scripts::ScriptAccess::new(its, place, here.guard.clone()))
+        }
+        database::Settings::Memory(_) => Arc::new(MemoryDriver::new(
+            here.world.clone(),
+            here.resource.as_str(),
+            database::memory::MemoryAccess,
+        )),
+    }
+}
+
+fn replication(
+    host: &Host,
+    settings: replication::Settings,
+    here: &Here<'_>,
+) -> Result<Arc<dyn Driver>, Problem> {
+    let its = match settings {
+        replication::Settings::Memory(its) => {
+            let model = replication::memory::MemoryReplication { half: its.half };
+            return Ok(Arc::new(MemoryDriver::new(here.world.clone(), here.resource.as_str(), model)));
+        }
+        replication::Settings::Postgres(its) => its,
+    };
+    let wrong = |what: String| Problem::new(schemas::Code::BadConfiguration, what);
+    let own = host
+        .settings(Service::Database)
+        .find(|database| *database.resource == its.database)
+        .ok_or_else(|| wrong(format!("this file has no database `{}`", its.database)))?;
+    let own: database::Settings = own.located.typed(own.document.path()).map_err(|e| wrong(e.to_string()))?;
+    let database::Settings::Postgres(own) = own else {
+        return Err(wrong(format!("database `{}` is not driven by `postgres`", its.database)));
+    };
+    let own = replication::Own { dsn: own.dsn.under(&here.folder), identity: own.identity };
+    let place = replication::Place {
+        site: here.site.clone(),
+        resource: here.resource.clone(),
+        folder: here.folder.clone(),
+        life: here.life,
+    };
+    Ok(Arc::new(replication::postgres::PostgresReplication::new(its, &own, &place)))
+}
+
+fn process(settings: process::Settings, here: &Here<'_>) -> Result<Arc<dyn Driver>, Problem> {
+    let place = process::Place {
+        site: here.site.clone(),
+        resource: here.resource.clone(),
+        folder: here.folder.clone(),
+        state: here.state.to_owned(),
+        guard: here.guard.clone(),
+        world: here.world.clone(),
+    };
+    let driver = settings.driver(&place, |returned| {
+        tracing::warn!(resource = %returned.resource, "a stopped process is back");
+    })?;
+    Ok(Arc::from(driver))
+}
