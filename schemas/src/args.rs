@@ -5,6 +5,7 @@
 //! know; a reader passes over what it does not know.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -51,9 +52,19 @@ pub struct FollowArgs {
     pub site: SiteId,
     /// The site that the names must lead to.
     pub to: SiteId,
-    /// Name to the addresses it must resolve to; left out, the host's own file says them.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub expect: BTreeMap<String, Vec<String>>,
+    /// What must resolve to what; left out, the host's own file says it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<ExpectedName>,
+}
+
+/// A name, and the addresses that it must resolve to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ExpectedName {
+    /// The name.
+    pub name: String,
+    /// All of its addresses, in any order.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// `replication.drain` and `replication.set-sequences`.
@@ -109,27 +120,32 @@ pub struct MarkOutput {
 }
 
 /// `dns.point` returns.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PointOutput {
     /// The name.
-    pub name: String,
-    /// What it resolves to now.
-    pub addresses: Vec<String>,
-    /// The zone's serial, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub serial: Option<u32>,
-    /// Servers of lost sites that were not asked or did not answer.
+    pub name: Option<String>,
+    /// The site that it points at now.
+    pub to: SiteId,
+    /// What it resolves to now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
+    /// Server to its addresses, or to why it said none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub answers: BTreeMap<String, Value>,
+    /// Servers of lost sites that do not say so yet.
     #[serde(default)]
     pub owed: Vec<String>,
 }
 
 /// `dns.follow` returns.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FollowOutput {
-    /// Name to addresses, as resolved there.
-    pub resolved: BTreeMap<String, Vec<String>>,
+    /// Name to addresses as resolved there, or to why it did not resolve.
+    #[serde(default)]
+    pub resolves: BTreeMap<String, Value>,
 }
 
 /// `database.disable-access` and `database.enable-access` return.
@@ -168,12 +184,14 @@ pub struct ReceiverOutput {
 }
 
 /// `process.start` and `process.stop` return.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProcessOutput {
+    /// `healthy`, `stopped`, or `unverified` where it has no check of any kind.
+    pub running: String,
     /// The driver's own words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub found: Value,
 }
 
 /// Reads a request's body as the arguments of its action.
