@@ -58,7 +58,8 @@ DECLARE came boolean; upto pg_lsn;
 BEGIN
   SELECT EXISTS (SELECT FROM pointsman.sentinel t WHERE t.mark = m
     AND t.site <> (SELECT site FROM pointsman.identity)) INTO came;
-  upto := pointsman.receiver_progress(s);
+  -- The flush is what makes it a proof; before the mark came it would be waste.
+  upto := CASE WHEN came THEN pointsman.receiver_progress(s) END;
   RETURN jsonb_build_object('came', came, 'position', upto::text);
 END $$;
 
@@ -96,8 +97,11 @@ BEGIN
     RAISE EXCEPTION 'subscription % still applies', s USING ERRCODE = 'PM006';
   END IF;
   upto := pointsman.receiver_progress(s);
-  UPDATE pointsman.receiver SET stopped = why, position = upto, local = pg_current_wal_insert_lsn(),
-    gap = with_gap, changed_at = clock_timestamp() WHERE subscription = s;
+  -- Asked again, nothing came meanwhile: then `local` stays, or a slot made since would look older than it.
+  UPDATE pointsman.receiver SET stopped = why, gap = coalesce(with_gap, gap), changed_at = clock_timestamp(),
+    local = CASE WHEN stopped IS NOT NULL AND position IS NOT DISTINCT FROM upto THEN local
+      ELSE pg_current_wal_insert_lsn() END,
+    position = upto WHERE subscription = s;
   RETURN jsonb_build_object('subscription', s, 'position', upto::text, 'stopped', why, 'gap', with_gap);
 END $$;
 
@@ -128,14 +132,14 @@ BEGIN
   RETURN true;
 END $$;
 
--- Lets the subscription apply, from `system`, a source that the caller has looked at.
-CREATE OR REPLACE FUNCTION pointsman.receiver_enable(g text, e bigint, r text, s name, conninfo text, system text)
+-- Lets the subscription apply, from `source`, whose identity the caller has looked at.
+CREATE OR REPLACE FUNCTION pointsman.receiver_enable(g text, e bigint, r text, s name, conninfo text, source text)
 RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET synchronous_commit = local AS $$
 DECLARE n pointsman.receiver := pointsman.named(s);
 BEGIN
   PERFORM pointsman.hold_epoch(g, e, r);
-  UPDATE pointsman.receiver SET stopped = NULL, gap = NULL, peer = system, changed_at = clock_timestamp()
+  UPDATE pointsman.receiver SET stopped = NULL, gap = NULL, peer = source, changed_at = clock_timestamp()
     WHERE subscription = s;
   IF (SELECT subconninfo FROM pg_subscription WHERE oid = pointsman.subscription(s)) <> conninfo THEN
     EXECUTE format('ALTER SUBSCRIPTION %I CONNECTION %L', s, conninfo);
@@ -145,6 +149,12 @@ BEGIN
   END IF;
   EXECUTE format('ALTER SUBSCRIPTION %I ENABLE', s);
 END $$;
+
+-- Whether a named role can write now.
+CREATE OR REPLACE FUNCTION pointsman.is_open() RETURNS boolean
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT EXISTS (SELECT FROM pointsman.seen_access() a WHERE a.enters AND a.writable > 0)
+$$;
 
 -- All that can be seen of a receiver.
 CREATE OR REPLACE FUNCTION pointsman.seen_receiver(s name) RETURNS jsonb
@@ -164,12 +174,15 @@ BEGIN
     'heard_ago', extract(epoch FROM clock_timestamp() - main.last_msg_receipt_time),
     'wait', main.wait_event, 'wait_type', main.wait_event_type, 'blocked_by', to_jsonb(main.blocked_by),
     'applying', main.xact_start IS NOT NULL,
-    'position', CASE WHEN sub.oid IS NULL THEN NULL ELSE pointsman.receiver_progress(s)::text END,
+    -- As applied, not yet as durable: that is told by receiver_drained and receiver_stopped.
+    'position', (SELECT pg_replication_origin_progress(o.roname, false)::text FROM pg_replication_origin o
+        WHERE o.roname = 'pg_' || sub.oid),
     'heartbeat_ago', extract(epoch FROM clock_timestamp() - beat), 'heartbeat', beat,
     'tables', (SELECT count(*) FROM pg_subscription_rel WHERE srsubid = sub.oid),
     'ready', (SELECT count(*) FROM pg_subscription_rel WHERE srsubid = sub.oid AND srsubstate = 'r'),
     'apply_errors', (SELECT apply_error_count FROM pg_stat_subscription_stats WHERE subid = sub.oid),
     'sync_errors', (SELECT sync_error_count FROM pg_stat_subscription_stats WHERE subid = sub.oid),
+    'uuid', (SELECT uuid FROM pointsman.identity), 'publication', n.publication, 'wanted_slot', n.slot,
     'stopped', n.stopped, 'kept', n.position::text, 'local', n.local::text, 'gap', n.gap, 'peer', n.peer);
 END $$;
 
@@ -196,6 +209,7 @@ BEGIN
         AND t.tablename = 'sentinel'),
     'ours', (SELECT count(*) FROM pg_publication_tables t WHERE t.pubname = pub AND t.schemaname = 'pointsman'
         AND t.tablename <> 'sentinel'),
+    'unfiltered', (SELECT count(*) FROM pg_publication_tables t WHERE t.pubname = pub AND t.rowfilter IS NULL),
     'no_identity', (SELECT jsonb_agg(c.oid::regclass::text) FROM pg_publication_tables t
         JOIN pg_class c ON c.oid = format('%I.%I', t.schemaname, t.tablename)::regclass
         WHERE t.pubname = pub AND (c.relreplident = 'n' OR (c.relreplident = 'd' AND NOT EXISTS
@@ -257,12 +271,13 @@ $$;
 
 CREATE OR REPLACE FUNCTION pointsman.set_sequences(g text, e bigint, r text, wanted jsonb) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET synchronous_commit = local AS $$
-DECLARE b record; moved bigint := 0; absent jsonb := '[]';
+DECLARE b record; moved jsonb := '{}'; absent jsonb := '[]';
 BEGIN
   PERFORM pointsman.hold_epoch(g, e, r);
   FOR b IN SELECT * FROM pointsman.sequences_behind(wanted) LOOP
     IF b.missing THEN absent := absent || to_jsonb(b.sequence);
-    ELSE PERFORM pointsman.raise_sequence(b.sequence, b.value); moved := moved + 1; END IF;
+    ELSE PERFORM pointsman.raise_sequence(b.sequence, b.value); 
+      moved := moved || jsonb_build_object(b.sequence, b.value); END IF;
   END LOOP;
   RETURN jsonb_build_object('moved', moved, 'missing', absent);
 END $$;
@@ -299,4 +314,16 @@ BEGIN
     END IF;
   END LOOP;
   RETURN result;
+END $$;
+
+-- The live side stamps a sentinel now and then: its age says what a loss now would lose. Whether it did:
+-- a database that is closed, or is no primary, stamps nothing.
+CREATE OR REPLACE FUNCTION pointsman.heartbeat() RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET synchronous_commit = local AS $$
+BEGIN
+  IF pg_is_in_recovery() OR NOT pointsman.is_open() THEN
+    RETURN false;
+  END IF;
+  PERFORM pointsman.mark(NULL, NULL, NULL);
+  RETURN true;
 END $$;

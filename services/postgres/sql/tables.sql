@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS pointsman.receiver (
   subscription name PRIMARY KEY,
   publication name NOT NULL,
   slot name NOT NULL,
-  stopped text CHECK (stopped IN ('drained', 'abandoned')),
+  stopped text CHECK (stopped IN ('stopped', 'drained', 'abandoned')),
   position pg_lsn,
   local pg_lsn,
   gap bigint,

@@ -134,7 +134,9 @@ fn grants(out: &mut String, input: &SetupInput) {
         "-- Only the run-time role may call them; each does what its name says for names in the rows above.\n\
          REVOKE ALL ON ALL TABLES IN SCHEMA pointsman FROM PUBLIC;\n\
          REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pointsman FROM PUBLIC;\n\
-         GRANT USAGE ON SCHEMA pointsman TO {role};\n\
+         -- Who this is, and marks, may be read by all: the other site's service and initial copies need them.\n\
+         GRANT USAGE ON SCHEMA pointsman TO PUBLIC;\n\
+         GRANT SELECT ON pointsman.identity, pointsman.sentinel TO PUBLIC;\n\
          GRANT SELECT ON ALL TABLES IN SCHEMA pointsman TO {role};\n\
          GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pointsman TO {role};\n\
          DO $$ BEGIN EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), {}); END $$;",

@@ -1,1 +1,11 @@
-//! Drives PostgreSQL logical replication.
+//! Drives PostgreSQL logical replication, one half of it on each site's host.
+//!
+//! At the source: `mark` (a sentinel row), `capture` (a slot), `discard`. At the receiver: `drain` (a mark
+//! is applied, durably), `start`, `stop`, `set-sequences`, `abandon` (the source is lost). Drivers:
+//! [`postgres`] and [`memory`].
+
+pub mod memory;
+pub mod postgres;
+mod settings;
+
+pub use settings::{BadSettings, Blockers, Half, Own, Place, PostgresSettings, Settings, set_up};

@@ -1,0 +1,110 @@
+//! Half a replication in memory.
+//!
+//! The state: `{slot, marks, enabled, drained, abandoned, sequences}`, each left out until it is set.
+
+use responder::memory::Model;
+use responder::{DriverError, Look};
+use schemas::args::{self, MarkArgs, MarkOutput, ReceiverOutput, SlotOutput};
+use schemas::{Action, Code, Epoch, Half, ReplicationSeen, ReplicationState, Seen};
+use serde_json::{Value, json};
+
+/// The model for [`responder::memory::MemoryDriver`].
+#[derive(Debug, Clone, Copy)]
+pub struct MemoryReplication {
+    /// Which half.
+    pub half: Half,
+}
+
+fn flag(state: &Value, name: &str) -> bool {
+    state.get(name).and_then(Value::as_bool).unwrap_or(false)
+}
+
+fn number(state: &Value, name: &str) -> i64 {
+    state.get(name).and_then(Value::as_i64).unwrap_or(0)
+}
+
+fn mark(args: &Value) -> Result<MarkOutput, DriverError> {
+    let read = args::read::<MarkArgs>(args);
+    read.map(|args| args.mark).map_err(|problem| DriverError::not_done(Code::Malformed, problem.to_string()))
+}
+
+impl Model for MemoryReplication {
+    fn actions(&self) -> &[Action] {
+        match self.half {
+            Half::Source => &[Action::Mark, Action::Capture, Action::Discard],
+            Half::Receiver => &[
+                Action::Drain,
+                Action::StartReplication,
+                Action::StopReplication,
+                Action::SetSequences,
+                Action::Abandon,
+            ],
+        }
+    }
+
+    fn look(&self, action: Action, args: &Value, state: &Value) -> Look {
+        let marks = number(state, "marks");
+        let slot = json!(SlotOutput { slot: "memory".into(), lsn: None });
+        let received = json!(ReceiverOutput::default());
+        let (yes, output) = match action {
+            Action::Mark => {
+                let output = MarkOutput { sentinel: marks, lsn: "0/0".into(), sequences: Default::default() };
+                (marks > 0, json!(output))
+            }
+            Action::Capture => (flag(state, "slot"), slot),
+            Action::Discard => (!flag(state, "slot"), slot),
+            Action::Drain => match mark(args) {
+                Ok(mark) => (number(state, "drained") >= mark.sentinel, received),
+                Err(error) => return Look::CannotTell(error.to_string()),
+            },
+            Action::SetSequences => match mark(args) {
+                Ok(mark) => (state.get("sequences") == Some(&json!(mark.sequences)), received),
+                Err(error) => return Look::CannotTell(error.to_string()),
+            },
+            Action::StartReplication => (flag(state, "enabled"), received),
+            Action::StopReplication => (!flag(state, "enabled"), received),
+            _ => (flag(state, "abandoned") && !flag(state, "enabled"), received),
+        };
+        if yes { Look::InEffect(output) } else { Look::NotInEffect(state.clone()) }
+    }
+
+    fn after(&self, action: Action, args: &Value, state: &Value) -> Result<Value, DriverError> {
+        let mut next = if state.is_object() { state.clone() } else { json!({}) };
+        match action {
+            Action::Mark => next["marks"] = json!(number(state, "marks") + 1),
+            Action::Capture => next["slot"] = json!(true),
+            Action::Discard => next["slot"] = json!(false),
+            Action::Drain => next["drained"] = json!(mark(args)?.sentinel),
+            Action::SetSequences => next["sequences"] = json!(mark(args)?.sequences),
+            Action::StartReplication => {
+                next["enabled"] = json!(true);
+                next["abandoned"] = json!(false);
+            }
+            Action::StopReplication => next["enabled"] = json!(false),
+            _ => {
+                next["enabled"] = json!(false);
+                next["abandoned"] = json!(true);
+            }
+        }
+        Ok(next)
+    }
+
+    fn seen(&self, state: &Value, _epoch: Option<Epoch>) -> Seen {
+        let on = match self.half {
+            Half::Source => flag(state, "slot"),
+            Half::Receiver => flag(state, "enabled"),
+        };
+        let running = match self.half {
+            Half::Source => ReplicationState::Capturing,
+            Half::Receiver => ReplicationState::Running,
+        };
+        Seen::Replication(ReplicationSeen {
+            half: self.half,
+            state: if on { running } else { ReplicationState::Stopped },
+            lag_bytes: on.then_some(0),
+            lag_seconds: None,
+            trouble: None,
+            detail: state.clone(),
+        })
+    }
+}

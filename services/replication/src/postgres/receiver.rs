@@ -1,0 +1,282 @@
+//! The receiver's half, but for its start.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use postgres::{Claim, Lsn, PgError, Session, sqlstate};
+use responder::Look;
+use schemas::Action;
+use schemas::args::{MarkArgs, MarkOutput, ReceiverArgs, ReceiverOutput};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::seen::Receiver;
+use super::{EVERY, precondition, read, server_error, too_slow};
+
+/// Beyond the highest value known, when the source's last values are not.
+const GAP: u32 = 10_000;
+/// So many new errors without progress: it is stuck, not slow.
+const STUCK: i64 = 3;
+/// A worker that waits for the source this long has applied what came.
+const QUIET: Duration = Duration::from_millis(300);
+
+pub(super) async fn look(
+    session: &Session,
+    subscription: &str,
+    action: Action,
+    args: &Value,
+) -> Result<Look, PgError> {
+    match action {
+        Action::Drain => {
+            let mark = read::<MarkArgs>(args)?.mark;
+            return Ok(match drained(session, subscription, &mark).await? {
+                (true, applied) => Look::InEffect(output(applied)),
+                (false, applied) => Look::NotInEffect(json!({"applied": applied, "mark": mark.lsn})),
+            });
+        }
+        Action::SetSequences => {
+            let behind = behind(session, &read::<MarkArgs>(args)?.mark.sequences).await?;
+            return Ok(match behind.is_empty() {
+                true => Look::InEffect(json!(ReceiverOutput::default())),
+                false => Look::NotInEffect(json!({ "behind": behind })),
+            });
+        }
+        _ => {}
+    }
+    let seen = Receiver::see(session, subscription).await?;
+    let in_effect = match action {
+        Action::StartReplication => seen.applies(),
+        // Without a note it was stopped by hand: the act notes where it stands.
+        Action::StopReplication => {
+            let proved = match read::<ReceiverArgs>(args)?.mark {
+                Some(mark) => drained(session, subscription, &mark).await?.0,
+                None => true,
+            };
+            seen.still() && (seen.noted() || !seen.exists) && proved
+        }
+        _ => {
+            seen.still() && seen.noted() && seen.stopped.as_deref() == Some("abandoned") && seen.gap.is_some()
+        }
+    };
+    Ok(match in_effect {
+        true => Look::InEffect(output(seen.position)),
+        false => Look::NotInEffect(seen.words()),
+    })
+}
+
+fn output(applied: Option<Lsn>) -> Value {
+    json!(ReceiverOutput { applied: applied.map(|lsn| lsn.to_string()), sequences: BTreeMap::new() })
+}
+
+/// Whether the mark is applied *and* on disk here, and up to where all is.
+async fn drained(
+    session: &Session,
+    subscription: &str,
+    mark: &MarkOutput,
+) -> Result<(bool, Option<Lsn>), PgError> {
+    #[derive(Deserialize)]
+    struct Drained {
+        came: bool,
+        position: Option<Lsn>,
+    }
+    let wanted: Lsn = mark.lsn.parse().map_err(|e: postgres::BadLsn| precondition(e.to_string()))?;
+    let found: Drained =
+        session.json("SELECT pointsman.receiver_drained($1, $2)", &[&subscription, &mark.sentinel]).await?;
+    Ok((found.came && found.position.is_some_and(|at| at >= wanted), found.position))
+}
+
+/// Waits for the mark; says at once what makes the wait vain.
+pub(super) async fn drain(
+    session: &Session,
+    subscription: &str,
+    mark: &MarkOutput,
+) -> Result<Value, PgError> {
+    let mut first: Option<(i64, Option<Lsn>)> = None;
+    loop {
+        let (done, applied) = drained(session, subscription, mark).await?;
+        if done {
+            return Ok(output(applied));
+        }
+        let seen = Receiver::see(session, subscription).await?;
+        if !seen.exists || !seen.enabled {
+            return Err(precondition(format!(
+                "subscription {subscription} is stopped and the mark has not come"
+            )));
+        }
+        let errors = seen.errors();
+        match first {
+            Some((since, at)) if at == applied && errors >= since + STUCK => {
+                return Err(server_error(
+                    "XX000",
+                    format!(
+                        "subscription {subscription} is stuck at {}: {} new errors, the server's log says why",
+                        shown(applied),
+                        errors - since
+                    ),
+                ));
+            }
+            Some((_, at)) if at == applied => {}
+            _ => first = Some((errors, applied)),
+        }
+        if session.left() < EVERY * 4 {
+            let trouble = seen.trouble().map(|text| format!("; {text}")).unwrap_or_default();
+            return Err(too_slow(format!(
+                "not drained in time: applied {} of {}{trouble}",
+                shown(applied),
+                mark.lsn
+            )));
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+fn shown(lsn: Option<Lsn>) -> String {
+    lsn.map_or("nothing".into(), |lsn| lsn.to_string())
+}
+
+/// Ends when nothing is applied any more; with a mark, only after that was drained.
+pub(super) async fn stop(
+    session: &Session,
+    subscription: &str,
+    mark: Option<&MarkOutput>,
+    claim: &Claim,
+) -> Result<Value, PgError> {
+    if let Some(mark) = mark
+        && let (false, applied) = drained(session, subscription, mark).await?
+    {
+        return Err(precondition(format!("not drained: applied {} of {}", shown(applied), mark.lsn)));
+    }
+    let why = if mark.is_some() { "drained" } else { "stopped" };
+    halt(session, subscription, why, None, claim).await
+}
+
+/// DISABLE first, or the launcher starts the worker again; then its end, for DISABLE alone takes long.
+async fn halt(
+    session: &Session,
+    subscription: &str,
+    why: &str,
+    gap: Option<i64>,
+    claim: &Claim,
+) -> Result<Value, PgError> {
+    let [group, epoch, run] = claim.params();
+    session
+        .run_again("SELECT pointsman.receiver_disable($1, $2, $3, $4)", &[group, epoch, run, &subscription])
+        .await?;
+    loop {
+        let left: i64 =
+            session.json("SELECT to_jsonb(pointsman.receiver_end_workers($1))", &[&subscription]).await?;
+        if left == 0 {
+            let noted = session
+                .run_again(
+                    "SELECT pointsman.receiver_stopped($1, $2, $3, $4, $5, $6)",
+                    &[group, epoch, run, &subscription, &why, &gap],
+                )
+                .await;
+            match noted {
+                Ok(()) => break,
+                // A worker that was just being started: it will see that it is disabled.
+                Err(error) if error.sqlstate() == Some(sqlstate::PRECONDITION) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if session.left() < EVERY * 4 {
+            return Err(too_slow(format!("subscription {subscription} still has a worker")));
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+    let seen = Receiver::see(session, subscription).await?;
+    if !seen.still() {
+        return Err(precondition(format!("subscription {subscription} was started again meanwhile")));
+    }
+    Ok(output(seen.position))
+}
+
+/// Which of `wanted` are not reached here; those that are missing do not count.
+async fn behind(session: &Session, wanted: &BTreeMap<String, i64>) -> Result<BTreeMap<String, i64>, PgError> {
+    let sql = "SELECT coalesce(jsonb_object_agg(sequence, value), '{}') \
+               FROM pointsman.sequences_behind($1) WHERE NOT missing";
+    session.json(sql, &[&json!(wanted)]).await
+}
+
+/// Ends when each sequence is at the source's value or beyond; none is ever moved back.
+pub(super) async fn set_sequences(
+    session: &Session,
+    mark: &MarkOutput,
+    claim: &Claim,
+) -> Result<Value, PgError> {
+    let moved = raise(session, &json!(mark.sequences), claim).await?;
+    let behind = behind(session, &mark.sequences).await?;
+    if !behind.is_empty() {
+        return Err(precondition(format!("sequences are still behind: {behind:?}")));
+    }
+    Ok(moved)
+}
+
+async fn raise(session: &Session, wanted: &Value, claim: &Claim) -> Result<Value, PgError> {
+    #[derive(Deserialize)]
+    struct Raised {
+        moved: BTreeMap<String, i64>,
+        missing: Vec<String>,
+    }
+    let [group, epoch, run] = claim.params();
+    let raised: Raised =
+        session.json("SELECT pointsman.set_sequences($1, $2, $3, $4)", &[group, epoch, run, wanted]).await?;
+    let mut output = json!(ReceiverOutput { applied: None, sequences: raised.moved });
+    if !raised.missing.is_empty() {
+        output["missing"] = json!(raised.missing);
+    }
+    Ok(output)
+}
+
+/// The source is lost: applies what came, stops, keeps the position, and moves the sequences out of the way
+/// of values that the source may have given out.
+pub(super) async fn abandon(
+    session: &Session,
+    subscription: &str,
+    gap: Option<u32>,
+    claim: &Claim,
+) -> Result<Value, PgError> {
+    let gap = i64::from(gap.unwrap_or(GAP));
+    let complete = settle(session, subscription).await?;
+    // First the stop: rows that came later could carry values beyond the gap's start.
+    halt(session, subscription, "stopped", None, claim).await?;
+    let already = Receiver::see(session, subscription).await?.gap.is_some();
+    let mut output = json!(ReceiverOutput::default());
+    if !already {
+        let wanted: Value = session.json("SELECT pointsman.sequences_with_gap($1)", &[&gap]).await?;
+        output = raise(session, &wanted, claim).await?;
+    }
+    let halted = halt(session, subscription, "abandoned", Some(gap), claim).await?;
+    output["applied"] = halted["applied"].clone();
+    if !complete {
+        output["incomplete"] = json!("what was received was not applied within the bound");
+    }
+    Ok(output)
+}
+
+/// Waits until all that came is applied, for half of the time that is left at most; whether it is.
+async fn settle(session: &Session, subscription: &str) -> Result<bool, PgError> {
+    let start = Instant::now();
+    let bound = session.left() / 2;
+    let mut quiet_since: Option<(Instant, Option<Lsn>)> = None;
+    loop {
+        let seen = Receiver::see(session, subscription).await?;
+        if !seen.enabled {
+            return Ok(true);
+        }
+        // Without a worker nothing is received: what it had is applied, or will be sent again.
+        let idle = seen.pid.is_none() || (seen.wait.as_deref() == Some("LogicalApplyMain") && !seen.applying);
+        quiet_since = match quiet_since {
+            Some((since, at)) if idle && at == seen.received => Some((since, at)),
+            _ if idle => Some((Instant::now(), seen.received)),
+            _ => None,
+        };
+        if quiet_since.is_some_and(|(since, _)| since.elapsed() >= QUIET) {
+            return Ok(true);
+        }
+        if start.elapsed() >= bound {
+            return Ok(false);
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}

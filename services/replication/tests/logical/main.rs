@@ -1,0 +1,8 @@
+//! Both halves of a replication on two real clusters.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod abandoned;
+mod moves;
+mod pair;
+mod slots;
+mod stuck;
