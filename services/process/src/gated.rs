@@ -1,0 +1,277 @@
+//! The driver: a manager behind a health gate, watched after a stop.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use responder::{Act, Driver, DriverError, Look};
+use schemas::{
+    Action, Attempt, Code, Epoch, GroupId, Problem, ProcessSeen, ResourceId, RunId, Running, Seen, SiteId,
+};
+use serde_json::{Value, json};
+
+use crate::health::{Health, Probe};
+use crate::manager::{Manager, Presence};
+
+/// How long between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How long between two looks while a stopped service is watched.
+const WATCH_EVERY: Duration = Duration::from_millis(500);
+
+/// Somebody started a service within `settle` after it was stopped.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Returned {
+    /// Which.
+    pub resource: ResourceId,
+    /// How long after the stop it was seen.
+    pub after: Duration,
+    /// The manager's own words.
+    pub found: Value,
+}
+
+type Hook = Arc<dyn Fn(Returned) + Send + Sync>;
+
+/// The driver of one service.
+pub struct Gated<M> {
+    manager: Arc<M>,
+    resource: ResourceId,
+    health: Option<Health>,
+    closes: Option<SiteId>,
+    settle: Duration,
+    on_return: Option<Hook>,
+    /// Counts acts: a watch ends when the next act begins.
+    acts: Arc<AtomicU64>,
+}
+
+impl<M: Manager> Gated<M> {
+    /// A driver without a health gate, that watches nothing after a stop.
+    pub fn new(manager: M, resource: ResourceId) -> Gated<M> {
+        Gated {
+            manager: Arc::new(manager),
+            resource,
+            health: None,
+            closes: None,
+            settle: Duration::ZERO,
+            on_return: None,
+            acts: Arc::default(),
+        }
+    }
+
+    /// It counts as started only when this passes.
+    #[must_use]
+    pub fn health(mut self, health: Option<Health>) -> Self {
+        self.health = health;
+        self
+    }
+
+    /// While it is stopped, this site is closed: it is a switch of its power or network.
+    #[must_use]
+    pub fn closes(mut self, site: Option<SiteId>) -> Self {
+        self.closes = site;
+        self
+    }
+
+    /// How long after a stop it is watched.
+    #[must_use]
+    pub fn settle(mut self, settle: Duration) -> Self {
+        self.settle = settle;
+        self
+    }
+
+    /// Told once for each stop, when the service came back within [`Gated::settle`].
+    #[must_use]
+    pub fn on_return(mut self, hook: impl Fn(Returned) + Send + Sync + 'static) -> Self {
+        self.on_return = Some(Arc::new(hook));
+        self
+    }
+
+    async fn healthy(&self) -> Result<(), String> {
+        match &self.health {
+            None => Ok(()),
+            Some(health) => match health.probe().await {
+                Probe::Healthy => Ok(()),
+                Probe::Absent(why) | Probe::Unhealthy(why) | Probe::CannotTell(why) => Err(why),
+            },
+        }
+    }
+
+    async fn look_started(&self) -> Look {
+        match self.manager.presence().await {
+            Presence::CannotTell(why) => Look::CannotTell(why),
+            Presence::Stopped(found) => Look::NotInEffect(json!({ "running": "stopped", "found": found })),
+            Presence::Running(found) => match self.healthy().await {
+                Ok(()) => Look::InEffect(json!({ "running": "healthy", "found": found })),
+                Err(why) => {
+                    Look::NotInEffect(json!({ "running": "unhealthy", "health": why, "found": found }))
+                }
+            },
+        }
+    }
+
+    async fn look_stopped(&self) -> Look {
+        match self.manager.presence().await {
+            Presence::CannotTell(why) => Look::CannotTell(why),
+            Presence::Stopped(found) => Look::InEffect(json!({ "running": "stopped", "found": found })),
+            Presence::Running(found) => Look::NotInEffect(json!({ "running": "running", "found": found })),
+        }
+    }
+
+    /// Looks until it is in effect, or the bound passes; returns the last look.
+    async fn await_look(&self, action: Action, deadline: Instant) -> Look {
+        loop {
+            let look = self.look(action, &Value::Null).await;
+            if matches!(look, Look::InEffect(_)) || Instant::now() + LOOK_EVERY >= deadline {
+                return look;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn start(&self, act: &Act, deadline: Instant) -> Result<Value, DriverError> {
+        match self.manager.presence().await {
+            Presence::Running(_) => {
+                // A second start might make a second copy; the first one is given its time.
+                return match self.await_look(act.action, deadline).await {
+                    Look::InEffect(output) => Ok(output),
+                    Look::NotInEffect(found) => Err(DriverError::not_done(
+                        Code::Precondition,
+                        format!("it runs already and is not healthy, so it was not started again: {found}"),
+                    )),
+                    Look::CannotTell(why) => Err(DriverError::not_done(Code::Unreachable, why)),
+                };
+            }
+            Presence::CannotTell(why) => self.blind(act, why)?,
+            Presence::Stopped(_) => {}
+        }
+        self.manager.start(act, deadline).await?;
+        if !self.manager.can_look() {
+            return Ok(json!({ "running": "unverified" }));
+        }
+        match self.await_look(act.action, deadline).await {
+            Look::InEffect(output) => Ok(output),
+            Look::NotInEffect(found) => Err(DriverError::unknown(
+                Code::TimedOut,
+                format!("it was started and is not healthy within the bound: {found}"),
+            )),
+            Look::CannotTell(why) => Err(DriverError::unknown(Code::Unreachable, why)),
+        }
+    }
+
+    async fn stop(&self, act: &Act, deadline: Instant) -> Result<Value, DriverError> {
+        match self.manager.presence().await {
+            Presence::Stopped(found) => return Ok(json!({ "running": "stopped", "found": found })),
+            Presence::CannotTell(why) => self.blind(act, why)?,
+            Presence::Running(_) => {}
+        }
+        self.manager.stop(act, deadline).await?;
+        if !self.manager.can_look() {
+            return Ok(json!({ "running": "unverified" }));
+        }
+        match self.await_look(act.action, deadline).await {
+            Look::InEffect(output) => Ok(output),
+            Look::NotInEffect(found) => Err(DriverError::not_done(
+                Code::Failed,
+                format!("it was told to stop, and something of it still runs: {found}"),
+            )),
+            Look::CannotTell(why) => Err(DriverError::unknown(Code::Unreachable, why)),
+        }
+    }
+
+    /// Without a look an act is done once and never again.
+    fn blind(&self, act: &Act, why: String) -> Result<(), DriverError> {
+        if self.manager.can_look() {
+            return Err(DriverError::not_done(Code::Unreachable, format!("{why}; nothing was done")));
+        }
+        if act.attempt > Attempt::FIRST {
+            return Err(DriverError::unknown(
+                Code::InDoubt,
+                "there is no check of any kind, so it is not done a second time",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Beside everything else: a stop has long returned.
+    fn watch(&self, act: u64) {
+        if self.settle.is_zero() {
+            return;
+        }
+        let (manager, acts, settle) = (self.manager.clone(), self.acts.clone(), self.settle);
+        let (resource, hook, began) = (self.resource.clone(), self.on_return.clone(), Instant::now());
+        tokio::spawn(async move {
+            while began.elapsed() < settle {
+                tokio::time::sleep(WATCH_EVERY.min(settle.saturating_sub(began.elapsed()))).await;
+                let presence = manager.presence().await;
+                if acts.load(Ordering::SeqCst) != act {
+                    return;
+                }
+                if let Presence::Running(found) = presence {
+                    let after = began.elapsed();
+                    tracing::warn!(%resource, ?after, %found, "stopped, and somebody started it again");
+                    if let Some(hook) = hook {
+                        hook(Returned { resource, after, found });
+                    }
+                    return;
+                }
+            }
+        });
+    }
+}
+
+#[async_trait]
+impl<M: Manager> Driver for Gated<M> {
+    fn actions(&self) -> &[Action] {
+        &[Action::StartProcess, Action::StopProcess]
+    }
+
+    async fn check(&self, _action: Action, _args: &Value) -> Result<(), Problem> {
+        self.manager.check().await
+    }
+
+    async fn observe(&self) -> Result<Seen, DriverError> {
+        let (running, detail) = match self.manager.presence().await {
+            Presence::Stopped(found) => (Running::Stopped, found),
+            Presence::CannotTell(why) => (Running::Unknown, json!({ "unknown": why })),
+            Presence::Running(found) => match self.healthy().await {
+                Ok(()) => (Running::Healthy, found),
+                Err(why) => (Running::Unhealthy, json!({ "found": found, "health": why })),
+            },
+        };
+        Ok(Seen::Process(ProcessSeen { running, closes: self.closes.clone(), detail }))
+    }
+
+    async fn look(&self, action: Action, _args: &Value) -> Look {
+        match action {
+            Action::StartProcess => self.look_started().await,
+            Action::StopProcess => self.look_stopped().await,
+            other => Look::CannotTell(format!("{other} is no action of a process")),
+        }
+    }
+
+    async fn act(&self, act: &Act) -> Result<Value, DriverError> {
+        let number = self.acts.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut deadline = Instant::now() + act.within;
+        if let Some(not_after) = act.not_after {
+            deadline = deadline.min(not_after);
+        }
+        match act.action {
+            Action::StartProcess => self.start(act, deadline).await,
+            Action::StopProcess => {
+                let output = self.stop(act, deadline).await?;
+                self.watch(number);
+                Ok(output)
+            }
+            other => Err(DriverError::not_done(Code::Internal, format!("{other} is no action of a process"))),
+        }
+    }
+
+    async fn end_earlier(&self, within: Duration) -> Result<(), DriverError> {
+        self.manager.end_earlier(within).await
+    }
+
+    async fn raise_epoch(&self, _: &GroupId, _: Epoch, _: RunId) -> Result<(), DriverError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+//! The operator's own scripts: start, stop, and one that checks. An exit code is enough.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use exec::{Check, Children, Guard, Occasion, Script, Settled};
+use responder::{Act, DriverError};
+use schemas::{Code, Problem, ResourceId, SiteId};
+use serde_json::{Value, json};
+
+use crate::health::{Health, Probe};
+use crate::manager::{Manager, Presence};
+
+/// A service run by scripts.
+#[derive(Debug, Clone)]
+pub struct Scripts {
+    /// Starts it and returns; what it leaves running is the service.
+    pub start: PathBuf,
+    /// Stops it and returns when nothing of it is left.
+    pub stop: PathBuf,
+    /// Exit 0: it runs, 1: nothing of it runs, else cannot tell. Without it the health gate is the check;
+    /// without either an act is done once and never repeated.
+    pub check: Option<PathBuf>,
+    /// The health gate, where it has to do for the check.
+    pub health: Option<Health>,
+    /// How long the check may take.
+    pub look_within: Duration,
+    /// This resource, for the scripts' environment.
+    pub resource: ResourceId,
+    /// Its site, likewise.
+    pub site: SiteId,
+    /// The resource's lock file, in the service's state folder.
+    pub lock: PathBuf,
+    /// How to start a guard.
+    pub guard: Guard,
+}
+
+impl Scripts {
+    async fn run(
+        &self,
+        program: &PathBuf,
+        act: &Act,
+        children: Children,
+        deadline: Instant,
+    ) -> Result<(), DriverError> {
+        let occasion = Occasion {
+            action: act.action.as_str().to_owned(),
+            resource: self.resource.to_string(),
+            site: self.site.to_string(),
+            group: act.group.to_string(),
+            run: act.run.to_string(),
+            key: act.key.to_string(),
+            attempt: act.attempt.0,
+            epoch: act.epoch.0,
+        };
+        let settled = Script::new(program, deadline.saturating_duration_since(Instant::now()))
+            .on(&occasion)
+            .children(children)
+            .locked_by(&self.lock)
+            .settle(&self.guard)
+            .await;
+        let (code, why) = match settled {
+            Settled::Succeeded(_) => return Ok(()),
+            Settled::NeverRan { why, locked } => {
+                return Err(DriverError::not_done(if locked { Code::Busy } else { Code::Script }, why));
+            }
+            Settled::MayAct { why } => return Err(DriverError::unknown(Code::Script, why)),
+            Settled::Failed { why, timed_out } => {
+                (if timed_out { Code::TimedOut } else { Code::Script }, why)
+            }
+        };
+        // Nothing of the script is left; what it did before it failed is for a look to say.
+        let reached = match (self.presence().await, children) {
+            (Presence::Running(_), Children::LiveOn) | (Presence::Stopped(_), Children::AreEnded) => true,
+            (Presence::CannotTell(cannot), _) => {
+                return Err(DriverError::unknown(code, format!("{why}; {cannot}")));
+            }
+            _ => false,
+        };
+        if reached { Ok(()) } else { Err(DriverError::not_done(code, why)) }
+    }
+}
+
+#[async_trait]
+impl Manager for Scripts {
+    async fn check(&self) -> Result<(), Problem> {
+        Ok(())
+    }
+
+    async fn presence(&self) -> Presence {
+        let Some(check) = &self.check else {
+            let Some(health) = &self.health else {
+                return Presence::CannotTell("there is no check of any kind".to_owned());
+            };
+            return match health.probe().await {
+                Probe::Healthy => Presence::Running(json!({ "health": "healthy" })),
+                Probe::Unhealthy(why) => Presence::Running(json!({ "health": why })),
+                Probe::Absent(why) => Presence::Stopped(json!({ "health": why })),
+                Probe::CannotTell(why) => Presence::CannotTell(why),
+            };
+        };
+        let occasion = Occasion {
+            action: "check".to_owned(),
+            resource: self.resource.to_string(),
+            site: self.site.to_string(),
+            ..Occasion::default()
+        };
+        // Without the lock: a look changes nothing, and must not wait for an act.
+        let ended = match Script::new(check, self.look_within).on(&occasion).run(&self.guard).await {
+            Ok(ended) => ended,
+            Err(cause) => return Presence::CannotTell(cause.to_string()),
+        };
+        let found = ended.json().unwrap_or(Value::Null);
+        match ended.check() {
+            Check::InEffect => Presence::Running(found),
+            Check::NotInEffect => Presence::Stopped(found),
+            Check::CannotTell(why) => Presence::CannotTell(format!("the check cannot tell: {why}")),
+        }
+    }
+
+    fn can_look(&self) -> bool {
+        self.check.is_some() || self.health.is_some()
+    }
+
+    async fn start(&self, act: &Act, deadline: Instant) -> Result<(), DriverError> {
+        self.run(&self.start, act, Children::LiveOn, deadline).await
+    }
+
+    async fn stop(&self, act: &Act, deadline: Instant) -> Result<(), DriverError> {
+        self.run(&self.stop, act, Children::AreEnded, deadline).await
+    }
+
+    async fn end_earlier(&self, within: Duration) -> Result<(), DriverError> {
+        exec::lock(&self.lock, within)
+            .await
+            .map(drop)
+            .map_err(|cause| DriverError::unknown(Code::EarlierUnended, cause.to_string()))
+    }
+}

@@ -1,0 +1,171 @@
+//! The health gate: what answers rightly, wrongly, partly, or not at all.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod bench;
+
+use std::time::Duration;
+
+use bench::*;
+use process::health::{Ask, Health, Probe};
+use process::scripts::Scripts;
+use process::{Gated, Presence};
+use responder::Driver;
+use schemas::{Action, Code, Running, Seen};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+/// Answers each connection: reads once (if `reads`), writes this, and closes (if `closes`).
+async fn server(reads: bool, answer: &'static [&'static str], closes: bool) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut request = [0; 1024];
+                if reads {
+                    let _ = stream.read(&mut request).await;
+                }
+                for part in answer {
+                    let _ = stream.write_all(part.as_bytes()).await;
+                    let _ = stream.flush().await;
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                if !closes {
+                    std::future::pending::<()>().await;
+                }
+            });
+        }
+    });
+    at
+}
+
+fn within(ask: Ask) -> Health {
+    Health { ask, within: Duration::from_millis(500) }
+}
+
+fn http(address: &str, status: Option<u16>, expect: Option<&str>) -> Health {
+    within(Ask::Http {
+        address: address.into(),
+        path: "/health".into(),
+        status,
+        expect: expect.map(Into::into),
+    })
+}
+
+fn line(address: &str, expect: &str) -> Health {
+    within(Ask::Line { address: address.into(), send: "PING\n".into(), expect: expect.into() })
+}
+
+#[tokio::test]
+async fn http_by_status_and_text() {
+    let good = server(true, &["HTTP/1.1 200", " OK\r\nContent-Length: 2\r\n\r\n", "up"], false).await;
+    for (status, expect, healthy) in [
+        (None, None, true),
+        (Some(200), Some("up"), true),
+        (Some(204), None, false),
+        (None, Some("down"), false),
+    ] {
+        let probe = http(&good, status, expect).probe().await;
+        assert_eq!(probe == Probe::Healthy, healthy, "{status:?} {expect:?}: {probe:?}");
+    }
+    for answer in [
+        &["HTTP/1.1 503 Busy\r\n\r\n"][..],
+        &["SSH-2.0-OpenSSH\r\n"],
+        &["HTTP/1.1 \r\n"],
+        &["HTTP/1.1 200 OK"],
+        &[""],
+    ] {
+        let bad = server(true, answer, true).await;
+        let probe = http(&bad, None, None).probe().await;
+        assert!(matches!(probe, Probe::Unhealthy(_)), "{answer:?}: {probe:?}");
+    }
+    let redirect = server(true, &["HTTP/1.1 302 Found\r\n\r\n"], true).await;
+    assert_eq!(http(&redirect, Some(302), None).probe().await, Probe::Healthy);
+}
+
+#[tokio::test]
+async fn a_line_of_protocol_in_pieces() {
+    let good = server(true, &["+PO", "NG\r\n"], false).await;
+    assert_eq!(line(&good, "PONG").probe().await, Probe::Healthy);
+    assert!(matches!(line(&good, "LIVE").probe().await, Probe::Unhealthy(_)));
+    // The server speaks first.
+    let banner = server(false, &["220 ready\r\n"], false).await;
+    let ask = Ask::Line { address: banner, send: String::new(), expect: "220".into() };
+    assert_eq!(within(ask).probe().await, Probe::Healthy);
+}
+
+#[tokio::test]
+async fn a_connection_alone_proves_nothing() {
+    // Nobody ever accepts: the kernel does. So does that of a frozen process.
+    let frozen = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = frozen.local_addr().unwrap().to_string();
+    assert!(matches!(line(&at, "PONG").probe().await, Probe::Unhealthy(_)));
+    assert!(matches!(http(&at, None, None).probe().await, Probe::Unhealthy(_)));
+    drop(frozen);
+    assert!(matches!(line(&at, "PONG").probe().await, Probe::Absent(_)));
+}
+
+#[tokio::test]
+async fn endless_answers_are_bounded() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move { while stream.write_all(&[b'x'; 4096]).await.is_ok() {} });
+        }
+    });
+    assert!(matches!(line(&at, "PONG").probe().await, Probe::Unhealthy(_)));
+    assert!(matches!(http(&at, None, None).probe().await, Probe::Unhealthy(_)));
+}
+
+fn shell(name: &str, dir: &tempfile::TempDir, text: &str) -> std::path::PathBuf {
+    let (part, path) = (dir.path().join("part"), dir.path().join(name));
+    std::fs::write(&part, format!("#!/bin/sh\n{text}\n")).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&part, mode).unwrap();
+    std::fs::rename(part, &path).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn a_start_waits_for_the_gate_and_the_gate_may_be_the_check() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let flag = dir.path().join("up");
+    let guard = exec::Guard::program(GUARD);
+    let command = Ask::Command {
+        program: shell("health", &dir, &format!("test -e {}", flag.display())),
+        occasion: exec::Occasion::default(),
+        guard: guard.clone(),
+    };
+    let health = Health { ask: command, within: Duration::from_secs(3) };
+    let manager = Scripts {
+        start: shell("start", &dir, &format!("(sleep 0.3; touch {}) &", flag.display())),
+        stop: shell("stop", &dir, &format!("rm {}", flag.display())),
+        check: None,
+        health: Some(health.clone()),
+        look_within: Duration::from_secs(3),
+        resource: resource("cs-primary"),
+        site: site("main"),
+        lock: dir.path().join("lock"),
+        guard,
+    };
+    let driver = Gated::new(manager.clone(), resource("cs-primary")).health(Some(health.clone()));
+    assert!(!flag.exists());
+    start(&driver).await.unwrap();
+    assert!(flag.exists());
+    stop(&driver).await.unwrap();
+    assert!(matches!(process::Manager::presence(&manager).await, Presence::Stopped(_)));
+
+    // It runs by the check, and never gets healthy.
+    let check = Some(shell("check", &dir, "exit 0"));
+    let driver = Gated::new(Scripts { check, ..manager }, resource("cs-primary")).health(Some(health));
+    let Seen::Process(seen) = driver.observe().await.unwrap() else { panic!() };
+    assert_eq!(seen.running, Running::Unhealthy);
+    let bounded = act(Action::StartProcess, Duration::from_millis(700));
+    let (code, detail) = not_done(driver.act(&bounded).await);
+    assert_eq!(code, Code::Precondition);
+    assert!(detail.contains("not healthy"), "{detail}");
+    assert!(!flag.exists(), "it was started a second time");
+}
