@@ -151,6 +151,11 @@ impl Machine {
         self.state.head.outcome.as_ref()
     }
 
+    /// Where each task stands that was entered and not left: its position and the name of its place.
+    pub fn places(&self) -> Vec<(&Position, &'static str)> {
+        self.state.frames.iter().map(|(at, frame)| (at, frame.place.as_str())).collect()
+    }
+
     /// Whether the run is undoing what it did.
     pub fn is_backing_out(&self) -> bool {
         let undoing = |frame: &Frame| {

@@ -71,7 +71,10 @@ impl Work<'_> {
                 let after = if *leave { After::Finish(Outcome::Cancelled) } else { After::BackOut };
                 self.unwind(&root()?, after)
             }
-            Entry::Undone { at, .. } => self.undone(at),
+            Entry::Undone { at, .. } => {
+                self.expect(at, |p| matches!(p, Place::Calling { .. }))?;
+                self.undone(at)
+            }
         }
     }
 
@@ -127,6 +130,7 @@ impl Work<'_> {
         frame.deadline = deadline;
         let (input, what) = (Arc::clone(&frame.input), frame.what);
         let id = match what {
+            What::Root if *body != Body::Block => return Err("a workflow is a block".into()),
             What::Root => {
                 self.head.context = Arc::clone(&input);
                 self.set_place(at, Place::Running)?;
@@ -166,7 +170,10 @@ impl Work<'_> {
         let leaf =
             |p: &Place| matches!(p, Place::Calling { .. } | Place::Waiting { .. } | Place::Listening { .. });
         let frame = self.expect(at, leaf)?;
-        if let (What::Task(id), Place::Calling { args, .. }) = (frame.what, &frame.place) {
+        let What::Task(id) = frame.what else {
+            return Err("only a task ends so".into());
+        };
+        if let Place::Calling { args, .. } = &frame.place {
             let args = Arc::clone(args);
             self.record_call(at, id, &args)?;
         }

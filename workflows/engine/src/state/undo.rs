@@ -58,8 +58,7 @@ impl Work<'_> {
 
     /// An undo is over: it ended well, or somebody says that it counts as done.
     pub(crate) fn undone(&mut self, at: &Position) -> Result<(), Why> {
-        let frame = self.expect(at, |p| matches!(p, Place::Calling { .. } | Place::Failed { .. }))?;
-        let What::Undo(number) = frame.what else {
+        let What::Undo(number) = self.frame(at)?.what else {
             return Err("it is no undo".into());
         };
         self.remove(at);

@@ -12,7 +12,7 @@ use schemas::{Effect, Position};
 use serde_json::Value;
 
 /// The default catalog and some functions that do nothing.
-pub struct TestCatalog;
+pub(crate) struct TestCatalog;
 
 impl Catalog for TestCatalog {
     fn function(&self, name: &str, version: &str) -> Option<Function> {
@@ -27,15 +27,15 @@ impl Catalog for TestCatalog {
 }
 
 /// A run and what it has recorded.
-pub struct Run {
-    pub machine: Machine,
-    pub entries: Vec<Entry>,
-    pub now: DateTime<Utc>,
-    pub wanted: Vec<Want>,
+pub(crate) struct Run {
+    pub(crate) machine: Machine,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) now: DateTime<Utc>,
+    pub(crate) wanted: Vec<Want>,
     evaluator: Inline,
 }
 
-pub fn load(text: &str) -> Arc<Definition> {
+pub(crate) fn load(text: &str) -> Arc<Definition> {
     match Definition::load(text, "test.yaml", &TestCatalog) {
         Ok(definition) => Arc::new(definition),
         Err(problems) => panic!("{}", problems.render(text)),
@@ -43,7 +43,7 @@ pub fn load(text: &str) -> Arc<Definition> {
 }
 
 /// What is wrong with a definition, one line each: `line:column code message`.
-pub fn problems(text: &str) -> Vec<String> {
+pub(crate) fn problems(text: &str) -> Vec<String> {
     let Err(problems) = Definition::load(text, "test.yaml", &TestCatalog) else {
         return Vec::new();
     };
@@ -54,16 +54,16 @@ pub fn problems(text: &str) -> Vec<String> {
     problems.0.into_iter().map(line).collect()
 }
 
-pub fn at(text: &str) -> Position {
+pub(crate) fn at(text: &str) -> Position {
     text.parse().unwrap()
 }
 
-pub fn start() -> DateTime<Utc> {
+pub(crate) fn start() -> DateTime<Utc> {
     "2026-11-24T12:00:00Z".parse().unwrap()
 }
 
 impl Run {
-    pub fn new(definition: Arc<Definition>, input: Value) -> Run {
+    pub(crate) fn new(definition: Arc<Definition>, input: Value) -> Run {
         let machine = Machine::new(definition);
         let facts = RunFacts { id: "run-1".into(), started_at: start(), input };
         let mut run =
@@ -74,7 +74,7 @@ impl Run {
         run
     }
 
-    pub fn of(text: &str, input: Value) -> Run {
+    pub(crate) fn of(text: &str, input: Value) -> Run {
         Run::new(load(text), input)
     }
 
@@ -106,7 +106,7 @@ impl Run {
     }
 
     /// Does all evaluations.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for _ in 0..10_000 {
             let next = self.wanted.iter().find_map(|w| match w {
                 Want::Evaluate { at, job } => Some((at.clone(), job.clone())),
@@ -120,7 +120,7 @@ impl Run {
         panic!("it does not come to rest");
     }
 
-    pub fn give(&mut self, input: Input) {
+    pub(crate) fn give(&mut self, input: Input) {
         let before = self.machine.clone();
         let entries = self.machine.decide(input, self.now).unwrap();
         assert!(before == self.machine, "deciding changed something");
@@ -128,11 +128,11 @@ impl Run {
         self.settle();
     }
 
-    pub fn pass(&mut self, seconds: i64) {
+    pub(crate) fn pass(&mut self, seconds: i64) {
         self.now += TimeDelta::seconds(seconds);
     }
 
-    pub fn calls(&self) -> Vec<(String, Call)> {
+    pub(crate) fn calls(&self) -> Vec<(String, Call)> {
         self.wanted
             .iter()
             .filter_map(|w| match w {
@@ -143,30 +143,30 @@ impl Run {
     }
 
     /// The positions of what is wanted, with its kind: `call /do/0/x`.
-    pub fn wants(&self) -> Vec<String> {
+    pub(crate) fn wants(&self) -> Vec<String> {
         let kind = |w: &Want| serde_json::to_value(w.id().kind).unwrap().as_str().unwrap().to_owned();
         let mut all: Vec<_> = self.wanted.iter().map(|w| format!("{} {}", kind(w), w.id().at)).collect();
         all.sort();
         all
     }
 
-    pub fn ok(&mut self, position: &str, output: Value) {
+    pub(crate) fn ok(&mut self, position: &str, output: Value) {
         self.give(Input::CallEnded { at: at(position), result: Ok(output) });
     }
 
-    pub fn err(&mut self, position: &str, error: Error) {
+    pub(crate) fn err(&mut self, position: &str, error: Error) {
         self.give(Input::CallEnded { at: at(position), result: Err(error) });
     }
 
-    pub fn wake(&mut self, position: &str) {
+    pub(crate) fn wake(&mut self, position: &str) {
         self.give(Input::Woke { at: at(position) });
     }
 
-    pub fn resolve(&mut self, position: &str, how: Resolution) {
+    pub(crate) fn resolve(&mut self, position: &str, how: Resolution) {
         self.give(Input::Resolve { at: at(position), how });
     }
 
-    pub fn output(&self) -> Value {
+    pub(crate) fn output(&self) -> Value {
         match self.machine.outcome() {
             Some(Outcome::Completed { output }) => output.clone(),
             other => panic!("{other:?}, wants {:?}", self.wanted),
@@ -174,7 +174,7 @@ impl Run {
     }
 
     /// Replays the entries: the same place, the same wants.
-    pub fn check_replay(&self) {
+    pub(crate) fn check_replay(&self) {
         let mut again = Machine::new(self.machine.definition().clone());
         for entry in &self.entries {
             again.apply(entry).unwrap();

@@ -1,22 +1,14 @@
 //! The conformance kit of the Open Workflow Specification, unedited: every scenario that needs no
 //! HTTP. The kit is not part of this repository: its folder is `POINTSMAN_OWS`, by default
 //! `../shared/ows` beside the checkout.
-#![expect(clippy::unwrap_used, reason = "tests")]
-#![allow(
-    clippy::allow_attributes,
-    dead_code,
-    unreachable_pub,
-    reason = "the support module serves several tests"
-)]
-
-mod support;
 
 use std::path::PathBuf;
 
 use engine::{Definition, Entry, Error, Outcome, Resolution, Want};
 use gherkin::{Feature, GherkinEnv, Scenario};
 use serde_json::{Value, json};
-use support::{Run, TestCatalog, at};
+
+use crate::support::{Run, TestCatalog};
 
 fn kit() -> PathBuf {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -132,7 +124,6 @@ fn scenario(scenario: &Scenario) -> Result<(), String> {
 
 #[test]
 fn the_kit_passes_where_it_needs_no_http() {
-    let _ = at;
     let folder = kit();
     let Ok(files) = std::fs::read_dir(&folder) else {
         println!("NOT RUN: there is no conformance kit at {} (POINTSMAN_OWS)", folder.display());

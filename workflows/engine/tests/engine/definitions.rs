@@ -1,0 +1,236 @@
+//! The definitions that are shipped: valid for the language, loaded, and run on nights of each kind.
+
+use std::path::PathBuf;
+
+use engine::{Definition, Error, OnFault, Outcome, Resolution, Standard, Want};
+use serde_json::{Value, json};
+
+use crate::support::Run;
+
+fn shipped(name: &str) -> String {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../definitions");
+    std::fs::read_to_string(folder.join(format!("{name}.yaml"))).unwrap()
+}
+
+fn group() -> Value {
+    json!({
+        "group": "cfg", "order": 10, "sites": ["main", "secondary"],
+        "databases": {
+            "config": { "kind": "one-live", "replication": { "main->secondary": "csp", "secondary->main": "css" } },
+            "log": { "kind": "both-live", "replication": { "main->secondary": "msp", "secondary->main": "mss" } },
+        },
+        "live_only": ["scs-msg", "cs-primary", "master-scs"],
+        "names": { "max_ttl": "PT1M", "records": { "cs": { "name": "cfg-a.example.net", "at": "witness" } } },
+        "clients": {
+            "hosts": [{ "host": "s1app", "site": "main" }, { "host": "s2app", "site": "secondary" }],
+            "caches": [{ "host": "s2dns", "site": "secondary" }], "within": "PT3M",
+        },
+        "fence": { "within": "PT15S" }, "drain": { "within": "PT5M" },
+        "reverse": { "cannot_start": { "switchover": "back-out", "failover": "continue" } },
+    })
+}
+
+fn night(name: &str) -> Run {
+    let input = json!({ "group": group(), "from": "main", "to": "secondary", "why": "a test", "events": [] });
+    Run::of(&shipped(name), input)
+}
+
+/// A call in short: `service.action resource@site`.
+fn short(call: &engine::Call) -> String {
+    let text = |key: &str| call.args[key].as_str().unwrap_or("-").to_owned();
+    format!("{}.{} {}@{}", call.service, call.action, text("resource"), text("site"))
+}
+
+/// Answers each call until nothing is asked any more; says what was asked, in the order of asking.
+fn play(run: &mut Run, answer: impl Fn(&str) -> Result<Value, Error>) -> Vec<String> {
+    let mut asked = Vec::new();
+    for _ in 0..200 {
+        let Some((position, call)) = run.calls().into_iter().next() else { break };
+        let what = short(&call);
+        let result = answer(&what);
+        asked.push(what);
+        match result {
+            Ok(output) => run.ok(&position, output),
+            Err(error) => run.err(&position, error),
+        }
+        run.check_replay();
+    }
+    asked
+}
+
+fn well(_: &str) -> Result<Value, Error> {
+    Ok(json!({ "state": "applied" }))
+}
+
+fn silent() -> Error {
+    Error::standard(Standard::Communication, "silent")
+}
+
+#[test]
+fn they_are_valid_for_the_language() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let folder =
+        std::env::var_os("POINTSMAN_OWS").map_or_else(|| root.join("../shared/ows"), |p| root.join(p));
+    let Ok(text) = std::fs::read_to_string(folder.join("workflow.schema.yaml")) else {
+        println!("NOT RUN: there is no schema of the language at {} (POINTSMAN_OWS)", folder.display());
+        return;
+    };
+    let schema = document::Document::parse(&text, "workflow.schema.yaml").unwrap();
+    let validator = jsonschema::validator_for(schema.value()).unwrap();
+    assert!(!validator.is_valid(&json!({ "document": {} })));
+    for name in ["failover", "switchover"] {
+        let document = document::Document::parse(&shipped(name), name).unwrap();
+        let errors: Vec<String> =
+            validator.iter_errors(document.value()).map(|e| format!("{}: {e}", e.instance_path())).collect();
+        assert!(errors.is_empty(), "{name}: {errors:#?}");
+    }
+}
+
+#[test]
+fn they_load_with_the_default_catalog_and_say_what_they_are() {
+    for (name, on_fault) in [("failover", OnFault::Hold), ("switchover", OnFault::BackOut)] {
+        let text = shipped(name);
+        let definition = Definition::load(&text, name, &engine::catalog::default())
+            .unwrap_or_else(|problems| panic!("{}", problems.render(&text)));
+        assert!(definition.info().moves_group);
+        assert_eq!((definition.info().name.as_str(), definition.info().on_fault), (name, on_fault));
+        let calls: Vec<_> = definition.steps().into_iter().filter(|s| s.kind == "call").collect();
+        assert!(
+            calls.iter().all(|s| s.phase.is_some() && s.manual.is_some()),
+            "each call can be done by hand"
+        );
+        let opens: Vec<_> = calls.iter().filter(|s| s.effect == Some(schemas::Effect::Opens)).collect();
+        assert_eq!(opens.len(), 1);
+    }
+    let failover = Definition::load(&shipped("failover"), "failover", &engine::catalog::default()).unwrap();
+    let lost = json!({ "type": schemas::event::SITE_LOST, "data": {} });
+    assert!(failover.schedule().unwrap().matches(&lost));
+    assert!(!failover.schedule().unwrap().matches(&json!({ "type": schemas::event::SITE_ALIVE })));
+}
+
+#[test]
+fn a_failover_whose_source_answers_loses_nothing() {
+    let mut run = night("failover");
+    let fence: Vec<String> = run.calls().iter().map(|(_, c)| short(c)).collect();
+    assert_eq!(
+        fence,
+        [
+            "database.disable-access config@main",
+            "process.stop master-scs@main",
+            "process.stop cs-primary@main",
+            "process.stop scs-msg@main",
+        ]
+    );
+    assert!(run.calls().iter().all(|(_, c)| c.timeout == Some(std::time::Duration::from_secs(15))));
+    let asked = play(&mut run, well);
+    assert_eq!(
+        asked[4..],
+        [
+            "group.await-closed -@main",
+            "replication.mark csp@main",
+            "replication.drain csp@secondary",
+            "replication.stop csp@secondary",
+            "replication.set-sequences csp@secondary",
+            "replication.mark msp@main",
+            "replication.drain msp@secondary",
+            "replication.stop msp@secondary",
+            "replication.set-sequences msp@secondary",
+            "replication.capture css@secondary",
+            "database.enable-access config@secondary",
+            "process.start scs-msg@secondary",
+            "process.start cs-primary@secondary",
+            "process.start master-scs@secondary",
+            "dns.point cs@witness",
+            "dns.follow s2dns@secondary",
+            "dns.follow s1app@main",
+            "dns.follow s2app@secondary",
+        ]
+    );
+    assert!(matches!(run.machine.outcome(), Some(Outcome::Completed { .. })));
+}
+
+#[test]
+fn a_failover_from_a_silent_site_owes_what_it_could_not_ask() {
+    let mut run = night("failover");
+    let asked = play(&mut run, |what| {
+        if what.ends_with("@main") && !what.starts_with("group") { Err(silent()) } else { well(what) }
+    });
+    assert_eq!(
+        asked[4..8],
+        [
+            "group.await-closed -@main",
+            "replication.abandon csp@secondary",
+            "replication.abandon msp@secondary",
+            "replication.capture css@secondary",
+        ]
+    );
+    assert!(!asked.iter().any(|a| a.contains("mark")));
+    assert!(matches!(run.machine.outcome(), Some(Outcome::Completed { .. })), "{:?}", run.wants());
+}
+
+#[test]
+fn a_source_that_falls_silent_while_it_drains_is_abandoned() {
+    let mut run = night("failover");
+    let asked = play(&mut run, |what| match what {
+        "replication.mark csp@main" => Err(Error::standard(Standard::InDoubt, "nobody knows")),
+        _ => well(what),
+    });
+    let from = asked.iter().position(|a| a.contains("mark")).unwrap();
+    assert_eq!(
+        asked[from..from + 3],
+        ["replication.mark csp@main", "replication.abandon csp@secondary", "replication.mark msp@main"]
+    );
+}
+
+#[test]
+fn a_failover_that_cannot_open_is_held() {
+    let mut run = night("failover");
+    let failed = Error::standard(Standard::Runtime, "no");
+    play(&mut run, |what| if what.contains("enable-access") { Err(failed.clone()) } else { well(what) });
+    let Some(Want::Decide { at, .. }) = run.wanted.first() else { panic!("{:?}", run.wanted) };
+    assert!(at.as_str().ends_with("/open[0]/do/0/access"), "{at}");
+}
+
+#[test]
+fn a_switchover_goes_through() {
+    let mut run = night("switchover");
+    let asked = play(&mut run, well);
+    assert_eq!(
+        asked[..10],
+        [
+            "process.stop master-scs@main",
+            "process.stop cs-primary@main",
+            "process.stop scs-msg@main",
+            "database.disable-access config@main",
+            "replication.mark csp@main",
+            "replication.drain csp@secondary",
+            "replication.stop csp@secondary",
+            "replication.set-sequences csp@secondary",
+            "replication.capture css@secondary",
+            "database.enable-access config@secondary",
+        ]
+    );
+    assert!(asked[10..].contains(&"replication.start css@main".to_owned()));
+    assert!(matches!(run.machine.outcome(), Some(Outcome::Completed { .. })), "{:?}", run.wants());
+}
+
+#[test]
+fn a_switchover_that_cannot_drain_backs_out_in_order() {
+    let mut run = night("switchover");
+    let failed = Error::standard(Standard::Runtime, "an old transaction");
+    play(&mut run, |what| if what.contains("capture") { Err(failed.clone()) } else { well(what) });
+    let Some(Want::Decide { at, .. }) = run.wanted.first().cloned() else { panic!("{:?}", run.wanted) };
+    run.resolve(at.as_str(), Resolution::BackOut);
+    let asked = play(&mut run, well);
+    assert_eq!(
+        asked,
+        [
+            "replication.start csp@secondary",
+            "database.enable-access config@main",
+            "process.start scs-msg@main",
+            "process.start cs-primary@main",
+            "process.start master-scs@main",
+        ]
+    );
+    assert_eq!(run.machine.outcome(), Some(&Outcome::BackedOut));
+}
