@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::definition::Definition;
 use crate::definition::model::{Kind, Task};
-use crate::job::millis;
+use crate::duration::millis;
 use crate::jobs;
 use crate::state::{After, Frame, Place, ROOT, State, What, Work};
 use crate::{

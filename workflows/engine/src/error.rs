@@ -146,3 +146,27 @@ impl Error {
         }
     }
 }
+
+/// The static part of a `catch`: members that an error must have, equal.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ErrorFilter {
+    #[serde(rename = "type")]
+    pub(crate) kind: Option<String>,
+    pub(crate) status: Option<u16>,
+    pub(crate) instance: Option<String>,
+    pub(crate) title: Option<String>,
+    pub(crate) detail: Option<String>,
+}
+
+impl ErrorFilter {
+    /// Whether an error has them all.
+    pub(crate) fn matches(&self, error: &Error) -> bool {
+        let same = |want: &Option<String>, have: &Option<String>| want.is_none() || want == have;
+        self.kind.as_ref().is_none_or(|kind| same_type(kind, &error.kind))
+            && self.status.is_none_or(|status| status == error.status)
+            && same(&self.instance, &error.instance)
+            && same(&self.title, &error.title)
+            && same(&self.detail, &error.detail)
+    }
+}

@@ -1,12 +1,11 @@
 //! One evaluation: all that a task needs at its entry, or at its exit, at once.
 
-use std::time::Duration;
-
 use expressions::{Evaluator, ExprError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::error::{Error, Standard, same_type};
+use crate::duration::{DURATION_MAX_MS, millis};
+use crate::error::Error;
 use crate::schema;
 use crate::template::{Expr, Template, Vars};
 
@@ -370,70 +369,6 @@ impl Retry {
             None => 0,
         };
         Ok(delay.saturating_add(jitter).min(DURATION_MAX_MS))
-    }
-}
-
-/// The longest duration that the language takes here: 1,000 days.
-const DURATION_MAX_MS: u64 = 1000 * 86_400_000;
-
-/// A duration of the language (ISO 8601, or a map of units) in milliseconds.
-///
-/// # Errors
-///
-/// `configuration`: it is none.
-pub(crate) fn millis(value: &Value) -> Result<u64, Error> {
-    let bad = |why: String| Error::standard(Standard::Configuration, why);
-    let millis = match value {
-        Value::String(text) => {
-            let duration: Duration = schemas::duration::parse_iso(text).map_err(|e| bad(e.to_string()))?;
-            u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-        }
-        Value::Object(units) if !units.is_empty() => {
-            let mut sum = 0_u64;
-            for (unit, n) in units {
-                let one = match unit.as_str() {
-                    "days" => 86_400_000,
-                    "hours" => 3_600_000,
-                    "minutes" => 60_000,
-                    "seconds" => 1000,
-                    "milliseconds" => 1,
-                    _ => return Err(bad(format!("`{unit}` is not a unit of time"))),
-                };
-                let n =
-                    n.as_u64().ok_or_else(|| bad(format!("`{unit}` of a duration is not a whole number")))?;
-                sum = sum.saturating_add(n.saturating_mul(one));
-            }
-            sum
-        }
-        other => return Err(bad(format!("{other} is not a duration"))),
-    };
-    if millis > DURATION_MAX_MS {
-        return Err(bad("a duration is longer than 1,000 days".into()));
-    }
-    Ok(millis)
-}
-
-/// The static part of a `catch`: members that an error must have, equal.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ErrorFilter {
-    #[serde(rename = "type")]
-    pub(crate) kind: Option<String>,
-    pub(crate) status: Option<u16>,
-    pub(crate) instance: Option<String>,
-    pub(crate) title: Option<String>,
-    pub(crate) detail: Option<String>,
-}
-
-impl ErrorFilter {
-    /// Whether an error has them all.
-    pub(crate) fn matches(&self, error: &Error) -> bool {
-        let same = |want: &Option<String>, have: &Option<String>| want.is_none() || want == have;
-        self.kind.as_ref().is_none_or(|kind| same_type(kind, &error.kind))
-            && self.status.is_none_or(|status| status == error.status)
-            && same(&self.instance, &error.instance)
-            && same(&self.title, &error.title)
-            && same(&self.detail, &error.detail)
     }
 }
 

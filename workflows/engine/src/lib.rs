@@ -9,6 +9,7 @@
 pub mod catalog;
 mod decide;
 mod definition;
+mod duration;
 mod entry;
 mod error;
 mod filter;

@@ -3,9 +3,10 @@
 use schemas::Effect;
 use serde_json::Value;
 
+use crate::error::ErrorFilter;
 use crate::filter::Strategy;
 use crate::info::{Info, StepInfo};
-use crate::job::{Enter, ErrorFilter, Exit};
+use crate::job::{Enter, Exit};
 use crate::template::{Expr, Template};
 use crate::{EventFilters, InDoubt};
 

@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::codes;
 use super::model::{List, Task};
 use crate::Catalog;
+use crate::duration::millis;
 use crate::info::StepInfo;
-use crate::job::millis;
 use crate::schema;
 use crate::template::{Expr, Template};
 

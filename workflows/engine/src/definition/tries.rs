@@ -6,8 +6,7 @@ use super::codes;
 use super::model::{Backoff, Kind, RetryDef, TryDef};
 use super::reader::{At, Reader, Scope, join};
 use super::tasks::Around;
-use crate::error::{Error, Standard};
-use crate::job::ErrorFilter;
+use crate::error::{Error, ErrorFilter, Standard};
 
 /// Retries where a policy sets no limit: everything has a bound.
 const RETRIES_DEFAULT: u32 = 10;

@@ -237,8 +237,9 @@ fn each_place_and_each_entry_is_in_the_table() {
     let table = table();
     let places = "arriving calling cancelling running looping forking catching unwinding delaying handling waiting \
                   listening exiting ended failed undoing";
+    let samples = samples();
     for place in places.split_whitespace() {
-        assert!(samples().iter().any(|(_, m, at)| self::place(m, at) == place), "{place} has no sample");
+        assert!(samples.iter().any(|(_, m, at)| self::place(m, at) == place), "{place} has no sample");
     }
     for (label, _) in entries(&at("/x"), start()) {
         assert!(table.contains(&format!("+ {label} ->")), "{label} is nowhere possible");
