@@ -11,7 +11,7 @@ use crate::entry::{self, Damage, Head};
 use crate::error::ReadError;
 use crate::read;
 use crate::shared::Shared;
-use crate::store::Store;
+use crate::store::{Ended, Store};
 use crate::{Digest, Journal, StreamId};
 
 /// What a whole verification found.
@@ -160,8 +160,10 @@ impl Parts<'_> {
         }
         let summary = self.store.summary(stream).map_err(ReadError::Store)?;
         let last = prev.map(|hash| Head { seq: upto, hash });
-        let fits =
-            summary.is_some_and(|summary| summary.ended.is_none_or(|end| last.is_none_or(|l| l == end.head)));
+        // While a writer is at work the index may know of entries that were not durable when we looked.
+        let later = |end: &Ended| self.shared.is_some() && end.head.seq > upto;
+        let sound = |end: Ended| later(&end) || last.is_none_or(|last| last == end.head);
+        let fits = summary.is_some_and(|summary| summary.ended.is_none_or(sound));
         if upto > 0 && !fits {
             found.damages.push(Found::Index { stream: stream.clone() });
         }

@@ -60,7 +60,14 @@ pub struct Recovered {
 }
 
 /// Holds the folder's lock file.
-pub(crate) struct Lock(#[expect(dead_code, reason = "closing the file releases the lock")] File);
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a process that was just forked has the file until it runs exec.
+        drop(self.0.unlock());
+    }
+}
 
 impl Lock {
     pub(crate) fn take(dir: &Path) -> Result<Self, OpenError> {

@@ -13,11 +13,10 @@
 //! ```
 
 mod medium;
+mod stream;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use chrono::{DateTime, Utc};
 
 use crate::beside::{GetError, PutError};
 use crate::durable::Durable;
@@ -32,6 +31,7 @@ use crate::{Digest, StreamId, StreamKind};
 
 use medium::{Frame, Line};
 pub use medium::{Loss, Medium};
+use stream::{Stream, end, replay};
 
 /// When a submitted batch is committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,16 +74,6 @@ struct State<E> {
     writes: u64,
     die_at: Option<(u64, Moment)>,
     on_death: Option<FailStopHook>,
-}
-
-#[derive(Default)]
-struct Stream {
-    entries: Vec<(Digest, String)>,
-    /// How many of them are durable.
-    durable: usize,
-    started: DateTime<Utc>,
-    last: DateTime<Utc>,
-    ended: bool,
 }
 
 impl<E: Send> Memory<E> {
@@ -256,42 +246,6 @@ impl<E: Send> Memory<E> {
         state.unsynced.push(batch.effects);
         Ok(())
     }
-}
-
-impl Stream {
-    fn push(&mut self, line: &Line) {
-        if self.entries.is_empty() {
-            self.started = line.at;
-        }
-        self.last = line.at;
-        self.entries.push((Digest::of(line.json.as_bytes()), line.json.clone()));
-    }
-
-    fn head(&self, count: usize) -> Option<Head> {
-        let (hash, _) = self.entries.get(count.checked_sub(1)?)?;
-        Some(Head { seq: count as u64, hash: *hash })
-    }
-
-    fn written(&self) -> Option<Head> {
-        self.head(self.entries.len())
-    }
-}
-
-fn end(streams: &mut BTreeMap<StreamId, Stream>, frame: &Frame) {
-    for stream in &frame.ended {
-        if let Some(stream) = streams.get_mut(stream) {
-            stream.ended = true;
-        }
-    }
-}
-
-fn replay(streams: &mut BTreeMap<StreamId, Stream>, frame: &Frame) {
-    for line in &frame.entries {
-        let stream = streams.entry(line.stream.clone()).or_default();
-        stream.push(line);
-        stream.durable = stream.entries.len();
-    }
-    end(streams, frame);
 }
 
 fn broken(error: ReadError) -> OpenError {

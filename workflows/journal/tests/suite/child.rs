@@ -47,6 +47,7 @@ fn append(dir: &Path, count: u64, mode: Mode, options: Options) {
         let seq = seq.into_inner();
         if seq == 0 {
             // The first, empty batch holds the writer until the rest waits in the queue.
+            acks.send(0).unwrap();
             gate.take().into_iter().for_each(|gate| gate.recv().unwrap());
             return;
         }
@@ -57,6 +58,7 @@ fn append(dir: &Path, count: u64, mode: Mode, options: Options) {
     let first = journal.head(&run(1)).map_or(1, |head| head.seq + 1);
     say("open\n");
     journal.submit(batch(vec![], 0)).unwrap();
+    assert_eq!(acked.recv().unwrap(), 0);
     for seq in first..first + count {
         let mut linked = entry(&group("cfg"), seq);
         linked.link = Some(run(1));

@@ -103,6 +103,18 @@ fn a_forged_entry_breaks_the_chain_after_it() {
 }
 
 #[test]
+fn a_read_from_the_middle_is_chained_to_the_entry_before() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path());
+    forge(dir.path(), &run(1), 2);
+    let (journal, _) = open_plain(dir.path()).unwrap();
+    let read = |from| journal.read(&run(1), from).unwrap().collect::<Vec<_>>();
+    assert!(matches!(read(3)[..], [Err(ReadError::Broken { seq: 3, why: Damage::Chain, .. })]));
+    assert!(matches!(read(4)[..], [Ok(_)]));
+    assert!(read(5).is_empty());
+}
+
+#[test]
 fn a_forged_last_entry_is_known_by_the_links_to_it() {
     let dir = tempfile::tempdir().unwrap();
     fill(dir.path());

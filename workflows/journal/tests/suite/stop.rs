@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use journal::{Disk, Durable, FailStop, Journal, Options, RealDisk};
+use journal::{Disk, Durable, FailStop, Journal, Options, RealDisk, Which};
 
 use crate::common::{batch, entry, group, open_plain, run, wait};
 
@@ -40,6 +40,15 @@ impl Disk for BadDisk {
 
     fn free_bytes(&self, _dir: &Path) -> io::Result<u64> {
         Ok(self.free.load(Ordering::SeqCst))
+    }
+}
+
+/// Lets a stuck sync go on, also when the test fails: the journal's end waits for its writer.
+struct Release(Arc<BadDisk>);
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        self.0.stuck.store(false, Ordering::SeqCst);
     }
 }
 
@@ -158,10 +167,47 @@ fn a_commit_that_never_ends_is_the_end() {
     let disk = BadDisk::new(u64::MAX);
     disk.stuck.store(true, Ordering::SeqCst);
     let watched = Watched::open(dir.path(), disk.clone(), 0);
+    let _release = Release(disk);
     watched.journal.submit(batch(vec![entry(&run(1), 1)], 1)).unwrap();
     watched.stopped("Stuck");
     assert_eq!(watched.seen(), [0; 0]);
-    disk.stuck.store(false, Ordering::SeqCst);
+}
+
+/// While a commit waits for its sync the store shows it already; the journal must not.
+#[test]
+fn nobody_reads_what_is_not_durable_yet() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = open_plain(dir.path()).unwrap();
+    let mut old = batch(vec![entry(&run(1), 1), entry(&run(2), 1)], ());
+    old.ended = vec![run(2)];
+    journal.submit(old).unwrap();
+    journal.close();
+
+    let disk = BadDisk::new(u64::MAX);
+    disk.stuck.store(true, Ordering::SeqCst);
+    let options = Options { disk: disk.clone(), reserve_bytes: 0, ..Options::default() };
+    let (journal, _) = journal::open(dir.path(), options, |_: Durable<()>| ()).unwrap();
+    let release = Release(disk.clone());
+    let late = vec![entry(&run(1), 2), entry(&run(2), 2), entry(&run(3), 1), entry(&run(4), 1)];
+    journal.submit(journal::Batch { entries: late, effects: (), ended: vec![run(1), run(3)] }).unwrap();
+    wait(|| disk.syncs.load(Ordering::SeqCst) == 1);
+    let state = || {
+        let heads = [1, 2, 3, 4].map(|n| journal.head(&run(n)).map_or(0, |head| head.seq));
+        let counts = [1, 2, 3, 4].map(|n| journal.read(&run(n), 1).map_or(0, |entries| entries.count()));
+        let listed =
+            |which| journal.streams(which, 9).unwrap().iter().map(|l| l.stream.clone()).collect::<Vec<_>>();
+        let mut out = Vec::new();
+        journal.export(&mut out).unwrap();
+        let exported =
+            String::from_utf8(out).unwrap().lines().filter(|line| line.starts_with("{\"entry\"")).count();
+        let damages = journal.verify().unwrap().damages.len();
+        (heads, counts, listed(Which::Unfinished), listed(Which::Finished), exported, damages)
+    };
+    assert_eq!(state(), ([1, 1, 0, 0], [1, 1, 0, 0], vec![run(1)], vec![run(2)], 2, 0));
+    drop(release);
+    wait(|| journal.head(&run(4)).is_some());
+    let finished = vec![run(3), run(2), run(1)];
+    assert_eq!(state(), ([2, 2, 1, 1], [2, 2, 1, 1], vec![run(4)], finished, 6, 0));
 }
 
 #[test]
