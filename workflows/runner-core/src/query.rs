@@ -17,7 +17,7 @@ use crate::seam::{Answered, Effect, Now, ReplyTo};
 use crate::start::Start;
 
 /// How long all the answers are awaited: `status` on a half-dead system must answer within two seconds.
-const WITHIN: Duration = Duration::from_millis(1200);
+const WITHIN: Duration = Duration::from_millis(600);
 /// How long adopting may take.
 const ADOPT_WITHIN: Duration = Duration::from_secs(5);
 
@@ -89,7 +89,7 @@ impl Core {
         let _ = now;
         let subject = self.prefix.request(address, Verb::Observe);
         let why = Asked::Observe { address: address.clone(), query };
-        self.ask(why, subject, Vec::new(), b"{}".to_vec(), Duration::from_secs(1));
+        self.ask(why, subject, Vec::new(), b"{}".to_vec(), WITHIN);
     }
 
     pub(crate) fn on_observed(&mut self, now: Now, address: Address, query: Option<u64>, answer: Answered) {

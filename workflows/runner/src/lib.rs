@@ -8,6 +8,8 @@ mod load;
 mod outbox;
 mod seams;
 mod shell;
+mod shipped;
 
 pub use load::LoadError;
 pub use shell::{DefinitionText, Options, RunError, run};
+pub use shipped::{in_folder, shipped};
