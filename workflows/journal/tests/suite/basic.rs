@@ -104,3 +104,30 @@ fn a_group_is_verified_from_its_checkpoint() {
     let error = open_plain(dir.path()).err().unwrap();
     assert!(matches!(error, OpenError::Broken { seq: 5, .. }), "{error}");
 }
+
+/// sled never syncs its blob files, so no value may become one; and a body of any length comes back.
+#[test]
+fn bodies_of_all_lengths_come_back_and_none_becomes_a_blob() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = open_plain(dir.path()).unwrap();
+    let lengths: Vec<usize> = (3700..4100)
+        .step_by(3)
+        .chain([0, 1, 100_000, 2_000_000])
+        .chain(std::iter::repeat_n(3700, 300))
+        .collect();
+    let long = |seq: usize| {
+        let mut long = entry(&run(1), seq as u64);
+        long.body.insert("long".into(), "z".repeat(lengths[seq - 1]).into());
+        long
+    };
+    for seqs in (1..=lengths.len()).collect::<Vec<_>>().chunks(40) {
+        journal.submit(batch(seqs.iter().map(|seq| long(*seq)).collect(), ())).unwrap();
+    }
+    journal.close();
+    let (journal, _) = open_plain(dir.path()).unwrap();
+    let found: Vec<_> = journal.read(&run(1), 1).unwrap().map(|entry| entry.unwrap().body).collect();
+    assert_eq!(found, (1..=lengths.len()).map(|seq| long(seq).body).collect::<Vec<_>>());
+    assert_eq!(std::fs::read_dir(dir.path().join("store/blobs")).map_or(0, |blobs| blobs.count()), 0);
+    let beside: usize = std::fs::read_dir(dir.path().join("beside")).unwrap().count();
+    assert!((40..130).contains(&beside), "{beside}");
+}
