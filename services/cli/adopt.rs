@@ -1,0 +1,77 @@
+//! Looking at the world and taking it as a group's state.
+
+use std::io::IsTerminal;
+
+use chrono::Utc;
+use schemas::SiteId;
+use schemas::op::{Op, OpReply};
+use schemas::view::WorldView;
+
+use crate::args::Adopt;
+use crate::bus::{Bus, strange};
+use crate::exit::{Exit, NotDone, Usage};
+use crate::output::Output;
+use crate::text;
+
+/// `adopt`.
+pub(crate) async fn run(ask: Adopt, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
+    let world = match bus.look(Op::Adopt { group: ask.group.clone(), record: None }).await? {
+        OpReply::World(world) => world,
+        other => return Err(strange(&other)),
+    };
+    out.line(format!("{} · {}", ask.group, bus.heading()));
+    show(&world, out);
+    if ask.dry_run {
+        out.value(&world);
+        return Ok(if world.objections.is_empty() { Exit::Done } else { Exit::NotNormal });
+    }
+    let site = chosen(&ask, &world, out)?;
+    let op = Op::Adopt { group: ask.group.clone(), record: Some(site.clone()) };
+    let reply = bus.change(op, &ask.why.why, None).await?;
+    out.value(&reply);
+    match &reply {
+        OpReply::Recorded { what, at } => out.line(format!("{}  {what}", out.time(*at))),
+        OpReply::World(_) => out.line(format!("{} is recorded as live at {site}", ask.group)),
+        other => return Err(strange(other)),
+    }
+    Ok(Exit::Done)
+}
+
+fn show(world: &WorldView, out: &Output) {
+    let mut table = out.table();
+    for view in &world.resources {
+        let (seen, heard) = text::resource(view, Utc::now());
+        table.add_row([format!("  {}", view.address), seen, heard]);
+    }
+    out.line(table.trim_fmt());
+    match &world.live {
+        Some(site) => out.line(format!("It looks live at {}.", out.strong(site.as_str()))),
+        None => out.line(out.warn("No one site looks live.")),
+    }
+    for objection in &world.objections {
+        out.line(format!("  {} {objection}", out.warn("but")));
+    }
+}
+
+fn chosen(ask: &Adopt, world: &WorldView, out: &Output) -> anyhow::Result<SiteId> {
+    if let (true, Some(site)) = (ask.yes, &ask.live) {
+        return Ok(site.clone());
+    }
+    if !std::io::stdin().is_terminal() {
+        let message = "without a terminal the site cannot be typed: look with `--dry-run`, then use `--live SITE --yes`";
+        return Err(Usage(message.to_owned()).into());
+    }
+    let hint = ask.live.as_ref().or(world.live.as_ref()).map(|site| format!(" ({site})")).unwrap_or_default();
+    match out.ask(&format!("Type the site that is live{hint}: "))? {
+        Some(answer) => {
+            let site: SiteId = answer.parse().map_err(|error: schemas::BadId| Usage(error.to_string()))?;
+            match &ask.live {
+                Some(said) if *said != site => {
+                    Err(NotDone(format!("`{site}` is not `{said}`: nothing was recorded")).into())
+                }
+                _ => Ok(site),
+            }
+        }
+        None => Err(NotDone("nothing was typed: nothing was recorded".to_owned()).into()),
+    }
+}

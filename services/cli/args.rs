@@ -1,0 +1,188 @@
+//! What can be typed.
+
+mod moves;
+mod place;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+pub(crate) use moves::{
+    Accept, Ack, Adopt, Approve, Cancel, Done, Move, Retry, RunWhy, StepWhy, Switch, Triggers,
+};
+pub(crate) use place::{
+    Arm, Config, ConfigAsk, Explain, Init, InitKind, Journal, JournalAsk, Runner, Serve, Setup, SetupAsk,
+    Validate,
+};
+
+/// Moves a system between two sites, durably, and says how it stands.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pointsman",
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    after_help = "Exit codes: 0 done, 1 internal error, 2 usage or bad file, 3 refused, 4 needs a person, 5 faulted, \
+                  6 cancelled or backed out, 7 bus or runner silent, 8 not normal (status, config check).\n\n\
+                  Example: pointsman status"
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+impl Args {
+    /// The host's file that this command reads.
+    pub(crate) fn host_file(&self) -> PathBuf {
+        self.common.config.clone()
+    }
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Everywhere")]
+pub(crate) struct Common {
+    /// This host's file: its site, the bus, its services
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "POINTSMAN_CONFIG",
+        default_value = "/etc/pointsman/host.yaml"
+    )]
+    pub(crate) config: PathBuf,
+    /// How to print
+    #[arg(long, global = true, value_name = "FORM", default_value = "text")]
+    pub(crate) output: Form,
+    /// Times in UTC instead of local time with its offset
+    #[arg(long, global = true)]
+    pub(crate) utc: bool,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// For people
+    Text,
+    /// For programs: one JSON document, or one a line where the command goes on
+    Json,
+}
+
+/// What can be asked.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Say how the groups stand: mode, sites, run, debts, each fact with its age
+    #[command(after_help = "Example: pointsman status cfg")]
+    Status(GroupOnly),
+    /// Move a group although its live site is lost
+    #[command(after_help = "Example: pointsman failover cfg --to secondary --why \"INC-4711 site 1 power\"")]
+    Failover(Move),
+    /// Move a group with both sites in order; backs out on trouble until the other site is opened
+    #[command(after_help = "Example: pointsman switchover cfg --why \"CHG-12 maintenance\"")]
+    Switchover(Move),
+    /// List the runs, newest first
+    #[command(after_help = "Example: pointsman runs cfg --limit 5")]
+    Runs(List),
+    /// Show one run with its steps
+    #[command(after_help = "Example: pointsman show 7f3a")]
+    Show(RunOnly),
+    /// Follow a run, step by step, until it ends; Ctrl-C leaves it alone
+    #[command(after_help = "Example: pointsman watch 7f3a")]
+    Watch(RunOnly),
+    /// Let a waiting decision start
+    #[command(after_help = "Example: pointsman approve cfg --why \"seen on camera\"")]
+    Approve(Approve),
+    /// Take a named risk for a run: a site that may still accept writes
+    #[command(
+        after_help = "Example: pointsman accept 7f3a --unfenced main --why \"power off, seen on camera\""
+    )]
+    Accept(Accept),
+    /// Start no further step of a run
+    #[command(after_help = "Example: pointsman pause 7f3a --why \"looking at the lag\"")]
+    Pause(RunWhy),
+    /// Go on with a run that is paused or held
+    #[command(after_help = "Example: pointsman resume 7f3a --why \"network is back\"")]
+    Resume(RunWhy),
+    /// Do a failed or doubtful step again
+    #[command(after_help = "Example: pointsman retry 7f3a 5 --why \"slot was busy\"")]
+    Retry(Retry),
+    /// Go on without a step
+    #[command(after_help = "Example: pointsman skip 7f3a 8 --why \"client is switched off\"")]
+    Skip(StepWhy),
+    /// Say that a step was done by hand; its service looks first
+    #[command(after_help = "Example: pointsman done 7f3a 7 --why \"record set in the console\"")]
+    Done(Done),
+    /// End a run; before the point of no return it backs out
+    #[command(after_help = "Example: pointsman cancel 7f3a --why \"false alarm\"")]
+    Cancel(Cancel),
+    /// Arm automatic starts of a group again
+    #[command(after_help = "Example: pointsman ack cfg --why \"post-mortem done\"")]
+    Ack(Ack),
+    /// Switch a group's triggers on (as its file says) or off
+    #[command(after_help = "Example: pointsman triggers off cfg --for 2h --why \"CHG-12 maintenance\"")]
+    Triggers(Triggers),
+    /// List what monitoring said and what was decided, newest first
+    #[command(after_help = "Example: pointsman decisions cfg")]
+    Decisions(List),
+    /// Look at the world and take it as a group's state under a new epoch; touches nothing
+    #[command(after_help = "Example: pointsman adopt cfg --why \"first installation\"")]
+    Adopt(Adopt),
+    /// Let go of this host's brake: before it, its services change nothing
+    #[command(after_help = "Example: pointsman arm")]
+    Arm(Arm),
+    /// Check workflow definitions: every error with file, line and column
+    #[command(after_help = "Example: pointsman validate workflows/definitions/failover.yaml")]
+    Validate(Validate),
+    /// Check this host's file and the groups' files, or print their JSON Schema
+    #[command(after_help = "Example: pointsman config check")]
+    Config(Config),
+    /// Say what a code means, why it comes and what to do
+    #[command(after_help = "Example: pointsman explain stale-epoch")]
+    Explain(Explain),
+    /// Write commented beginnings of the files; never overwrites
+    #[command(after_help = "Example: pointsman init /etc/pointsman --host database")]
+    Init(Init),
+    /// Print what has to be installed once beside a server
+    #[command(after_help = "Example: pointsman setup postgres --print > pointsman.sql")]
+    Setup(Setup),
+    /// Export or verify a journal whose runner does not run
+    #[command(after_help = "Example: pointsman journal verify")]
+    Journal(Journal),
+    /// Run the runner of this host
+    #[command(after_help = "Example: pointsman runner")]
+    Runner(Runner),
+    /// Run the services that this host's file names
+    #[command(after_help = "Example: pointsman serve database replication")]
+    Serve(Serve),
+}
+
+/// One group, or all.
+#[derive(Debug, clap::Args)]
+pub(crate) struct GroupOnly {
+    /// The group; all of them if it is left out
+    pub(crate) group: Option<schemas::GroupId>,
+}
+
+/// One run.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunOnly {
+    /// The run: its id, or the shortest unique end of it
+    pub(crate) run: String,
+}
+
+/// A list, newest first.
+#[derive(Debug, clap::Args)]
+pub(crate) struct List {
+    /// One group's; all of them if it is left out
+    pub(crate) group: Option<schemas::GroupId>,
+    /// At most so many
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: u32,
+}
+
+#[cfg(test)]
+#[path = "args/tests.rs"]
+mod tests;

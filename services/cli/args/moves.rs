@@ -1,0 +1,160 @@
+//! Commands that move something, or change what a run does. Each needs a reason.
+
+use clap::ValueEnum;
+use schemas::{GroupId, SiteId};
+
+/// Why it is done; it is recorded with who and when.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Why {
+    /// Why; recorded with who and when
+    #[arg(long = "why", value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) why: String,
+}
+
+/// A move of a group.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Move {
+    /// The group; may be left out where there is only one
+    pub(crate) group: Option<GroupId>,
+    /// The site to open; the other one if it is left out
+    #[arg(long, value_name = "SITE")]
+    pub(crate) to: Option<SiteId>,
+    #[command(flatten)]
+    pub(crate) why: Why,
+    /// Take over from a run that has not ended: its doubts join the group's list
+    #[arg(long, value_name = "RUN")]
+    pub(crate) supersede: Option<String>,
+    /// Take the risk that this site still accepts writes
+    #[arg(long, value_name = "SITE")]
+    pub(crate) accept_unfenced: Vec<SiteId>,
+    /// Do not ask for the target's name; never stands for an acceptance
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Do not follow the run
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// Only say what would be done
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// A run and a reason.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunWhy {
+    /// The run: its id, or the shortest unique end of it
+    pub(crate) run: String,
+    #[command(flatten)]
+    pub(crate) why: Why,
+}
+
+/// A step and a reason.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StepWhy {
+    /// The run: its id, or the shortest unique end of it
+    pub(crate) run: String,
+    /// The step: the number shown, or its position
+    pub(crate) step: String,
+    #[command(flatten)]
+    pub(crate) why: Why,
+}
+
+/// A step to do again.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Retry {
+    #[command(flatten)]
+    pub(crate) at: StepWhy,
+    /// Evaluate its arguments anew
+    #[arg(long)]
+    pub(crate) fresh: bool,
+}
+
+/// A step that was done by hand.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Done {
+    #[command(flatten)]
+    pub(crate) at: StepWhy,
+    /// Without a look by its service, which refuses what it sees contradicted
+    #[arg(long)]
+    pub(crate) unverified: bool,
+}
+
+/// A run to end.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Cancel {
+    #[command(flatten)]
+    pub(crate) at: RunWhy,
+    /// Leave the world as it is instead of backing out
+    #[arg(long)]
+    pub(crate) leave: bool,
+}
+
+/// A decision that waits.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Approve {
+    /// The group, or the decision's id
+    pub(crate) decision: String,
+    #[command(flatten)]
+    pub(crate) why: Why,
+}
+
+/// A named risk.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Accept {
+    /// The run: its id, or the shortest unique end of it
+    pub(crate) run: String,
+    /// The site that may still accept writes
+    #[arg(long, value_name = "SITE")]
+    pub(crate) unfenced: SiteId,
+    #[command(flatten)]
+    pub(crate) why: Why,
+}
+
+/// A group whose automatic starts are armed again.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Ack {
+    /// The group
+    pub(crate) group: GroupId,
+    #[command(flatten)]
+    pub(crate) why: Why,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    /// As the group's file says
+    On,
+    /// Detections are recorded and start nothing
+    Off,
+}
+
+/// A group's triggers.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Triggers {
+    /// On or off
+    pub(crate) switch: Switch,
+    /// The group
+    pub(crate) group: GroupId,
+    /// Off for so long only
+    #[arg(long = "for", value_name = "DURATION")]
+    pub(crate) for_: Option<config::Span>,
+    #[command(flatten)]
+    pub(crate) why: Why,
+}
+
+/// A group to adopt.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Adopt {
+    /// The group
+    pub(crate) group: GroupId,
+    /// The site that is live, where it cannot be typed
+    #[arg(long, value_name = "SITE")]
+    pub(crate) live: Option<SiteId>,
+    /// Do not ask; needs `--live`
+    #[arg(long, requires = "live")]
+    pub(crate) yes: bool,
+    /// Only look
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) why: Why,
+}

@@ -1,0 +1,161 @@
+//! Commands about this host: its files, its parts.
+
+use std::path::PathBuf;
+
+use clap::{Subcommand, ValueEnum};
+
+/// Definitions to check.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Validate {
+    /// The files: YAML, or JSON where the name ends so
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// The configuration.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Config {
+    #[command(subcommand)]
+    pub(crate) ask: ConfigAsk,
+}
+
+/// What can be asked of the configuration.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigAsk {
+    /// Read every file as the parts do; touches nothing
+    #[command(after_help = "Example: pointsman config check --groups /etc/pointsman/groups")]
+    Check {
+        /// The folder of the groups' files; else the one that the host's file names
+        #[arg(long, value_name = "FOLDER")]
+        groups: Option<PathBuf>,
+    },
+    /// Print the JSON Schema of a file, for an editor
+    #[command(after_help = "Example: pointsman config schema group")]
+    Schema {
+        /// Which file
+        #[arg(value_parser = clap::builder::PossibleValuesParser::new(config::FILES))]
+        file: String,
+    },
+}
+
+/// A code to explain.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Explain {
+    /// The code; lists them all if it is left out
+    pub(crate) code: Option<String>,
+}
+
+/// Files to begin with.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Init {
+    /// The folder in which they are written
+    #[arg(default_value = "/etc/pointsman")]
+    pub(crate) folder: PathBuf,
+    /// What this host does; may be said more than once. Without it: the runner
+    #[arg(long = "host", value_name = "KIND")]
+    pub(crate) kinds: Vec<InitKind>,
+    /// Print them instead
+    #[arg(long)]
+    pub(crate) print: bool,
+}
+
+/// What a host does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum InitKind {
+    /// Beside a DBMS: access and replication
+    Database,
+    /// Processes run on it
+    Process,
+    /// Beside a DNS server
+    Dns,
+    /// It uses the names that move
+    Client,
+    /// The runner, with the groups' files
+    Runner,
+}
+
+/// A set-up.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Setup {
+    #[command(subcommand)]
+    pub(crate) ask: SetupAsk,
+}
+
+/// Which set-up.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SetupAsk {
+    /// The SQL that a DBA runs once in each database that this host's file names
+    #[command(after_help = "Example: pointsman setup postgres --print | psql -v ON_ERROR_STOP=1 -d cfg")]
+    Postgres {
+        /// Print it; nothing is ever run for you
+        #[arg(long, required = true)]
+        print: bool,
+        /// One database resource; all of them if it is left out
+        #[arg(long, value_name = "RESOURCE")]
+        database: Option<schemas::ResourceId>,
+        /// The role as which the services log in
+        #[arg(long, default_value = "pointsman")]
+        role: String,
+    },
+}
+
+/// The brake.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arm {
+    /// Pull the brake again: the services refuse to change anything
+    #[arg(long)]
+    pub(crate) off: bool,
+}
+
+/// A journal.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Journal {
+    #[command(subcommand)]
+    pub(crate) ask: JournalAsk,
+}
+
+/// What can be asked of a journal.
+#[derive(Debug, Subcommand)]
+pub(crate) enum JournalAsk {
+    /// Write every entry as JSON Lines, also of a damaged journal
+    #[command(after_help = "Example: pointsman journal export --to journal.jsonl")]
+    Export {
+        /// The file; standard output if it is left out
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+        /// The journal's folder; else the one that the host's file names
+        #[arg(long, value_name = "FOLDER")]
+        journal: Option<PathBuf>,
+    },
+    /// Read everything and check every chain
+    #[command(after_help = "Example: pointsman journal verify --journal /var/lib/pointsman/journal")]
+    Verify {
+        /// The journal's folder; else the one that the host's file names
+        #[arg(long, value_name = "FOLDER")]
+        journal: Option<PathBuf>,
+    },
+}
+
+/// The runner.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Runner {}
+
+/// Services.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Serve {
+    /// These only; else all that the host's file names
+    pub(crate) services: Vec<ServicePart>,
+}
+
+/// A service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum ServicePart {
+    /// Names and name clients
+    Dns,
+    /// Access to databases
+    Database,
+    /// Replications
+    Replication,
+    /// Processes and switches
+    Process,
+}

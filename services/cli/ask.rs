@@ -1,0 +1,50 @@
+//! Commands that speak to the runner.
+
+use std::path::Path;
+
+use schemas::op::Op;
+
+use crate::args::Command;
+use crate::bus::Bus;
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::{adopt, follow, plain, runs, start, status};
+
+/// Asks the runner and prints what it says.
+pub(crate) async fn run(command: Command, host: &Path, out: &Output) -> anyhow::Result<Exit> {
+    let host = config::load_host(host)?;
+    let bus = Bus::connect(&host.bus).await?;
+    match command {
+        Command::Status(ask) => status::run(ask.group, &bus, out).await,
+        Command::Failover(ask) => start::run("failover", ask, &bus, out).await,
+        Command::Switchover(ask) => start::run("switchover", ask, &bus, out).await,
+        Command::Runs(ask) => runs::list(ask, &bus, out).await,
+        Command::Show(ask) => runs::show(&ask.run, &bus, out).await,
+        Command::Watch(ask) => follow::run(&ask.run, &bus, out).await,
+        Command::Decisions(ask) => runs::decisions(ask, &bus, out).await,
+        Command::Adopt(ask) => adopt::run(ask, &bus, out).await,
+        command => match plain::op(command) {
+            Some((op, why)) => plain::run(op, &why, &bus, out).await,
+            None => Ok(Exit::Internal),
+        },
+    }
+}
+
+/// The run's latest sequence, so that the runner can refuse what no longer fits.
+pub(crate) async fn seen(run: &str, bus: &Bus) -> anyhow::Result<u64> {
+    Ok(runs::fetch(run, bus).await?.sequence)
+}
+
+/// Which run a request acts on.
+pub(crate) fn run_of(op: &Op) -> Option<&str> {
+    match op {
+        Op::Accept { run, .. }
+        | Op::Pause { run }
+        | Op::Resume { run }
+        | Op::Retry { run, .. }
+        | Op::Skip { run, .. }
+        | Op::Done { run, .. }
+        | Op::Cancel { run, .. } => Some(run),
+        _ => None,
+    }
+}

@@ -1,0 +1,111 @@
+//! Checking the configuration.
+
+use std::path::Path;
+
+use chrono::Utc;
+use config::{AskOr, Group, Host, RefusedOr, json_schema, load_groups, load_host};
+use document::Diagnostics;
+use schemas::SiteId;
+use serde_json::json;
+
+use crate::args::{Config, ConfigAsk};
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::parts;
+
+/// `config`; 2 when a file is not valid, 8 when one is valid and something in it has run out.
+pub(crate) fn run(ask: &Config, host: &Path, out: &Output) -> anyhow::Result<Exit> {
+    match &ask.ask {
+        ConfigAsk::Schema { file } => {
+            let schema = json_schema(file).unwrap_or_default();
+            out.raw(&format!("{}\n", serde_json::to_string_pretty(&schema)?));
+            Ok(Exit::Done)
+        }
+        ConfigAsk::Check { groups } => check(host, groups.as_deref(), out),
+    }
+}
+
+fn check(host: &Path, folder: Option<&Path>, out: &Output) -> anyhow::Result<Exit> {
+    let mut found = Diagnostics::default();
+    let host = match load_host(host) {
+        Ok(host) => Some(host),
+        // A folder that is named is enough: groups are also checked where no host's file is.
+        Err(_) if folder.is_some() && !host.exists() => None,
+        Err(wrong) => {
+            found.append(wrong);
+            None
+        }
+    };
+    if let Some(host) = &host {
+        found.append(parts::check(host));
+    }
+    let of_host = host.as_ref().and_then(|host| host.runner.as_ref()).map(|runner| runner.groups.as_path());
+    let groups = match folder.or(of_host).map(load_groups) {
+        None => Vec::new(),
+        Some(Ok(groups)) => groups,
+        Some(Err(wrong)) => {
+            found.append(wrong);
+            Vec::new()
+        }
+    };
+    if !found.is_empty() {
+        return Err(found.into());
+    }
+    let warnings: Vec<String> = groups.iter().flat_map(expired).collect();
+    summary(host.as_ref(), &groups, out);
+    for warning in &warnings {
+        out.line(format!("{} {warning}", out.warn("warning:")));
+    }
+    out.value(&json!({
+        "host": host.as_ref().map(|host| host.site.to_string()),
+        "groups": groups.iter().map(|group| group.name.to_string()).collect::<Vec<_>>(),
+        "warnings": warnings,
+    }));
+    Ok(if warnings.is_empty() { Exit::Done } else { Exit::NotNormal })
+}
+
+/// Standing acceptances that no longer count.
+fn expired(group: &Group) -> Vec<String> {
+    let standing = group.fence.standing().map(|acceptance| ("fence.unproved", acceptance));
+    let prober = match &group.trigger.one_prober {
+        RefusedOr::Accepted(acceptance) => Some(("trigger.one_prober", acceptance)),
+        RefusedOr::Refused => None,
+    };
+    let now = Utc::now();
+    standing
+        .into_iter()
+        .chain(prober)
+        .filter(|(_, acceptance)| !acceptance.counts_at(now))
+        .map(|(key, acceptance)| {
+            format!(
+                "{}: what {} accepted in {key} ended on {}",
+                group.path, acceptance.accepted_by, acceptance.until
+            )
+        })
+        .collect()
+}
+
+fn summary(host: Option<&Host>, groups: &[Group], out: &Output) {
+    if let Some(host) = host {
+        let services: Vec<String> = host
+            .services()
+            .map(|service| format!("{service} ({})", host.settings(service).count()))
+            .collect();
+        let services = if services.is_empty() { "no services".to_owned() } else { services.join(", ") };
+        out.line(format!("{}: site {}, {services}", host.document().path(), host.site));
+    }
+    for group in groups {
+        let [a, b] = group.sites.each_ref().map(SiteId::as_str);
+        let fence = match &group.fence.unproved {
+            AskOr::Ask => "asks when a close is not proved".to_owned(),
+            AskOr::Accepted(by) => format!("goes on without proof ({}, until {})", by.accepted_by, by.until),
+        };
+        let mode = crate::text::word(group.trigger.mode);
+        out.line(format!(
+            "{}: group {} between {a} and {b}, {} resources, trigger {mode}, {fence}",
+            group.path,
+            group.name,
+            group.resources().len()
+        ));
+    }
+}

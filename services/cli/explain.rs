@@ -1,0 +1,106 @@
+//! What a code means.
+
+use schemas::Code;
+use serde_json::json;
+
+use crate::args::Explain;
+use crate::exit::{Exit, Usage};
+use crate::output::Output;
+
+/// A code with what is known of it.
+struct Entry {
+    code: &'static str,
+    title: Option<&'static str>,
+    cause: &'static str,
+    remedy: &'static str,
+}
+
+/// Every code of the program, sorted, each once: on the bus it has a title, in a file only a cause.
+fn entries() -> Vec<Entry> {
+    let of_bus = Code::ALL.iter().map(|code| Entry {
+        code: code.as_str(),
+        title: Some(code.title()),
+        cause: code.cause(),
+        remedy: code.remedy(),
+    });
+    let of_files = [document::CODES, config::CODES, engine::CODES].into_iter().flatten().map(|text| Entry {
+        code: text.code,
+        title: None,
+        cause: text.cause,
+        remedy: text.remedy,
+    });
+    let mut all: Vec<Entry> = of_bus.chain(of_files).collect();
+    all.sort_by_key(|entry| entry.code);
+    all.dedup_by_key(|entry| entry.code);
+    all
+}
+
+/// `explain`; 2 for a code that does not exist.
+pub(crate) fn run(ask: &Explain, out: &Output) -> anyhow::Result<Exit> {
+    let all = entries();
+    let Some(code) = &ask.code else {
+        let mut table = out.table();
+        for entry in &all {
+            table.add_row([entry.code, entry.title.unwrap_or(entry.cause)]);
+        }
+        out.line(table.trim_fmt());
+        out.value(&all.iter().map(as_json).collect::<Vec<_>>());
+        return Ok(Exit::Done);
+    };
+    let Some(entry) = all.iter().find(|entry| entry.code == code) else {
+        let mut near: Vec<(usize, &str)> = all.iter().map(|e| (distance(e.code, code), e.code)).collect();
+        near.sort_unstable();
+        let near: Vec<String> = near.iter().take(3).map(|(_, code)| format!("`{code}`")).collect();
+        return Err(Usage(format!("`{code}` is no code of ours; near it: {}", near.join(", "))).into());
+    };
+    out.line(out.strong(entry.code));
+    if let Some(title) = entry.title {
+        out.line(title);
+    }
+    out.line(format!("\nWhy:  {}\nDo:   {}", entry.cause, entry.remedy));
+    out.value(&as_json(entry));
+    Ok(Exit::Done)
+}
+
+fn as_json(entry: &Entry) -> serde_json::Value {
+    json!({ "code": entry.code, "title": entry.title, "cause": entry.cause, "remedy": entry.remedy })
+}
+
+/// How many letters differ (Levenshtein); codes are short, what is typed is cut.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut corner = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let next = (corner + usize::from(x != *y)).min(row[j] + 1).min(row[j + 1] + 1);
+            corner = row[j + 1];
+            row[j + 1] = next;
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_there_once_and_say_what_to_do() {
+        let all = entries();
+        assert!(all.len() >= Code::ALL.len() + document::CODES.len());
+        for entry in &all {
+            let plain = entry.code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+            assert!(plain, "{}", entry.code);
+            assert!(entry.cause.ends_with('.') && !entry.remedy.is_empty(), "{}", entry.code);
+        }
+    }
+
+    #[test]
+    fn a_misspelt_code_is_near_its_own() {
+        assert_eq!(distance("stale-epoch", "stale-epoch"), 0);
+        assert_eq!(distance("stale-epoch", "stale-epok"), 2);
+        assert_eq!(distance("", "abc"), 3);
+    }
+}

@@ -1,0 +1,147 @@
+//! Runs, their steps, and decisions.
+
+use schemas::op::{Op, OpReply};
+use schemas::view::{RunView, StepView};
+
+use crate::args::List;
+use crate::bus::{Bus, strange};
+use crate::exit::{self, Exit};
+use crate::output::Output;
+use crate::text;
+
+/// One run with its steps.
+pub(crate) async fn fetch(run: &str, bus: &Bus) -> anyhow::Result<RunView> {
+    match bus.look(Op::Show { run: run.to_owned() }).await? {
+        OpReply::Run(run) => Ok(*run),
+        other => Err(strange(&other)),
+    }
+}
+
+/// `runs`.
+pub(crate) async fn list(ask: List, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
+    let reply = bus.look(Op::Runs { group: ask.group, limit: ask.limit }).await?;
+    let OpReply::Runs(runs) = &reply else { return Err(strange(&reply)) };
+    out.value(&reply);
+    if runs.is_empty() {
+        out.line("No run yet.");
+        return Ok(Exit::Done);
+    }
+    let ids: Vec<_> = runs.iter().map(|run| run.id).collect();
+    let mut table = out.table();
+    table.set_header(["RUN", "GROUP", "WORKFLOW", "STATE", "MOVE", "STARTED", "TOOK", "WHO", "WHY"]);
+    for (run, short) in runs.iter().zip(text::shorts(&ids)) {
+        let took = run.ended.and_then(|end| (end - run.started).to_std().ok()).map(text::lasting);
+        table.add_row([
+            short,
+            run.group.as_ref().map(ToString::to_string).unwrap_or_default(),
+            run.workflow.clone(),
+            text::run_state(run.state),
+            direction(run),
+            out.time(run.started),
+            took.unwrap_or_default(),
+            run.who.person.clone(),
+            run.why.clone(),
+        ]);
+    }
+    out.line(table.trim_fmt());
+    Ok(Exit::Done)
+}
+
+fn direction(run: &RunView) -> String {
+    match (&run.from, &run.to) {
+        (Some(from), Some(to)) => format!("{from}->{to}"),
+        _ => String::new(),
+    }
+}
+
+/// `show`; the exit code is the run's.
+pub(crate) async fn show(run: &str, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
+    let run = fetch(run, bus).await?;
+    out.value(&run);
+    for line in lines(&run, out) {
+        out.line(line);
+    }
+    Ok(exit::of_run(run.state))
+}
+
+/// A run in lines: its head, its steps, what it waits for.
+pub(crate) fn lines(run: &RunView, out: &Output) -> Vec<String> {
+    let mut lines = vec![head(run, out)];
+    lines.push(format!(
+        "  {} by {} ({}): {}",
+        out.time(run.started),
+        run.who.person,
+        run.who.claimed,
+        run.why
+    ));
+    lines.extend(run.steps.iter().map(|one| step(one, out)));
+    lines.extend(run.waits_for.iter().map(|wait| format!("  waits for {wait}")));
+    if let Some(problem) = &run.problem {
+        lines.push(format!("  {problem}"));
+    }
+    lines
+}
+
+/// The first line of a run.
+pub(crate) fn head(run: &RunView, out: &Output) -> String {
+    let mut text = format!("run {}", text::short(&run.id));
+    if let Some(group) = &run.group {
+        text.push_str(&format!(" {group}"));
+    }
+    text.push_str(&format!(" {} epoch {} {}", run.workflow, run.epoch, direction(run)));
+    format!("{} {}", text.trim_end(), out.strong(&text::run_state(run.state)))
+}
+
+/// One step in a line: number, name, when, how long, what came of it.
+pub(crate) fn step(step: &StepView, out: &Output) -> String {
+    let name = match &step.address {
+        Some(address) if !step.name.contains(address.resource.as_str()) => {
+            format!("{} {}@{}", step.name, address.resource, address.site)
+        }
+        _ => step.name.clone(),
+    };
+    let began = step.started.map(|at| out.clock(at)).unwrap_or_default();
+    let took = match (step.started, step.ended) {
+        (Some(from), Some(to)) => (to - from).to_std().map(text::lasting).unwrap_or_default(),
+        _ => String::new(),
+    };
+    let mut notes = vec![text::step_state(step.state)];
+    if step.attempts > 1 {
+        notes.push(format!("{} attempts", step.attempts));
+    }
+    if let Some(by) = &step.settled_by {
+        notes.push(format!("settled by {by}"));
+    }
+    if let Some(wait) = &step.waits_for {
+        notes.push(format!("waits for {wait}"));
+    }
+    if let Some(problem) = &step.problem {
+        notes.push(problem.to_string());
+    }
+    format!("{:>3} {name:<36} {began:<9} {took:>11}  {}", step.number, notes.join(", "))
+}
+
+/// `decisions`.
+pub(crate) async fn decisions(ask: List, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
+    let reply = bus.look(Op::Decisions { group: ask.group, limit: ask.limit }).await?;
+    let OpReply::Decisions(decisions) = &reply else { return Err(strange(&reply)) };
+    out.value(&reply);
+    if decisions.is_empty() {
+        out.line("Nothing was detected yet.");
+        return Ok(Exit::Done);
+    }
+    let mut table = out.table();
+    table.set_header(["DECISION", "GROUP", "AT", "VERDICT", "RUN", "EVENT"]);
+    for decision in decisions {
+        table.add_row([
+            decision.id.clone(),
+            decision.group.to_string(),
+            out.time(decision.at),
+            decision.verdict.clone(),
+            decision.run.as_ref().map(text::short).unwrap_or_default(),
+            decision.event.clone(),
+        ]);
+    }
+    out.line(table.trim_fmt());
+    Ok(Exit::Done)
+}

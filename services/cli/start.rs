@@ -1,0 +1,105 @@
+//! Moves: a preview, the target's name, then the run is followed.
+
+use std::io::IsTerminal;
+
+use schemas::GroupId;
+use schemas::op::{Op, OpReply, Preview};
+
+use crate::args::Move;
+use crate::bus::{Bus, strange};
+use crate::exit::{Exit, NotDone, Usage};
+use crate::output::Output;
+use crate::{follow, text};
+
+/// `failover` and `switchover`.
+pub(crate) async fn run(workflow: &str, ask: Move, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
+    let group = match &ask.group {
+        Some(group) => group.clone(),
+        None => only_group(bus).await?,
+    };
+    let op = |dry_run: bool, to| Op::Start {
+        workflow: workflow.to_owned(),
+        group: group.clone(),
+        to,
+        supersede: ask.supersede.clone(),
+        accept_unfenced: ask.accept_unfenced.clone(),
+        dry_run,
+    };
+    let preview = match bus.look(op(true, ask.to.clone())).await? {
+        OpReply::Preview(preview) => *preview,
+        other => return Err(strange(&other)),
+    };
+    out.line(format!("{group} · {}", bus.heading()));
+    show(&preview, ask.dry_run, out);
+    if ask.dry_run {
+        out.value(&preview);
+    }
+    if let Some(refusal) = preview.refusals.first() {
+        return Err(refusal.clone().into());
+    }
+    if ask.dry_run {
+        return Ok(Exit::Done);
+    }
+    confirm(&preview, ask.yes, out)?;
+    // What was previewed is what is started, also where the target was left out.
+    let reply = bus.change(op(false, Some(preview.to.clone())), &ask.why.why, None).await?;
+    let OpReply::Started { run, epoch } = &reply else { return Err(strange(&reply)) };
+    if out.json() {
+        out.value(&reply);
+    }
+    out.line(format!("run {} epoch {epoch}", text::short(run)));
+    if ask.detach {
+        out.line(format!("It goes on by itself: `pointsman watch {}`", text::short(run)));
+        return Ok(Exit::Done);
+    }
+    follow::run(&run.to_string(), bus, out).await
+}
+
+async fn only_group(bus: &Bus) -> anyhow::Result<GroupId> {
+    match bus.look(Op::Status { group: None }).await? {
+        OpReply::Groups(groups) => match groups.as_slice() {
+            [one] => Ok(one.group.clone()),
+            groups => {
+                let names: Vec<String> = groups.iter().map(|group| group.group.to_string()).collect();
+                Err(Usage(format!("say which group: {}", names.join(", "))).into())
+            }
+        },
+        other => Err(strange(&other)),
+    }
+}
+
+fn show(preview: &Preview, steps: bool, out: &Output) {
+    out.line(format!("{} {}->{}", preview.workflow, preview.from, preview.to));
+    let mut facts = out.table();
+    for fact in &preview.facts {
+        let verdict = fact.verdict.as_deref().map(|verdict| out.strong(verdict));
+        facts.add_row([fact.label.clone(), fact.text.clone(), verdict.unwrap_or_default()]);
+    }
+    if !preview.facts.is_empty() {
+        out.line(facts.trim_fmt());
+    }
+    if steps {
+        for (i, step) in preview.steps.iter().enumerate() {
+            out.line(format!("{:>3} {step}", i + 1));
+        }
+    }
+}
+
+/// The target's name is typed; without a terminal `--yes` stands for it, and for nothing else.
+fn confirm(preview: &Preview, yes: bool, out: &Output) -> anyhow::Result<()> {
+    if yes {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        let message = "without a terminal the target cannot be typed: look at `--dry-run`, then use `--yes`";
+        return Err(Usage(message.to_owned()).into());
+    }
+    let question = format!("Type the site to open ({}): ", preview.to);
+    match out.ask(&question)? {
+        Some(answer) if answer == preview.to.as_str() => Ok(()),
+        Some(answer) => {
+            Err(NotDone(format!("`{answer}` is not `{}`: nothing was started", preview.to)).into())
+        }
+        None => Err(NotDone("nothing was typed: nothing was started".to_owned()).into()),
+    }
+}

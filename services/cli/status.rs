@@ -1,0 +1,116 @@
+//! How the groups stand: partial truth is shown as such, each fact with its age.
+
+use schemas::op::{Op, OpReply};
+use schemas::view::{DebtView, GroupView, Mode, RunState};
+use schemas::{Code, GroupId, Problem};
+
+use crate::bus::{Bus, strange};
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::{runs, text};
+
+/// `status`; 8 when something is not normal.
+pub(crate) async fn run(group: Option<GroupId>, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
+    let reply = match bus.look(Op::Status { group }).await {
+        Ok(reply) => reply,
+        Err(error) => {
+            if error.downcast_ref::<Problem>().is_some_and(|problem| problem.code == Code::NoRunner) {
+                without_runner(bus, out).await;
+            }
+            return Err(error);
+        }
+    };
+    let OpReply::Groups(groups) = &reply else { return Err(strange(&reply)) };
+    out.value(&reply);
+    if groups.is_empty() {
+        out.line("The runner has no group. Its file belongs into the folder `runner.groups`.");
+        return Ok(Exit::NotNormal);
+    }
+    for (i, group) in groups.iter().enumerate() {
+        if i > 0 {
+            out.line("");
+        }
+        print(group, out);
+    }
+    Ok(if groups.iter().all(normal) { Exit::Done } else { Exit::NotNormal })
+}
+
+/// The bus answers and the runner does not: the services that live are all that can be said.
+async fn without_runner(bus: &Bus, out: &Output) {
+    let services = bus.services().await;
+    match services.as_slice() {
+        [] => out.line("The bus answers. No service on it does."),
+        names => out.line(format!("The bus answers, and on it: {}.", names.join(", "))),
+    }
+}
+
+/// Nothing that somebody should look at.
+fn normal(group: &GroupView) -> bool {
+    let held = group.run.as_ref().is_some_and(|run| matches!(run.state, RunState::Held | RunState::Paused));
+    group.mode == Mode::Normal
+        && !held
+        && group.debts.is_empty()
+        && group.doubts.is_empty()
+        && group.resources.iter().all(|resource| !resource.silent)
+}
+
+fn print(group: &GroupView, out: &Output) {
+    let word = text::mode(group.mode);
+    let word = if group.mode == Mode::Normal { out.strong(&word) } else { out.warn(&word) };
+    let live = group.live.as_ref().map_or("nowhere known".to_owned(), ToString::to_string);
+    out.line(format!(
+        "{}  {word}  live {live}  epoch {}  at {}",
+        group.group,
+        group.epoch,
+        out.time(group.at)
+    ));
+    if !group.sentence.is_empty() {
+        out.line(format!("  {}", group.sentence));
+    }
+    if let Some(run) = &group.run {
+        for line in runs::lines(run, out) {
+            out.line(format!("  {line}"));
+        }
+    }
+    let mut sites = out.table();
+    for (name, site) in &group.sites {
+        let open = if site.counts_open { "counts as OPEN" } else { "CLOSED" };
+        let proof = site.closed_seen.map(|at| format!("closed seen {}", text::age(at, group.at)));
+        sites.add_row([
+            format!("  {name}"),
+            open.to_owned(),
+            proof.unwrap_or_default(),
+            format!("{} of {} services heard", site.heard, site.services),
+            site.why.clone(),
+        ]);
+    }
+    out.line(sites.trim_fmt());
+    let mut resources = out.table();
+    for view in &group.resources {
+        let (seen, heard) = text::resource(view, group.at);
+        resources.add_row([format!("  {}", view.address), seen, heard]);
+    }
+    if !group.resources.is_empty() {
+        out.line(resources.trim_fmt());
+    }
+    for (title, list) in [("owed", &group.debts), ("in doubt", &group.doubts)] {
+        for debt in list {
+            out.line(format!("  {} {}", out.warn(title), owed(debt, group, out)));
+        }
+    }
+    if !group.trigger.is_empty() {
+        out.line(format!("  trigger: {}", group.trigger));
+    }
+}
+
+fn owed(debt: &DebtView, group: &GroupView, out: &Output) -> String {
+    format!(
+        "{} of {} since {} ({}), run {}: {}",
+        debt.what,
+        debt.address,
+        out.clock(debt.since),
+        text::age(debt.since, group.at),
+        text::short(&debt.run),
+        debt.why
+    )
+}

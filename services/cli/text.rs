@@ -1,0 +1,191 @@
+//! Words for states, ages and durations.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use schemas::view::{Mode, ResourceView, RunState, StepState};
+use schemas::{Access, Half, Observation, ReplicationState, Role, RunId, Running, Seen};
+use serde::Serialize;
+
+/// The word of a state as it is spelled on the bus.
+pub(crate) fn word(state: impl Serialize) -> String {
+    match serde_json::to_value(state) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => "unknown".to_owned(),
+    }
+}
+
+/// The word of a mode, in capitals.
+pub(crate) fn mode(mode: Mode) -> String {
+    word(mode).to_uppercase()
+}
+
+/// The word of a run's state, in capitals where it ended or waits.
+pub(crate) fn run_state(state: RunState) -> String {
+    word(state).to_uppercase()
+}
+
+/// The word of a step's state; in capitals where somebody should look.
+pub(crate) fn step_state(state: StepState) -> String {
+    let text = word(state).replace('-', " ");
+    match state {
+        StepState::InDoubt | StepState::Failed => text.to_uppercase(),
+        StepState::Assumed => "owed".to_owned(),
+        _ => text,
+    }
+}
+
+/// The end of a run's id by which people call it.
+pub(crate) fn short(run: &RunId) -> String {
+    run.short(4)
+}
+
+/// For each of these runs the shortest end of at least four digits that no other one has.
+pub(crate) fn shorts(runs: &[RunId]) -> Vec<String> {
+    runs.iter()
+        .map(|run| {
+            (4..32)
+                .map(|n| run.short(n))
+                .find(|end| runs.iter().filter(|other| other.short(32).ends_with(end.as_str())).count() == 1)
+                .unwrap_or_else(|| run.short(32))
+        })
+        .collect()
+}
+
+/// How long ago; never negative.
+pub(crate) fn age(then: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    format!("{} ago", lasting((now - then).to_std().unwrap_or_default()))
+}
+
+/// A duration in at most two units.
+pub(crate) fn lasting(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0 => format!("{} ms", duration.as_millis()),
+        1..10 => format!("{:.1} s", duration.as_secs_f64()),
+        10..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
+/// What is known of a resource, and how old it is. A silent service is never shown as well.
+pub(crate) fn resource(view: &ResourceView, now: DateTime<Utc>) -> (String, String) {
+    let seen = view.observation.as_ref().map_or_else(|| "never seen".to_owned(), observation);
+    let heard = match (view.heard, view.silent) {
+        (None, _) => "never heard".to_owned(),
+        (Some(at), true) => format!("SILENT since {}", age(at, now)),
+        (Some(at), false) => age(at, now),
+    };
+    if view.silent { (format!("was {seen}"), heard) } else { (seen, heard) }
+}
+
+/// One observation in words.
+pub(crate) fn observation(observation: &Observation) -> String {
+    let mut text = seen(&observation.seen);
+    if !observation.unended.is_empty() {
+        text.push_str(", an act is in progress");
+    }
+    if !observation.adopted {
+        text.push_str(", not adopted");
+    }
+    if !observation.armed {
+        text.push_str(", not armed");
+    }
+    text
+}
+
+fn seen(seen: &Seen) -> String {
+    match seen {
+        Seen::Database(database) => {
+            let access = match database.access {
+                Access::Open => "OPEN",
+                Access::Closed => "closed",
+                Access::Partly => "PARTLY OPEN",
+            };
+            let role = match database.role {
+                Role::Live => "live",
+                Role::Standby => "standby",
+            };
+            format!("{access}, {role}, {} sessions", database.sessions)
+        }
+        Seen::Replication(replication) => {
+            let half = match replication.half {
+                Half::Source => "source",
+                Half::Receiver => "receiver",
+            };
+            let state = match replication.state {
+                ReplicationState::Stopped => "stopped",
+                ReplicationState::Capturing => "capturing",
+                ReplicationState::Draining => "draining",
+                ReplicationState::Running => "running",
+            };
+            let mut text = format!("{state} ({half})");
+            if let Some(seconds) = replication.lag_seconds {
+                text.push_str(&format!(", {seconds:.1} s behind"));
+            } else if let Some(bytes) = replication.lag_bytes {
+                text.push_str(&format!(", {bytes} bytes behind"));
+            }
+            if let Some(trouble) = &replication.trouble {
+                text.push_str(&format!(", TROUBLE: {trouble}"));
+            }
+            text
+        }
+        Seen::Process(process) => {
+            let text = match process.running {
+                Running::Healthy => "running",
+                Running::Unhealthy => "UNHEALTHY",
+                Running::Stopped => "stopped",
+                Running::Unknown => "UNKNOWN",
+            };
+            match &process.closes {
+                Some(site) => format!("{text}, switches {site}"),
+                None => text.to_owned(),
+            }
+        }
+        Seen::Name(name) => {
+            let mut text = match &name.points_at {
+                Some(site) => format!("points at {site}"),
+                None => "points at NO ONE SITE".to_owned(),
+            };
+            if !name.silent.is_empty() {
+                text.push_str(&format!(", silent: {}", name.silent.join(", ")));
+            }
+            text
+        }
+        Seen::Nothing(problem) => format!("CANNOT LOOK: {problem}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_said_in_at_most_two_units() {
+        let cases = [
+            (6, "6 ms"),
+            (2_000, "2.0 s"),
+            (15_000, "15 s"),
+            (61_000, "1 min 1 s"),
+            (2_490_000, "41 min 30 s"),
+            (7_200_000, "2 h 0 min"),
+            (90_000_000, "1 d 1 h"),
+        ];
+        for (millis, text) in cases {
+            assert_eq!(lasting(Duration::from_millis(millis)), text);
+        }
+    }
+
+    #[test]
+    fn runs_are_called_by_the_shortest_end_that_is_theirs_alone() {
+        let id = |text: &str| text.parse::<RunId>().expect(text);
+        let runs = [
+            id("01990000-0000-7000-8000-000000aa7f3a"),
+            id("01990000-0000-7000-8000-000000ab7f3a"),
+            id("01990000-0000-7000-8000-0000000081c0"),
+        ];
+        assert_eq!(shorts(&runs), ["a7f3a", "b7f3a", "81c0"]);
+    }
+}
