@@ -146,3 +146,11 @@ fn the_kit_passes_where_it_needs_no_http() {
     left_out.iter().for_each(|l| println!("  {l}"));
     assert_eq!((passed, left_out.len()), (12, 9));
 }
+
+#[test]
+fn our_choices_are_what_the_page_says() {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/choices.feature");
+    let feature = Feature::parse_path(&file, GherkinEnv::default()).unwrap();
+    assert_eq!(feature.scenarios.len(), 13);
+    feature.scenarios.iter().for_each(|one| scenario(one).unwrap());
+}
