@@ -2,5 +2,7 @@
 
 mod dns;
 mod drivers;
+mod serve;
 
 pub use drivers::{Served, drivers};
+pub use serve::{HostError, serve};

@@ -1,6 +1,14 @@
 //! The shell of every service: NATS micro service, ledger file, locks.
 
+mod clock;
 mod driver;
+mod hands;
+mod ledger;
 pub mod memory;
+mod requests;
+mod serve;
+mod writer;
 
 pub use driver::{Act, Driver, DriverError, Look};
+pub use ledger::LedgerError;
+pub use serve::{Registration, ServeError, ServeOptions, serve};
