@@ -14,8 +14,8 @@ use crate::{
     RunFacts, Standard, Strategy, Unexpected,
 };
 
-/// Evaluations without expressions that are done at once in one batch. A loop of nothing else goes
-/// on batch by batch.
+/// Evaluations that need no jq and are done at once in one batch. A loop of nothing else goes on batch
+/// by batch.
 const AT_ONCE_MAX: usize = 256;
 
 /// Items that a loop may have, one after the other and together.
@@ -70,13 +70,16 @@ impl<'a> Decision<'a> {
         let mut queue = std::collections::VecDeque::from(self.work.take_touched());
         let mut left = AT_ONCE_MAX;
         while let Some(at) = queue.pop_front() {
-            let Some(frame) = self.work.get(&at).filter(|f| jobs::is_trivial(self.definition, f)) else {
+            let Some(frame) = self.work.get(&at).filter(|f| jobs::is_simple(self.definition, f)) else {
                 continue;
             };
             let Some(job) = jobs::job(self.definition, &self.work.head, &at, frame) else {
                 continue;
             };
-            self.evaluated(at, job.run_trivial())?;
+            let Some(result) = job.run_here() else {
+                continue;
+            };
+            self.evaluated(at, result)?;
             queue.extend(self.work.take_touched());
             left -= 1;
             if left == 0 {

@@ -150,15 +150,18 @@ pub enum Evaluation {
     },
 }
 
-/// For jobs without expressions.
-struct Nobody;
+/// Evaluates plain paths, and notes where that is not enough.
+#[derive(Default)]
+struct Plain {
+    missed: bool,
+}
 
-impl Evaluator for Nobody {
-    fn eval(&mut self, source: &str, _: &[(&str, &Value)], _: &Value) -> Result<Value, ExprError> {
-        Err(ExprError {
-            code: expressions::Code::Unavailable,
-            message: format!("nobody evaluates `{source}` here"),
-            span: None,
+impl Evaluator for Plain {
+    fn eval(&mut self, source: &str, vars: &[(&str, &Value)], input: &Value) -> Result<Value, ExprError> {
+        expressions::plain(source, vars, input).ok_or_else(|| {
+            self.missed = true;
+            let message = format!("nobody evaluates `{source}` here");
+            ExprError { code: expressions::Code::Unavailable, message, span: None }
         })
     }
 }
@@ -187,9 +190,11 @@ impl Job {
         }
     }
 
-    /// Runs a job that [is trivial](Job::is_trivial).
-    pub(crate) fn run_trivial(self) -> Result<Evaluation, Error> {
-        self.run(&mut Nobody)
+    /// Runs a job here, if literals and plain paths are all that it takes.
+    pub(crate) fn run_here(self) -> Option<Result<Evaluation, Error>> {
+        let mut evaluator = Plain::default();
+        let result = self.run(&mut evaluator);
+        (!evaluator.missed).then_some(result)
     }
 }
 

@@ -10,16 +10,17 @@ use crate::job::{Catch, Enter, Exit, Job, Plan, Retry, Work, event_defaults};
 use crate::state::{Frame, Head, Place, ROOT, What};
 use crate::template::{Expr, Vars};
 
-/// Whether a frame's evaluation holds no expression. Copies nothing.
-pub(crate) fn is_trivial(definition: &Definition, frame: &Frame) -> bool {
+/// Whether a frame's evaluation holds nothing but literals and plain paths. Copies nothing.
+pub(crate) fn is_simple(definition: &Definition, frame: &Frame) -> bool {
+    let simple = |exprs: Vec<&Expr>| exprs.iter().all(|e| expressions::is_plain(&e.jq));
     let task = |id| definition.task(id);
     match (&frame.place, frame.what) {
-        (Place::Arriving, What::Root) => definition.enter.exprs().is_empty(),
-        (Place::Exiting { .. }, What::Root) => definition.exit.is_trivial(),
-        (Place::Arriving, What::Task(id)) => task(id).is_some_and(|t| t.enter.exprs().is_empty()),
-        (Place::Exiting { .. }, What::Task(id)) => task(id).is_some_and(|t| t.exit.is_trivial()),
+        (Place::Arriving, What::Root) => simple(definition.enter.exprs()),
+        (Place::Exiting { .. }, What::Root) => simple(definition.exit.all()),
+        (Place::Arriving, What::Task(id)) => task(id).is_some_and(|t| simple(t.enter.exprs())),
+        (Place::Exiting { .. }, What::Task(id)) => task(id).is_some_and(|t| simple(t.exit.all())),
         (Place::Catching { .. }, What::Task(id)) => match task(id).map(|t| &t.kind) {
-            Some(Kind::Try(def)) => catch_of(def, None).exprs().is_empty(),
+            Some(Kind::Try(def)) => simple(catch_of(def, None).exprs()),
             _ => false,
         },
         _ => false,
@@ -187,9 +188,9 @@ pub(crate) fn instance(definition: &Definition, frame: &Frame) -> String {
 }
 
 impl Exit {
-    pub(crate) fn is_trivial(&self) -> bool {
-        let mut all: Vec<&Expr> = Vec::new();
+    fn all(&self) -> Vec<&Expr> {
+        let mut all = Vec::new();
         self.exprs(&mut all);
-        all.is_empty()
+        all
     }
 }

@@ -26,6 +26,7 @@ pub use convert::{DEPTH_MAX, SIZE_MAX};
 pub use error::{Code, ExprError};
 pub use evaluator::{Evaluator, Inline};
 pub use fence::{Limits, Worker, WorkerCommand};
+pub use path::{is_plain, plain};
 pub use pool::Pool;
 pub use program::{Checked, Program, SOURCE_MAX, check};
 pub use strict::{bare_or_strict, strict};

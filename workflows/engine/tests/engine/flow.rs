@@ -249,6 +249,26 @@ fn a_call_needs_no_evaluation_where_it_has_no_expression() {
 }
 
 #[test]
+fn plain_paths_are_no_reason_to_wait_and_what_only_jq_can_say_is() {
+    let text = of(
+        "do: [ a: { call: test.look:1.0.0@default }, b: { call: test.change:1.0.0@default, with: { n: '${ .n.m }', c: '${ $context.x }' } } ]",
+    );
+    let mut machine = engine::Machine::new(load(&text));
+    let facts =
+        engine::RunFacts { id: "r".into(), started_at: crate::support::start(), input: json!({ "x": 7 }) };
+    machine.begin(facts).iter().for_each(|e| machine.apply(e).unwrap());
+    let after = |output: Value| {
+        let input = Input::CallEnded { at: at("/do/0/a"), result: Ok(output) };
+        machine.decide(input, crate::support::start()).unwrap()
+    };
+    let entries = after(json!({ "n": { "m": 5 } }));
+    let engine::Entry::Entered { body: engine::Body::Call { args, .. }, .. } = &entries[1] else { panic!() };
+    assert_eq!(args, &json!({ "n": 5, "c": 7 }));
+    // A number has no members: that is an error, and jq's to tell.
+    assert_eq!(after(json!({ "n": 5 })).len(), 1);
+}
+
+#[test]
 fn a_late_answer_is_passed_over() {
     let text = of("do: [ a: { call: test.change:1.0.0@default } ]");
     let mut run = Run::of(&text, json!({}));

@@ -22,7 +22,7 @@ do:
       fork:
         branches:
           - call: { call: test.change:1.0.0@default, metadata: { dr: { undo: 'test.back:1.0.0@default' } } }
-          - leaving: { call: test.look:1.0.0@default, output: { as: .x } }
+          - leaving: { call: test.look:1.0.0@default, output: { as: '[.x]' } }
           - sequence: { timeout: { after: PT1H }, do: [ ask: { call: test.look:1.0.0@default } ] }
           - loops: { for: { in: '[1, 2]' }, while: $index < 2, do: [ ask: { call: test.look:1.0.0@default } ] }
           - catches: { try: [ ask: { call: test.look:1.0.0@default } ], catch: { when: '$error.status == 408', do: [ ask: { call: test.look:1.0.0@default } ] } }
@@ -32,22 +32,22 @@ do:
           - ready: { set: { a: 1 } }
 ";
 
-/// Tasks of each kind whose entry is to be evaluated.
+/// Tasks of each kind whose entry is to be evaluated, and not by a plain path.
 const ARRIVING: &str = "
 do:
   - all:
       fork:
         branches:
-          - call: { call: test.look:1.0.0@default, with: { a: '${ . }' } }
-          - for: { for: { in: . }, do: [ ask: { call: test.look:1.0.0@default } ] }
+          - call: { call: test.look:1.0.0@default, with: { a: '${ [.] }' } }
+          - for: { for: { in: '[.]' }, do: [ ask: { call: test.look:1.0.0@default } ] }
           - do: { if: '. == 1', do: [ ask: { call: test.look:1.0.0@default } ] }
           - fork: { if: '. == 1', fork: { branches: [ ask: { call: test.look:1.0.0@default } ] } }
           - try: { if: '. == 1', try: [ ask: { call: test.look:1.0.0@default } ], catch: {} }
-          - wait: { wait: '${ . }' }
-          - listen: { listen: { to: { one: { with: { type: '${ . }' } } } } }
-          - emit: { emit: { event: { with: { type: '${ . }' } } } }
+          - wait: { wait: '${ [.] }' }
+          - listen: { listen: { to: { one: { with: { type: '${ [.] }' } } } } }
+          - emit: { emit: { event: { with: { type: '${ [.] }' } } } }
           - switch: { switch: [ { one: { when: . == 1, then: continue } } ] }
-          - raise: { raise: { error: { type: '${ . }', status: 400 } } }
+          - raise: { raise: { error: { type: '${ [.] }', status: 400 } } }
 ";
 
 fn error() -> Error {
