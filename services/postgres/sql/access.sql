@@ -113,15 +113,21 @@ $$;
 -- Takes the access of each named role away. Sessions are ended afterwards, by the caller.
 CREATE OR REPLACE FUNCTION pointsman.close_access(g text, e bigint, r text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET synchronous_commit = local AS $$
-DECLARE w pointsman.writer; s name;
+DECLARE w pointsman.writer; s name; by_whom name;
 BEGIN
   PERFORM pointsman.hold_epoch(g, e, r);
   FOR w IN SELECT * FROM pointsman.writer ORDER BY role LOOP
     IF w.mode = 'group' THEN
-      IF EXISTS (SELECT FROM pg_auth_members m WHERE m.roleid = (SELECT oid FROM pg_roles WHERE rolname = w.via)
-                    AND m.member = (SELECT oid FROM pg_roles WHERE rolname = w.role)) THEN
-        EXECUTE format('REVOKE %I FROM %I', w.via, w.role);
-      END IF;
+      FOR by_whom IN SELECT u.rolname FROM pg_auth_members m LEFT JOIN pg_roles u ON u.oid = m.grantor
+          WHERE m.roleid = (SELECT oid FROM pg_roles WHERE rolname = w.via)
+            AND m.member = (SELECT oid FROM pg_roles WHERE rolname = w.role) LOOP
+        -- From 16 on a membership may be granted several times, by several roles.
+        IF current_setting('server_version_num')::int >= 160000 AND by_whom IS NOT NULL THEN
+          EXECUTE format('REVOKE %I FROM %I GRANTED BY %I', w.via, w.role, by_whom);
+        ELSE
+          EXECUTE format('REVOKE %I FROM %I', w.via, w.role);
+        END IF;
+      END LOOP;
       CONTINUE;
     ELSIF w.mode = 'login' THEN
       EXECUTE format('ALTER ROLE %I NOLOGIN', w.role);

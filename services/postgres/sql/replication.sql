@@ -85,6 +85,14 @@ BEGIN
   RETURN n;
 END $$;
 
+-- The tables that a subscription receives.
+CREATE OR REPLACE FUNCTION pointsman.receiver_tables(s name) RETURNS jsonb
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT coalesce(jsonb_agg(format('%I.%I', n.nspname, c.relname) ORDER BY 1), '[]')
+    FROM pg_subscription_rel r JOIN pg_class c ON c.oid = r.srrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+   WHERE r.srsubid = pointsman.subscription((pointsman.named(s)).subscription)
+$$;
+
 -- Remembers where a stopped subscription stands; the position is on disk before it is told.
 CREATE OR REPLACE FUNCTION pointsman.receiver_stopped(g text, e bigint, r text, s name, why text, with_gap bigint)
 RETURNS jsonb
@@ -179,6 +187,8 @@ BEGIN
         WHERE o.roname = 'pg_' || sub.oid),
     'heartbeat_ago', extract(epoch FROM clock_timestamp() - beat), 'heartbeat', beat,
     'tables', (SELECT count(*) FROM pg_subscription_rel WHERE srsubid = sub.oid),
+    'sentinel', EXISTS (SELECT FROM pg_subscription_rel WHERE srsubid = sub.oid
+        AND srrelid = 'pointsman.sentinel'::regclass),
     'ready', (SELECT count(*) FROM pg_subscription_rel WHERE srsubid = sub.oid AND srsubstate = 'r'),
     'apply_errors', (SELECT apply_error_count FROM pg_stat_subscription_stats WHERE subid = sub.oid),
     'sync_errors', (SELECT sync_error_count FROM pg_stat_subscription_stats WHERE subid = sub.oid),

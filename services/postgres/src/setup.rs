@@ -65,6 +65,15 @@ pub fn sql(input: &SetupInput) -> String {
     grants(&mut out, input);
     publications(&mut out, input);
     out.push_str("COMMIT;\n");
+    for receiver in &input.receivers {
+        let _ = writeln!(
+            out,
+            "-- A subscription that is older than the sentinel at its source does not have it yet. When the source is\n\
+             -- set up too, and it is enabled (this cannot be done in a transaction):\n\
+             --   ALTER SUBSCRIPTION {} REFRESH PUBLICATION WITH (copy_data = false);",
+            identifier(&receiver.subscription)
+        );
+    }
     out
 }
 
@@ -77,7 +86,7 @@ fn role(out: &mut String, input: &SetupInput) {
          DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {text}) THEN\n\
          \x20 CREATE ROLE {name}; END IF; END $$;\n\
          ALTER ROLE {name} LOGIN REPLICATION NOSUPERUSER NOCREATEROLE NOCREATEDB INHERIT;\n\
-         GRANT pg_signal_backend, pg_read_all_stats, pg_read_all_settings TO {name};"
+         GRANT pg_signal_backend, pg_read_all_stats TO {name};"
     );
 }
 

@@ -103,6 +103,9 @@ pub(super) async fn drain(
                 "subscription {subscription} is stopped and the mark has not come"
             )));
         }
+        if !seen.sentinel {
+            return Err(precondition(format!("marks cannot come: {}", seen.trouble().unwrap_or_default())));
+        }
         let errors = seen.errors();
         match first {
             Some((since, at)) if at == applied && errors >= since + STUCK => {
@@ -265,7 +268,7 @@ async fn settle(session: &Session, subscription: &str) -> Result<bool, PgError> 
             return Ok(true);
         }
         // Without a worker nothing is received: what it had is applied, or will be sent again.
-        let idle = seen.pid.is_none() || (seen.wait.as_deref() == Some("LogicalApplyMain") && !seen.applying);
+        let idle = seen.pid.is_none() || seen.idle();
         quiet_since = match quiet_since {
             Some((since, at)) if idle && at == seen.received => Some((since, at)),
             _ if idle => Some((Instant::now(), seen.received)),

@@ -180,15 +180,16 @@ pub(super) struct Receiver {
     pub(super) received: Option<Lsn>,
     reported: Option<Lsn>,
     pub(super) heard_ago: Option<f64>,
-    pub(super) wait: Option<String>,
+    wait: Option<String>,
     wait_type: Option<String>,
     blocked_by: Option<Vec<i32>>,
-    pub(super) applying: bool,
+    applying: bool,
     pub(super) position: Option<Lsn>,
     heartbeat_ago: Option<f64>,
     heartbeat: Option<String>,
     tables: u64,
     ready: u64,
+    pub(super) sentinel: bool,
     pub(super) apply_errors: Option<i64>,
     sync_errors: Option<i64>,
     pub(super) stopped: Option<String>,
@@ -220,6 +221,11 @@ impl Receiver {
         self.enabled && self.pid.is_some() && self.heard_ago.is_some()
     }
 
+    /// Its worker waits for the source, with nothing in hand.
+    pub(super) fn idle(&self) -> bool {
+        self.pid.is_some() && self.wait.as_deref() == Some("LogicalApplyMain") && !self.applying
+    }
+
     /// Errors so far; they vanish with a crash.
     pub(super) fn errors(&self) -> i64 {
         self.apply_errors.unwrap_or(0) + self.sync_errors.unwrap_or(0)
@@ -230,6 +236,12 @@ impl Receiver {
         let errors = self.errors();
         if !self.exists || !self.enabled {
             return None;
+        }
+        if !self.sentinel {
+            return Some(
+                "it does not have pointsman.sentinel: ALTER SUBSCRIPTION … REFRESH PUBLICATION WITH (copy_data = false)"
+                    .into(),
+            );
         }
         if let Some(by) = self.blocked_by.as_ref().filter(|by| !by.is_empty()) {
             return Some(format!("its worker waits for a lock of session {by:?}"));
@@ -244,15 +256,17 @@ impl Receiver {
     }
 
     pub(super) fn told(&self) -> ReplicationSeen {
-        let lag = match (self.received, self.reported) {
-            (Some(received), Some(reported)) if self.pid.is_some() => {
-                Some(received.0.saturating_sub(reported.0))
-            }
+        // A worker that waits for the source has applied all that came. (What it last reported to the source
+        // stays behind while the source asks for nothing.)
+        let lag = match (self.received, self.position) {
+            _ if self.pid.is_none() => None,
+            _ if self.idle() => Some(0),
+            (Some(received), Some(applied)) => Some(received.0.saturating_sub(applied.0)),
             _ => None,
         };
         let state = if !self.exists || !self.enabled {
             ReplicationState::Stopped
-        } else if self.applies() && lag == Some(0) && !self.applying && self.ready == self.tables {
+        } else if self.applies() && self.idle() && self.ready == self.tables {
             ReplicationState::Running
         } else {
             ReplicationState::Draining
