@@ -1,6 +1,7 @@
 # The commands of this project. Each is a readable script in scripts/.
-.PHONY: install check test build
+.PHONY: demo install check test build
 
+demo:    ; @scripts/demo.sh
 install: ; @scripts/install.sh
 check:   ; @scripts/check.sh
 test:    ; @scripts/test.sh

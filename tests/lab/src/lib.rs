@@ -10,6 +10,8 @@
 //! `scripts/install.sh` brings the servers' programs.
 
 pub mod bind;
+pub mod control;
+pub mod demo;
 pub mod folder;
 pub mod lookup;
 pub mod nats;
@@ -17,4 +19,5 @@ pub mod port;
 pub mod postgres;
 pub mod process;
 pub mod standin;
+pub mod system;
 pub mod tools;

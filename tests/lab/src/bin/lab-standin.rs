@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use lab::standin::{master, prober, proxy, reader, server, writer};
+use lab::standin::{master, prober, proxy, reader, running, server, writer};
 
 #[derive(Parser)]
 #[command(about = "Stand-ins of the parts of the model system, and of its users")]
@@ -38,7 +38,16 @@ enum Part {
     Reader(reader::Options),
     /// Monitoring.
     Prober(prober::Options),
+    /// Asks one line and prints the answer.
+    Ask {
+        /// Whom.
+        at: std::net::SocketAddr,
+        /// The line.
+        line: String,
+    },
 }
+
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -65,6 +74,10 @@ async fn run(args: Args) -> anyhow::Result<()> {
             Part::Writer(options) => writer::run(options).await,
             Part::Reader(options) => reader::run(options).await,
             Part::Prober(options) => prober::run(options).await,
+            Part::Ask { at, line } => {
+                println!("{}", running::ask(at, &line, ANSWER_WITHIN)?);
+                Ok(())
+            }
         }
     };
     match &args.while_locked {

@@ -7,8 +7,8 @@
 //!
 //! `READ n` → `ROW n text` or `NONE n`; `WRITE n text` → `OK n` or `ERR limited`; `MODE` →
 //! `normal ADDRESS` or `limited ADDRESS` (of the last master, `-` when there was none); `FLUSH`
-//! → `OK flushed` (the cache of names); `RESOLVE` → `ADDRESS a` as it would now be used; `PING`
-//! → `PONG proxy`.
+//! → `OK flushed` (the cache of names); `RESOLVE [name]` → `ADDRESS a` as it would now be used (the
+//! first name, if none is said); `PING` → `PONG proxy`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -206,7 +206,8 @@ async fn serve(mut lines: Lines, shared: Arc<Shared>, writes: mpsc::Sender<Write
                 "OK flushed".into()
             }
             "RESOLVE" => {
-                let name = shared.names.first().context("no name")?;
+                let first = shared.names.first().context("no name")?;
+                let name = if rest.is_empty() { first } else { rest };
                 match shared.resolver.resolve(name).await {
                     Ok(address) => format!("ADDRESS {address}"),
                     Err(error) => format!("ERR {error:#}"),

@@ -1,0 +1,78 @@
+//! The demonstration: main is lost twice, by kill and by freeze, while its users work and the runner dies.
+//!
+//! All that is said of the run is what `pointsman` itself shows; all that is said of the users comes from
+//! their own files and from looks into databases and DNS that Pointsman knows nothing of.
+
+pub mod case;
+pub mod chance;
+pub mod kills;
+pub mod print;
+pub mod report;
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+
+use crate::lookup::random;
+use crate::system::loss::By;
+use crate::system::{Lab, files, sweep};
+use case::lose_main;
+use chance::Chance;
+use report::Report;
+
+/// Runs both cases, prints them, and writes the report.
+///
+/// # Errors
+///
+/// What did not hold; the report is written all the same where both runs ended.
+pub fn run(state: &Path, seed: Option<u64>, path: &Path) -> anyhow::Result<()> {
+    let seed = match seed {
+        Some(seed) => seed,
+        // Short enough to be typed again.
+        None => u64::from(u32::from_le_bytes(random::<4>()?)),
+    };
+    let accepted = vec![
+        format!("trigger.one_prober: {}", files::ONE_PROBER),
+        format!("fence.unproved: {}", files::UNPROVED),
+    ];
+    println!(
+        "seed {seed}: the kills of the runner are drawn from it; `lab demo --seed {seed}` draws the same"
+    );
+    for risk in &accepted {
+        println!("the lab's group accepts in its file: {risk}");
+    }
+    let started = Instant::now();
+    let mut chance = Chance::new(seed);
+    let (killed, mut wrong) = one(state, By::Kill, &mut chance, seed).context("main killed")?;
+    let (frozen, more) = one(state, By::Freeze, &mut chance, seed).context("main frozen")?;
+    wrong.extend(more);
+    report::write(path, &Report { killed, frozen, accepted })?;
+    println!("\nreport: {}   {} s in all", path.display(), started.elapsed().as_secs());
+    if !wrong.is_empty() {
+        bail!("not as it should be:\n  {}", wrong.join("\n  "));
+    }
+    Ok(())
+}
+
+/// One case in a fresh lab, which is gone afterwards; also what was not as it should be.
+fn one(state: &Path, by: By, chance: &mut Chance, seed: u64) -> anyhow::Result<(report::Case, Vec<String>)> {
+    println!("\n== main is lost by {by}");
+    let started = Instant::now();
+    let mut lab = Lab::up(state, &mut |line| println!("   {line}"))?;
+    println!("   up after {:.1} s", started.elapsed().as_secs_f64());
+    for line in lab.listening() {
+        println!("   {line}");
+    }
+    let folder = lab.plan.folder.clone();
+    let result = lose_main(&mut lab, by, chance, seed);
+    drop(lab);
+    match result {
+        Ok(done) => {
+            sweep(&folder)?;
+            Ok(done)
+        }
+        // Its logs stay: they say why.
+        Err(error) => Err(error.context(format!("logs are in {}", folder.join("log").display()))),
+    }
+}

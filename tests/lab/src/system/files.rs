@@ -1,0 +1,204 @@
+//! The files that an installation of Pointsman has: one a host, and the group's.
+
+use std::fs;
+use std::net::SocketAddr;
+
+use anyhow::Context;
+use chrono::{Days, Utc};
+
+use super::plan::{GROUP, NAMES, PROCESSES, Plan, Role, Site, WITNESS};
+
+/// What the files need to know of the servers.
+#[derive(Debug)]
+pub struct Servers {
+    /// All servers of the bus.
+    pub nats: Vec<String>,
+    /// The DNS server.
+    pub dns: SocketAddr,
+    /// Name and secret of its key.
+    pub key: (String, String),
+    /// `[site][database]`: connection strings of Pointsman's own role.
+    pub own: [[String; 2]; 2],
+    /// `[site][database]`: connection strings of the role that replicates, as the other site uses them.
+    pub replicator: [[String; 2]; 2],
+}
+
+/// The databases of each site, in the order of [`Servers::own`].
+pub const DATABASES: [&str; 2] = ["config", "log"];
+/// How long the records may be kept; short, since the writer is no client host that is flushed.
+const TTL: &str = "1s";
+
+/// Writes them all.
+///
+/// # Errors
+///
+/// Those of the file system.
+pub fn write(plan: &Plan, servers: &Servers) -> anyhow::Result<()> {
+    for site in Site::ALL {
+        for (index, database) in DATABASES.into_iter().enumerate() {
+            let host = site.host(Role::Database);
+            let own = &servers.own[site.index()][index];
+            put(plan, host, &format!("{database}.dsn"), own)?;
+            let peer = &servers.replicator[site.other().index()][index];
+            put(plan, host, &format!("{database}-peer.dsn"), peer)?;
+        }
+        host(plan, servers, site.name(), site.host(Role::Database), &databases(site))?;
+        for role in [Role::Management, Role::Application] {
+            let mut text = processes(plan, site, role);
+            if role == Role::Application {
+                text += &client(plan, site);
+            }
+            host(plan, servers, site.name(), site.host(role), &text)?;
+        }
+    }
+    let key =
+        format!("key \"{}\" {{ algorithm hmac-sha256; secret \"{}\"; }};\n", servers.key.0, servers.key.1);
+    put(plan, "wdns", "tsig.key", &key)?;
+    host(plan, servers, WITNESS, "wdns", &records(servers.dns))?;
+    let runner = "runner:\n  journal: state/journal\n  groups: groups\n";
+    let runner = runner
+        .replace("state/journal", &plan.host("wrun").join("state/journal").display().to_string())
+        .replace(": groups", &format!(": {}", plan.host("wrun").join("groups").display()));
+    host(plan, servers, WITNESS, "wrun", &runner)?;
+    put(plan, "wrun", &format!("groups/{GROUP}.yaml"), &group())
+}
+
+fn put(plan: &Plan, host: &str, name: &str, text: &str) -> anyhow::Result<()> {
+    let path = plan.host(host).join(name);
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(&path, text).with_context(|| format!("write {}", path.display()))
+}
+
+fn host(plan: &Plan, servers: &Servers, site: &str, host: &str, parts: &str) -> anyhow::Result<()> {
+    let text = format!(
+        "# {host} at {site}\nversion: 1\nsite: {site}\ngroups: [{GROUP}]\nbus:\n  servers: [{}]\n  person: lab\n\
+         state: {}\n{parts}",
+        servers.nats.join(", "),
+        plan.host(host).join("state").display(),
+    );
+    put(plan, host, "host.yaml", &text)
+}
+
+fn databases(site: Site) -> String {
+    let mut text = String::from("database:\n");
+    for (database, writer) in [("config", "cfg_db"), ("log", "ms_db")] {
+        text += &format!(
+            "  {database}: {{ driver: postgres, dsn: \"file:{database}.dsn\", writers: [{writer}] }}\n"
+        );
+    }
+    text += "replication:\n";
+    for replication in REPLICATIONS {
+        let Replication { name, database, from, stream } = replication;
+        let half = if from == site { "slot" } else { "subscription" };
+        text += &format!(
+            "  {name}: {{ driver: postgres, database: {database}, peer: \"file:{database}-peer.dsn\", \
+             {half}: {stream}, publication: lab_{database} }}\n",
+        );
+    }
+    text
+}
+
+/// A replication: its resource, what it carries, from where, and the name of its slot and subscription.
+#[derive(Debug, Clone, Copy)]
+pub struct Replication {
+    /// The resource.
+    pub name: &'static str,
+    /// The database.
+    pub database: &'static str,
+    /// The source.
+    pub from: Site,
+    /// Slot at the source, subscription at the receiver.
+    pub stream: &'static str,
+}
+
+/// All of them; `css` is stopped while main is live.
+pub const REPLICATIONS: [Replication; 4] = [
+    Replication { name: "csp", database: "config", from: Site::Main, stream: "lab_config_fwd" },
+    Replication { name: "css", database: "config", from: Site::Secondary, stream: "lab_config_rev" },
+    Replication { name: "msp", database: "log", from: Site::Main, stream: "lab_log_main" },
+    Replication { name: "mss", database: "log", from: Site::Secondary, stream: "lab_log_secondary" },
+];
+
+fn processes(plan: &Plan, site: Site, role: Role) -> String {
+    let mut text = String::from("process:\n");
+    for process in PROCESSES.iter().filter(|process| process.role == role) {
+        let script = |what| plan.script(site, process.name, what).display().to_string();
+        text += &format!(
+            "  {}:\n    driver: exec\n    start: {}\n    stop: {}\n    check: {}\n    settle: 5s\n    \
+             health: {{ tcp: \"{}\", send: \"PING\\n\", expect: \"{}\" }}\n",
+            process.name,
+            script("start"),
+            script("stop"),
+            script("check"),
+            plan.at(site, process),
+            process.healthy,
+        );
+    }
+    text
+}
+
+fn addresses(index: usize) -> String {
+    let last = PROCESSES[index + 1].last;
+    format!("{{ main: {}, secondary: {} }}", Site::Main.ip(last), Site::Secondary.ip(last))
+}
+
+fn client(plan: &Plan, site: Site) -> String {
+    let mut text = format!(
+        "dns:\n  {}:\n    client: exec\n    flush: {}\n    resolve: {}\n    names:\n",
+        site.host(Role::Application),
+        plan.script(site, "client", "flush").display(),
+        plan.script(site, "client", "resolve").display(),
+    );
+    for (index, name) in NAMES.into_iter().enumerate() {
+        text += &format!("      {name}: {}\n", addresses(index));
+    }
+    text
+}
+
+fn records(dns: SocketAddr) -> String {
+    let mut text = String::from("dns:\n");
+    for (index, name) in NAMES.into_iter().enumerate() {
+        text += &format!(
+            "  {}:\n    driver: rfc2136\n    name: {name}\n    update: [\"{dns}\"]\n    tsig: \"file:tsig.key\"\n    \
+             ttl: {TTL}\n    addresses: {}\n    verify: {{ {WITNESS}: [\"{dns}\"] }}\n",
+            PROCESSES[index + 1].name,
+            addresses(index),
+        );
+    }
+    text
+}
+
+/// The group's file. The lab takes two risks in advance, in writing, and says so.
+fn group() -> String {
+    let until = Utc::now().checked_add_days(Days::new(1)).unwrap_or_default().format("%Y-%m-%d");
+    let accepted = |why: &str| format!("{{ accepted_by: lab, why: \"{why}\", until: {until} }}");
+    let list = |live_only: bool| {
+        let names: Vec<&str> =
+            PROCESSES.iter().filter(|p| p.live_only == live_only).map(|p| p.name).collect();
+        names.join(", ").replace("log-msg", "{ log-msg: { database: log@own } }")
+    };
+    format!(
+        "version: 1\ngroup: {GROUP}\nsites: [main, secondary]\ndatabases:\n  \
+         config: {{ kind: one-live, replication: {{ \"main->secondary\": csp, \"secondary->main\": css }} }}\n  \
+         log: {{ kind: both-live, replication: {{ \"main->secondary\": msp, \"secondary->main\": mss }} }}\n\
+         live_only: [{}]\neverywhere: [{}]\nnames:\n  max_ttl: 60s\n  records:\n    \
+         cs-primary: {{ name: {}, at: {WITNESS} }}\n    cs-backup: {{ name: {}, at: {WITNESS} }}\nclients:\n  \
+         hosts: [{{ host: s1app, site: main }}, {{ host: s2app, site: secondary }}]\n  within: 5s\n\
+         trigger:\n  mode: auto\n  misses: 3\n  hold_down: 2s\n  max_age: 30s\n  one_prober: {}\n\
+         fence:\n  within: 7s\n  paths: [database]\n  unproved: {}\n\
+         drain: {{ within: 30s }}\ntarget: {{ rto: 1m, rpo: 5s }}\n",
+        list(true),
+        list(false),
+        NAMES[0],
+        NAMES[1],
+        accepted(ONE_PROBER),
+        accepted(UNPROVED),
+    )
+}
+
+/// Why automatic starts on the word of one prober are accepted.
+pub const ONE_PROBER: &str = "the lab has one prober, and nothing in it is of value";
+/// Why the other site may be opened although the lost one was not seen closed.
+pub const UNPROVED: &str = "the lab takes main away itself, and counts what it still does";
