@@ -11,8 +11,8 @@ pub(crate) use moves::{
     Accept, Ack, Adopt, Approve, Cancel, Done, Move, Retry, RunWhy, StepWhy, Switch, Triggers,
 };
 pub(crate) use place::{
-    Arm, Config, ConfigAsk, Explain, Init, InitKind, Journal, JournalAsk, Runner, Serve, Setup, SetupAsk,
-    Validate,
+    Arm, Config, ConfigAsk, Explain, Init, InitKind, Journal, JournalAsk, Runner, Serve, ServicePart, Setup,
+    SetupAsk, Validate,
 };
 
 /// Moves a system between two sites, durably, and says how it stands.

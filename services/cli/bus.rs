@@ -55,10 +55,15 @@ impl Bus {
     ///
     /// The runner's problem, or `runner-silent`.
     pub(crate) async fn look(&self, op: Op) -> anyhow::Result<OpReply> {
+        // A preview and the world before `adopt` ask every service first.
+        let within = match op {
+            Op::Start { .. } | Op::Adopt { .. } => CHANGE_WITHIN,
+            _ => LOOK_WITHIN,
+        };
         let request = self.request(op, None, None);
-        match self.send(&request, LOOK_WITHIN).await? {
+        match self.send(&request, within).await? {
             Some(reply) => settled(reply),
-            None => Err(Problem::new(Code::NoRunner, format!("no answer within {LOOK_WITHIN:?}")).into()),
+            None => Err(Problem::new(Code::NoRunner, format!("no answer within {within:?}")).into()),
         }
     }
 
@@ -189,7 +194,6 @@ pub(crate) async fn options(bus: &config::Bus, name: &str) -> anyhow::Result<Con
 /// # Errors
 ///
 /// A file of secrets cannot be read, or an address cannot be parsed.
-#[expect(dead_code, reason = "the parts that stay are not wired yet")]
 pub(crate) async fn standing(bus: &config::Bus, name: &str) -> anyhow::Result<Client> {
     options(bus, name)
         .await?

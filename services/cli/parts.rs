@@ -2,38 +2,98 @@
 
 use std::path::Path;
 
+use anyhow::Context;
 use config::Host;
 use document::Diagnostics;
+use exec::Guard;
+use responder::memory::World;
 use schemas::Service;
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+use uuid::Uuid;
 
-use crate::args::{Runner, Serve};
+use crate::args::{Runner, Serve, ServicePart};
 use crate::exit::Exit;
+use crate::{bus, person};
 
 /// `runner`.
-pub(crate) fn runner(_ask: &Runner, host: &Path) -> anyhow::Result<Exit> {
-    let _host = config::load_host(host)?;
-    anyhow::bail!("the runner is not built into this program yet")
+pub(crate) fn runner(_ask: &Runner, path: &Path) -> anyhow::Result<Exit> {
+    let host = config::load_host(path)?;
+    let settings = host.runner.clone().with_context(|| {
+        format!("{}: this host runs no runner: `runner:` names its journal and its groups", path.display())
+    })?;
+    let groups = config::load_groups(&host.resolve(&settings.groups))?;
+    let mut definitions = runner::shipped();
+    if let Some(folder) = &settings.definitions {
+        let folder = host.resolve(folder);
+        let own =
+            runner::in_folder(&folder).with_context(|| format!("could not read {}", folder.display()))?;
+        definitions.extend(own);
+    }
+    let journal = host.resolve(&settings.journal);
+    stay(async |stop| {
+        let options = runner::Options {
+            client: bus::standing(&host.bus, "runner").await?,
+            prefix: host.bus.prefix()?,
+            journal,
+            journal_options: journal::Options::default(),
+            groups,
+            definitions,
+            host: person::host(),
+            worker: None,
+        };
+        Ok(runner::run(options, stop).await?)
+    })
 }
 
 /// `serve`.
-pub(crate) fn serve(ask: &Serve, host: &Path) -> anyhow::Result<Exit> {
-    let host = config::load_host(host)?;
-    let wrong = check(&host);
-    if !wrong.is_empty() {
-        return Err(wrong.into());
+pub(crate) fn serve(ask: &Serve, path: &Path) -> anyhow::Result<Exit> {
+    let host = config::load_host(path)?;
+    let only: Vec<Service> = ask.services.iter().copied().map(service).collect();
+    stay(async |stop| {
+        let client = bus::standing(&host.bus, "serve").await?;
+        let version = env!("CARGO_PKG_VERSION");
+        Ok(host::serve(&host, &only, client, &person::host(), version, stop).await?)
+    })
+}
+
+fn service(part: ServicePart) -> Service {
+    match part {
+        ServicePart::Dns => Service::Dns,
+        ServicePart::Database => Service::Database,
+        ServicePart::Replication => Service::Replication,
+        ServicePart::Process => Service::Process,
     }
-    let _ = &ask.services;
-    anyhow::bail!("the services are not built into this program yet")
 }
 
 /// What is wrong with the drivers' settings, each read by its service's own types.
 pub(crate) fn check(host: &Host) -> Diagnostics {
-    let mut found = Diagnostics::default();
-    for settings in host.settings(Service::Database) {
-        if let Err(wrong) = settings.located.typed::<database::Settings>(settings.document.path()) {
-            found.append(wrong);
+    match host::drivers(host, &[], &Guard::this_program(), &World::new(), Uuid::nil()) {
+        Ok(_) => Diagnostics::default(),
+        Err(mut found) => {
+            found.sort();
+            found
         }
     }
-    found.sort();
-    found
+}
+
+/// Runs a part until it ends by itself or is told to stop (TERM, INT): stop means drain.
+fn stay(part: impl AsyncFnOnce(CancellationToken) -> anyhow::Result<()>) -> anyhow::Result<Exit> {
+    let filter = EnvFilter::try_from_env("POINTSMAN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let stop = CancellationToken::new();
+        let told = stop.clone();
+        let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            told.cancel();
+        });
+        part(stop).await?;
+        Ok(Exit::Done)
+    })
 }

@@ -10,10 +10,15 @@ pub(crate) fn person(bus: &config::Bus) -> Option<PersonId> {
 
 /// The user and host that this command claims; recorded beside the identity of the bus.
 pub(crate) fn claimed() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    match host.trim() {
-        "" => user(),
-        host => format!("{}@{host}", user()),
+    format!("{}@{}", user(), host())
+}
+
+/// This host's name.
+pub(crate) fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "unknown".to_owned(),
+        name => name.to_owned(),
     }
 }
 
