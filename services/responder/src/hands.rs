@@ -1,13 +1,17 @@
 //! The core's orders to the drivers, each in a task of its own; what comes back is an input.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use schemas::{Address, Problem, Seen};
 use service_core::{Acted, Effect, Input, Looked, Order};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::Sender;
 
+use crate::writer::Durable;
 use crate::{Act, Driver, DriverError, Look};
 
 /// How long a look or a check may take before it counts as failed.
@@ -20,11 +24,14 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(crate) struct Hands {
     pub(crate) drivers: Arc<BTreeMap<Address, Arc<dyn Driver>>>,
     pub(crate) back: Sender<Input>,
+    /// Effects come from the ledger's thread.
+    pub(crate) runtime: Handle,
 }
 
 impl Hands {
     /// Carries out an effect that is a driver's; gives back any other.
-    pub(crate) fn take(&self, effect: Effect) -> Option<Effect> {
+    pub(crate) fn take(&self, effect: Durable<Effect>) -> Option<Effect> {
+        let effect = effect.into_inner();
         let address = match &effect {
             Effect::Check { address, .. }
             | Effect::Look { address, .. }
@@ -37,13 +44,34 @@ impl Hands {
         // The core only names resources that were registered.
         let driver = Arc::clone(self.drivers.get(address)?);
         let back = self.back.clone();
-        tokio::spawn(async move {
-            if let Some(input) = carry_out(&*driver, effect).await {
+        let broken = broken(&effect);
+        self.runtime.spawn(async move {
+            let carried = AssertUnwindSafe(carry_out(&*driver, effect)).catch_unwind().await;
+            if carried.is_err() {
+                tracing::error!("a driver panicked");
+            }
+            if let Some(input) = carried.unwrap_or(broken) {
                 // Fails only when the service is gone.
                 let _ = back.send(input).await;
             }
         });
         None
+    }
+}
+
+/// What a driver says that broke in the middle: it cannot tell.
+fn broken(effect: &Effect) -> Option<Input> {
+    let problem = Problem::new(schemas::Code::Internal, "the driver broke; see the service's log");
+    match effect {
+        Effect::Check { op, .. } => Some(Input::Checked { op: *op, result: Err(problem) }),
+        Effect::Look { op, .. } => {
+            Some(Input::Looked { op: *op, looked: Looked::CannotTell(problem.to_string()) })
+        }
+        Effect::End { op, .. } => Some(Input::Ended { op: *op, result: Err(problem) }),
+        Effect::Raise { op, .. } => Some(Input::Raised { op: *op, result: Err(problem) }),
+        Effect::Act { op, .. } => Some(Input::Acted { op: *op, acted: Acted::Unknown(problem) }),
+        Effect::See { op, .. } => Some(Input::Seen { op: *op, seen: Seen::Nothing(problem) }),
+        Effect::Confirm { .. } | Effect::Answer { .. } => None,
     }
 }
 

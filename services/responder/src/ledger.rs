@@ -10,6 +10,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use schemas::{Digest, LedgerId};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use service_core::Record;
 use thiserror::Error;
@@ -63,6 +64,8 @@ pub(crate) struct LedgerFile {
     id: LedgerId,
     /// Up to here everything is whole; a write that failed half way is cut back to it.
     end: u64,
+    /// Whether something was written and not synced.
+    dirty: bool,
 }
 
 fn line(json: &str) -> String {
@@ -70,11 +73,11 @@ fn line(json: &str) -> String {
     format!("{} {json}\n", &sum[..SUM])
 }
 
-fn parse(line: &str) -> Result<&str, String> {
+fn parse<T: DeserializeOwned>(line: &[u8]) -> Result<T, String> {
     let (sum, json) = line.split_at_checked(SUM).ok_or("it is too short")?;
-    let json = json.strip_prefix(' ').ok_or("it has no checksum")?;
-    match Digest::of(json.as_bytes()).to_string().starts_with(sum) {
-        true => Ok(json),
+    let json = json.strip_prefix(b" ").ok_or("it has no checksum")?;
+    match Digest::of(json).to_string().as_bytes().starts_with(sum) {
+        true => serde_json::from_slice(json).map_err(|error| error.to_string()),
         false => Err("its checksum is wrong".into()),
     }
 }
@@ -107,39 +110,38 @@ impl LedgerFile {
         }
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(failed)?;
-        let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-        let text = String::from_utf8_lossy(&bytes[..whole]);
         let damaged = |line: usize, why: String| LedgerError::Damaged { path: path.clone(), line, why };
-        let mut lines = text.lines().enumerate().map(|(i, line)| (i + 1, line));
-        let Some((_, first)) = lines.next() else {
-            let mut fresh = LedgerFile { path, file, id: LedgerId(Uuid::new_v4()), end: 0 };
-            fresh.rewrite(&[])?;
+        // What stands after the last line's end was torn.
+        let mut lines: Vec<&[u8]> = bytes.split_inclusive(|b| *b == b'\n').collect();
+        lines.pop_if(|line| !line.ends_with(b"\n"));
+        let Some(first) = lines.first() else {
+            let mut fresh = LedgerFile { path, file, id: LedgerId(Uuid::new_v4()), end: 0, dirty: false };
+            fresh.rewrite(&[]).map_err(|error| LedgerError::Io {
+                path: fresh.path.clone(),
+                source: io::Error::other(error),
+            })?;
             return Ok((fresh, Vec::new()));
         };
-        let head =
-            parse(first).and_then(|json| serde_json::from_str::<Head>(json).map_err(|e| e.to_string()));
-        let head = head.map_err(|why| damaged(1, why))?;
+        let head: Head = parse(first.trim_ascii_end()).map_err(|why| damaged(1, why))?;
         if head.version != 1 {
             return Err(damaged(1, format!("version {} is not known to this program", head.version)));
         }
         let mut records = Vec::new();
-        let last = text.lines().count();
-        let mut end = whole;
-        for (number, line) in lines {
-            let read = parse(line).and_then(|json| serde_json::from_str(json).map_err(|e| e.to_string()));
-            match read {
+        let mut end = first.len();
+        for (number, line) in lines.iter().enumerate().skip(1) {
+            match parse(line.trim_ascii_end()) {
                 Ok(record) => records.push(record),
-                // A write of several lines may be torn inside: nothing followed from any of it.
-                Err(_) if number == last => end = whole - line.len() - 1,
-                Err(why) => return Err(damaged(number, why)),
+                Err(_) if number + 1 == lines.len() => break,
+                Err(why) => return Err(damaged(number + 1, why)),
             }
+            end += line.len();
         }
         let end = end as u64;
         if end < size {
             file.set_len(end).and_then(|()| file.sync_all()).map_err(failed)?;
         }
         file.seek(SeekFrom::Start(end)).map_err(failed)?;
-        Ok((LedgerFile { path, file, id: head.ledger, end }, records))
+        Ok((LedgerFile { path, file, id: head.ledger, end, dirty: false }, records))
     }
 
     /// The ledger's id.
@@ -166,26 +168,41 @@ impl LedgerFile {
                 });
             }
             self.end += text.len() as u64;
+            self.dirty = true;
         }
         match sync {
-            true => self.file.sync_data().map_err(WriteError::Unsynced),
+            true => self.sync(),
             false => Ok(()),
         }
+    }
+
+    /// Whether lines were written that a loss of power would take.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    /// Everything written is on disk afterwards.
+    ///
+    /// # Errors
+    ///
+    /// Final: [`Unsynced`](WriteError::Unsynced).
+    pub(crate) fn sync(&mut self) -> Result<(), WriteError> {
+        self.file.sync_data().map_err(WriteError::Unsynced)?;
+        self.dirty = false;
+        Ok(())
     }
 
     /// Replaces everything by `records`, at once: a crash leaves the old file or the new one.
     ///
     /// # Errors
     ///
-    /// The old file is still in place.
-    pub(crate) fn rewrite(&mut self, records: &[Record]) -> Result<(), LedgerError> {
-        let failed = |path: &Path, source| LedgerError::Io { path: path.to_owned(), source };
-        let head = serde_json::to_string(&Head { version: 1, ledger: self.id })
-            .map_err(|e| failed(&self.path, e.into()))?;
-        let mut text = line(&head);
+    /// `Refused`: the old file is still in place. `Unsynced`: nobody knows which one is.
+    pub(crate) fn rewrite(&mut self, records: &[Record]) -> Result<(), WriteError> {
+        let json = |error: serde_json::Error| WriteError::Refused(error.into());
+        let head = Head { version: 1, ledger: self.id };
+        let mut text = line(&serde_json::to_string(&head).map_err(json)?);
         for record in records {
-            let json = serde_json::to_string(record).map_err(|e| failed(&self.path, e.into()))?;
-            text.push_str(&line(&json));
+            text.push_str(&line(&serde_json::to_string(record).map_err(json)?));
         }
         let beside = self.path.with_extension("ledger.new");
         let write = || -> io::Result<File> {
@@ -195,13 +212,15 @@ impl LedgerFile {
             file.sync_all()?;
             // Whoever opens the new file next must find it locked from the first moment on.
             file.try_lock().map_err(io::Error::from)?;
-            std::fs::rename(&beside, &self.path)?;
-            let dir = self.path.parent().unwrap_or(Path::new("."));
-            File::open(dir)?.sync_all()?;
             Ok(file)
         };
-        self.file = write().map_err(|source| failed(&beside, source))?;
+        let file = write().map_err(WriteError::Refused)?;
+        std::fs::rename(&beside, &self.path).map_err(WriteError::Refused)?;
+        let dir = self.path.parent().unwrap_or(Path::new("."));
+        File::open(dir).and_then(|dir| dir.sync_all()).map_err(WriteError::Unsynced)?;
+        self.file = file;
         self.end = text.len() as u64;
+        self.dirty = false;
         Ok(())
     }
 }
@@ -218,68 +237,4 @@ pub(crate) enum WriteError {
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-    use super::{LedgerError, LedgerFile};
-    use schemas::{Epoch, RunId};
-    use service_core::Record;
-    use uuid::Uuid;
-
-    fn record(n: u128) -> Record {
-        let (group, run) = ("cfg".parse().unwrap(), RunId(Uuid::from_u128(n)));
-        Record::Adopted { group, epoch: Epoch(1), run }
-    }
-
-    #[test]
-    fn what_was_written_is_read_and_a_torn_line_is_cut() {
-        let dir = tempfile::tempdir().unwrap();
-        let (mut ledger, none) = LedgerFile::open(dir.path(), "a").unwrap();
-        assert!(none.is_empty());
-        let id = ledger.id();
-        ledger.append(&[record(1), record(2)], true).unwrap();
-        assert!(matches!(LedgerFile::open(dir.path(), "a"), Err(LedgerError::Locked(_))));
-        drop(ledger);
-        let path = dir.path().join("a.ledger");
-        let whole = std::fs::read(&path).unwrap();
-        let second = whole.iter().position(|b| *b == b'\n').unwrap() + 1;
-        for cut in second..whole.len() {
-            std::fs::write(&path, &whole[..cut]).unwrap();
-            let (ledger, read) = LedgerFile::open(dir.path(), "a").unwrap();
-            assert_eq!(ledger.id(), id);
-            assert!(read.len() < 2, "cut at {cut}");
-            assert_eq!(read.as_slice(), &[record(1), record(2)][..read.len()]);
-        }
-        std::fs::write(&path, &whole).unwrap();
-        let (mut ledger, read) = LedgerFile::open(dir.path(), "a").unwrap();
-        assert_eq!(read, [record(1), record(2)]);
-        ledger.rewrite(&[record(3)]).unwrap();
-        ledger.append(&[record(4)], true).unwrap();
-        drop(ledger);
-        let (ledger, read) = LedgerFile::open(dir.path(), "a").unwrap();
-        assert_eq!((ledger.id(), read), (id, vec![record(3), record(4)]));
-    }
-
-    #[test]
-    fn a_changed_line_stops_the_open() {
-        let dir = tempfile::tempdir().unwrap();
-        let (mut ledger, _) = LedgerFile::open(dir.path(), "a").unwrap();
-        ledger.append(&[record(1), record(2)], true).unwrap();
-        drop(ledger);
-        let path = dir.path().join("a.ledger");
-        let mut bytes = std::fs::read(&path).unwrap();
-        let second = bytes.iter().position(|b| *b == b'\n').unwrap() + 30;
-        bytes[second] ^= 1;
-        std::fs::write(&path, &bytes).unwrap();
-        let Err(LedgerError::Damaged { line: 2, .. }) = LedgerFile::open(dir.path(), "a") else {
-            panic!("a changed line was read");
-        };
-    }
-
-    #[test]
-    fn a_lost_ledger_has_a_new_id() {
-        let dir = tempfile::tempdir().unwrap();
-        let first = LedgerFile::open(dir.path(), "a").unwrap().0.id();
-        std::fs::remove_file(dir.path().join("a.ledger")).unwrap();
-        assert_ne!(LedgerFile::open(dir.path(), "a").unwrap().0.id(), first);
-    }
-}
+mod tests;

@@ -1,5 +1,7 @@
 //! The shell of every service: NATS micro service, ledger file, locks.
 
+mod answers;
+mod bus;
 mod clock;
 mod driver;
 mod hands;
@@ -7,6 +9,7 @@ mod ledger;
 pub mod memory;
 mod requests;
 mod serve;
+mod serving;
 mod writer;
 
 pub use driver::{Act, Driver, DriverError, Look};

@@ -2,17 +2,16 @@
 
 use async_nats::{HeaderMap, Message};
 use schemas::{
-    Address, AdoptRequest, ClaimRequest, Code, Frame, MESSAGE_MAX, OutcomeRequest, Prefix, Problem, Verb,
-    args,
+    Action, Address, AdoptRequest, ClaimRequest, Code, Frame, MESSAGE_MAX, OutcomeRequest, Prefix, Problem,
+    Verb, args,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use service_core::Ask;
 
-/// Reads one request. Expiry is a courtesy: a request that is later than its expiry and the allowance between
-/// clocks is refused here; safety rests on attempt and epoch.
+/// Reads one request, as far as it can be read without its resource.
 pub(crate) fn read(prefix: &Prefix, message: &Message) -> Result<(Address, Ask), Problem> {
-    let size = message.payload.len();
+    let size = message.length.max(message.payload.len());
     if size > MESSAGE_MAX {
         return Err(Problem::new(Code::TooLarge, format!("{size} bytes on {}", message.subject)));
     }
@@ -27,16 +26,20 @@ pub(crate) fn read(prefix: &Prefix, message: &Message) -> Result<(Address, Ask),
         Verb::Act(action) => {
             let frame = frame(message)?;
             let args: Value = body(message)?;
-            args::check(&address, action, &args)?;
-            let late = chrono::Utc::now() > frame.expires + schemas::CLOCK_ALLOWANCE;
-            if late {
-                let detail = format!("expired at {}; this host's clock is later", frame.expires);
-                return Err(Problem::new(Code::Expired, detail).about(&frame.key));
-            }
             Ask::Act { frame, action, args }
         }
     };
     Ok((address, ask))
+}
+
+/// What is wrong with the arguments of a request that could be read.
+pub(crate) fn check(address: &Address, ask: &Ask, actions: &[Action]) -> Result<(), Problem> {
+    let Ask::Act { action, args, .. } = ask else { return Ok(()) };
+    if !actions.contains(action) {
+        let why = format!("{address} does not do `{}`", action.as_str());
+        return Err(Problem::new(Code::UnknownSubject, why));
+    }
+    args::check(address, *action, args)
 }
 
 fn body<T: DeserializeOwned>(message: &Message) -> Result<T, Problem> {

@@ -1,12 +1,10 @@
 //! The ledger's thread: writes what the core recorded, then lets out what follows from it (law 1).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use service_core::{Effect, Record};
-use tokio::sync::mpsc::UnboundedSender;
 
 use crate::ledger::{LedgerFile, WriteError};
 
@@ -19,11 +17,14 @@ pub(crate) struct Work {
     pub(crate) effects: Vec<Effect>,
 }
 
-/// Effects whose records are on disk. Only this module makes one.
-pub(crate) struct Written(Vec<Effect>);
+/// A value that may leave: the lines that it follows from were written, and synced where the core asked for
+/// it. Only this module makes one, so whoever acts or sends takes one and cannot be early.
+#[derive(Debug)]
+#[must_use = "an effect that is dropped never happens"]
+pub(crate) struct Durable<T>(T);
 
-impl Written {
-    pub(crate) fn into_inner(self) -> Vec<Effect> {
+impl<T> Durable<T> {
+    pub(crate) fn into_inner(self) -> T {
         self.0
     }
 }
@@ -32,50 +33,61 @@ impl Written {
 const AGAIN: Duration = Duration::from_millis(200);
 /// How many steps share one sync at most.
 const GROUP: usize = 256;
+/// Lines that nobody asked to sync are synced after so long without others.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// Writes until the channel closes. A failed sync ends the process: nobody knows what is on disk then.
 pub(crate) fn write(
     mut ledger: LedgerFile,
     work: &Receiver<Work>,
-    out: &UnboundedSender<Written>,
-    full: &Arc<AtomicBool>,
+    mut out: impl FnMut(Durable<Effect>),
+    full: &AtomicBool,
 ) {
-    while let Ok(first) = work.recv() {
+    loop {
+        let first = match work.recv_timeout(IDLE) {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) => {
+                if ledger.is_dirty() {
+                    ledger.sync().unwrap_or_else(|error| fail_stop(&error));
+                }
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                ledger.sync().unwrap_or_else(|error| fail_stop(&error));
+                return;
+            }
+        };
         let mut group = vec![first];
         while group.len() < GROUP
             && let Ok(next) = work.try_recv()
         {
             group.push(next);
         }
-        let records: Vec<Record> = group.iter().flat_map(|w| w.records.iter().cloned()).collect();
+        let records: Vec<Record> = group.iter_mut().flat_map(|w| std::mem::take(&mut w.records)).collect();
         let sync = group.iter().any(|w| w.sync);
-        loop {
-            match ledger.append(&records, sync) {
-                Ok(()) => break,
-                Err(WriteError::Refused(error)) => {
-                    full.store(true, Ordering::Relaxed);
-                    tracing::error!(%error, "the ledger cannot be written; trying again");
-                    std::thread::sleep(AGAIN);
-                }
-                Err(error @ WriteError::Unsynced(_)) => {
-                    tracing::error!(%error, "the service stops: what is on disk is not known");
-                    std::process::abort();
-                }
+        while let Err(error) = ledger.append(&records, sync) {
+            if matches!(error, WriteError::Unsynced(_)) {
+                fail_stop(&error);
             }
+            full.store(true, Ordering::Relaxed);
+            tracing::error!(%error, "the ledger cannot be written; trying again");
+            std::thread::sleep(AGAIN);
         }
         full.store(false, Ordering::Relaxed);
-        // Only the last step's: records of later steps are not in it.
-        let anew = group.last_mut().and_then(|w| w.anew.take());
-        if let Some(anew) = anew
-            && let Err(error) = ledger.rewrite(&anew)
-        {
-            // The old file says the same, in more lines.
-            tracing::warn!(%error, "the ledger could not be shortened");
-        }
-        for work in group {
-            if !work.effects.is_empty() && out.send(Written(work.effects)).is_err() {
-                return;
+        // Only the last step's: an earlier one knows nothing of the records after it.
+        if let Some(anew) = group.last_mut().and_then(|w| w.anew.take()) {
+            match ledger.rewrite(&anew) {
+                Ok(()) => {}
+                Err(error @ WriteError::Unsynced(_)) => fail_stop(&error),
+                // The old file says the same, in more lines.
+                Err(error) => tracing::warn!(%error, "the ledger could not be shortened"),
             }
         }
+        group.into_iter().flat_map(|w| w.effects).for_each(|effect| out(Durable(effect)));
     }
+}
+
+fn fail_stop(error: &WriteError) {
+    tracing::error!(%error, "the service stops: what is on disk is not known");
+    std::process::abort();
 }

@@ -7,7 +7,7 @@ use chrono::DateTime;
 use schemas::{Address, Code, Epoch, GroupId, LedgerId, Problem, RunId};
 
 use crate::Rules;
-use crate::io::{Answered, Ask, Input, Now, OpId, Step};
+use crate::io::{Answered, Ask, Effect, Input, Now, OpId, Step, Ticket};
 use crate::record::Record;
 use crate::resource::{Resource, Tried, Waiting};
 use crate::shared::Shared;
@@ -125,6 +125,19 @@ impl Core {
             && let Some(resource) = self.resources.get_mut(&address)
         {
             go(resource, &mut self.shared);
+        }
+    }
+
+    /// How a question is answered that cannot be taken: refused, which settles nothing. Changes nothing, so
+    /// it follows from no record.
+    pub fn refusal(&mut self, now: Now, address: &Address, ask: &Ask, problem: Problem) -> Answered {
+        self.shared.now = now;
+        let none = Answered::Problem(problem.clone());
+        let Some(resource) = self.resources.get(address).filter(|r| r.registered) else { return none };
+        resource.turn_away(&mut self.shared, ask, Ticket(0), problem);
+        match std::mem::take(&mut self.shared.step).effects.pop() {
+            Some(Effect::Answer { answered, .. }) => answered,
+            _ => none,
         }
     }
 

@@ -204,7 +204,10 @@ impl Bench {
             Effect::Look { op, action, .. } => self.input(Input::Looked { op, looked: self.look(action) }),
             Effect::End { op, .. } => {
                 let result = match self.endable {
-                    true => Ok(self.orphans.clear()),
+                    true => {
+                        self.orphans.clear();
+                        Ok(())
+                    }
                     false => Err(Problem::new(Code::EarlierUnended, "still there")),
                 };
                 self.input(Input::Ended { op, result });
