@@ -15,6 +15,5 @@ mod server;
 mod tsig;
 mod wire;
 
-pub use names::{Names, PointArgs};
 pub use server::{BadServer, Server};
 pub use tsig::{BadKey, Key};

@@ -25,20 +25,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Arguments of `dns.point`.
 #[derive(Debug, Clone, Deserialize)]
-pub struct PointArgs {
+struct PointArgs {
     /// The name; may be left out where the host's file has it.
     #[serde(default)]
-    pub name: Option<String>,
+    name: Option<String>,
     /// The site at whose address it is to point.
-    pub to: SiteId,
+    to: SiteId,
     /// Sites that are lost: their servers are asked, and owed if they do not answer rightly.
     #[serde(default)]
-    pub lost: Vec<SiteId>,
+    lost: Vec<SiteId>,
 }
 
 /// Addresses and authoritative servers of one record, by site.
 #[derive(Debug)]
-pub struct Names {
+pub(crate) struct Names {
     addresses: BTreeMap<SiteId, BTreeSet<IpAddr>>,
     verify: BTreeMap<SiteId, Vec<Server>>,
     name: Option<String>,
@@ -73,7 +73,7 @@ impl Names {
     /// # Errors
     ///
     /// A site without address, two sites with the same one, no server to verify at, or a bad name.
-    pub fn new(
+    pub(crate) fn new(
         addresses: BTreeMap<SiteId, Vec<IpAddr>>,
         verify: BTreeMap<SiteId, Vec<Server>>,
         name: Option<String>,
@@ -101,17 +101,10 @@ impl Names {
         Ok(Names { addresses, verify, name, ask_within: ASK_WITHIN, last: Mutex::new(None), memo: None })
     }
 
-    /// How long one server is given for one question; 2 s unless said otherwise.
-    #[must_use]
-    pub fn ask_within(mut self, within: Duration) -> Names {
-        self.ask_within = within;
-        self
-    }
-
     /// Keeps the name that was last asked for in this file, so that the next life of the service knows it.
     /// Not synced: what it serves (looks without arguments, ending what was sent) does not outlive a boot.
     #[must_use]
-    pub fn remembered_in(mut self, file: PathBuf) -> Names {
+    pub(crate) fn remembered_in(mut self, file: PathBuf) -> Names {
         let kept = std::fs::read_to_string(&file).ok().filter(|text| wire::domain(text).is_some());
         self.last = Mutex::new(kept);
         self.memo = Some(file);

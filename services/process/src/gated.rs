@@ -101,6 +101,8 @@ impl<M: Manager> Gated<M> {
         match self.manager.presence().await {
             Presence::CannotTell(why) => Look::CannotTell(why),
             Presence::Stopped(found) => Look::NotInEffect(json!({ "running": "stopped", "found": found })),
+            Presence::Changing(found) => Look::NotInEffect(json!({ "running": "changing", "found": found })),
+            Presence::Remains(found) => Look::NotInEffect(json!({ "running": "remains", "found": found })),
             Presence::Running(found) => match self.healthy().await {
                 Ok(()) => Look::InEffect(json!({ "running": "healthy", "found": found })),
                 Err(why) => {
@@ -114,7 +116,10 @@ impl<M: Manager> Gated<M> {
         match self.manager.presence().await {
             Presence::CannotTell(why) => Look::CannotTell(why),
             Presence::Stopped(found) => Look::InEffect(json!({ "running": "stopped", "found": found })),
-            Presence::Running(found) => Look::NotInEffect(json!({ "running": "running", "found": found })),
+            Presence::Running(found) | Presence::Changing(found) => {
+                Look::NotInEffect(json!({ "running": "running", "found": found }))
+            }
+            Presence::Remains(found) => Look::NotInEffect(json!({ "running": "remains", "found": found })),
         }
     }
 
@@ -129,8 +134,24 @@ impl<M: Manager> Gated<M> {
         }
     }
 
+    /// What it is once it is neither being started nor stopped, or at the bound.
+    async fn at_rest(&self, deadline: Instant) -> Presence {
+        loop {
+            let presence = self.manager.presence().await;
+            if !matches!(presence, Presence::Changing(_)) || Instant::now() + LOOK_EVERY >= deadline {
+                return presence;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
     async fn start(&self, act: &Act, deadline: Instant) -> Result<Value, DriverError> {
-        match self.manager.presence().await {
+        match self.at_rest(deadline).await {
+            Presence::Changing(found) => {
+                let detail =
+                    format!("somebody else's start or stop is not over, so nothing was done: {found}");
+                return Err(DriverError::not_done(Code::Precondition, detail));
+            }
             Presence::Running(_) => {
                 // A second start might make a second copy; the first one is given its time.
                 return match self.await_look(act.action, deadline).await {
@@ -143,7 +164,7 @@ impl<M: Manager> Gated<M> {
                 };
             }
             Presence::CannotTell(why) => self.blind(act, why)?,
-            Presence::Stopped(_) => {}
+            Presence::Stopped(_) | Presence::Remains(_) => {}
         }
         self.manager.start(act, deadline).await?;
         if !self.manager.can_look() {
@@ -163,7 +184,7 @@ impl<M: Manager> Gated<M> {
         match self.manager.presence().await {
             Presence::Stopped(found) => return Ok(json!({ "running": "stopped", "found": found })),
             Presence::CannotTell(why) => self.blind(act, why)?,
-            Presence::Running(_) => {}
+            Presence::Running(_) | Presence::Changing(_) | Presence::Remains(_) => {}
         }
         self.manager.stop(act, deadline).await?;
         if !self.manager.can_look() {
@@ -207,7 +228,9 @@ impl<M: Manager> Gated<M> {
                 if acts.load(Ordering::SeqCst) != act {
                     return;
                 }
-                if let Presence::Running(found) = presence {
+                if let Presence::Running(found) | Presence::Changing(found) | Presence::Remains(found) =
+                    presence
+                {
                     let after = began.elapsed();
                     tracing::warn!(%resource, ?after, %found, "stopped, and somebody started it again");
                     if let Some(hook) = hook {
@@ -234,6 +257,7 @@ impl<M: Manager> Driver for Gated<M> {
         let (running, detail) = match self.manager.presence().await {
             Presence::Stopped(found) => (Running::Stopped, found),
             Presence::CannotTell(why) => (Running::Unknown, json!({ "unknown": why })),
+            Presence::Changing(found) | Presence::Remains(found) => (Running::Unhealthy, found),
             Presence::Running(found) => match self.healthy().await {
                 Ok(()) => (Running::Healthy, found),
                 Err(why) => (Running::Unhealthy, json!({ "found": found, "health": why })),

@@ -11,8 +11,12 @@ use serde_json::Value;
 /// Whether anything of a service runs, forked children included.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Presence {
-    /// Something of it does; with the manager's own words.
+    /// It does, and its start is over; with the manager's own words.
     Running(Value),
+    /// It is being started or stopped, by whomever.
+    Changing(Value),
+    /// It is stopped as far as its manager is concerned, and something of it was left behind.
+    Remains(Value),
     /// Nothing of it does, and nothing is about to.
     Stopped(Value),
     /// It cannot be seen, in a sentence.

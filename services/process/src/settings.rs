@@ -79,9 +79,6 @@ pub struct ExecSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MemorySettings {
-    /// The file that keeps the rehearsal's world.
-    #[serde(default)]
-    pub world: Option<PathBuf>,
     /// The site whose power or network it switches.
     #[serde(default)]
     pub closes: Option<SiteId>,
@@ -135,7 +132,7 @@ pub struct Place {
     pub state: PathBuf,
     /// How to start a guard.
     pub guard: Guard,
-    /// The world of `driver: memory` without a file of its own.
+    /// The world of `driver: memory`.
     pub world: World,
 }
 
@@ -173,12 +170,7 @@ impl Settings {
                 Ok(gated(manager, resource, health, its.closes, its.settle.duration(), on_return))
             }
             Settings::Memory(its) => {
-                let world = match its.world {
-                    Some(file) => World::in_file(place.folder.join(file))
-                        .map_err(|cause| wrong(format!("the world's file cannot be read: {cause}")))?,
-                    None => place.world.clone(),
-                };
-                Ok(Box::new(MemoryProcess::service(world, resource.as_str(), its.closes)))
+                Ok(Box::new(MemoryProcess::service(place.world.clone(), resource.as_str(), its.closes)))
             }
         }
     }

@@ -98,7 +98,9 @@ impl Systemd {
         let detail = format!("systemd's job ended as `{result}`: {}", self.described().await);
         match self.presence().await {
             Presence::Stopped(_) => DriverError::not_done(Code::Failed, detail),
-            Presence::Running(_) | Presence::CannotTell(_) => DriverError::unknown(Code::Failed, detail),
+            Presence::Running(_) | Presence::Changing(_) | Presence::Remains(_) | Presence::CannotTell(_) => {
+                DriverError::unknown(Code::Failed, detail)
+            }
         }
     }
 
@@ -134,7 +136,9 @@ impl Manager for Systemd {
         match self.unit().await {
             Err(cause) => Presence::CannotTell(cause.to_string()),
             Ok(unit) if unit.rests() && unit.processes.is_empty() => Presence::Stopped(unit.found()),
-            Ok(unit) => Presence::Running(unit.found()),
+            Ok(unit) if unit.rests() => Presence::Remains(unit.found()),
+            Ok(unit) if unit.is_up() => Presence::Running(unit.found()),
+            Ok(unit) => Presence::Changing(unit.found()),
         }
     }
 

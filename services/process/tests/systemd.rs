@@ -155,7 +155,11 @@ async fn forked_children_included(host: &Host) {
     // KillMode=process leaves them; what is inactive for systemd is not yet stopped for us.
     host.sh("systemctl stop forks");
     assert_eq!(host.sh("systemctl is-active forks").trim(), "inactive");
-    assert_ne!(running(&driver).await, Running::Stopped);
+    assert_eq!(running(&driver).await, Running::Unhealthy);
+    // Nor is it started: a start starts it.
+    start(&driver).await.unwrap();
+    assert_eq!(host.sh("systemctl is-active forks").trim(), "active");
+    host.sh("systemctl stop forks");
     stop(&driver).await.unwrap();
     assert_eq!(running(&driver).await, Running::Stopped);
     start(&driver).await.unwrap();
@@ -184,6 +188,9 @@ async fn a_slow_start_outlives_its_service(host: &Host) {
     assert_eq!(unknown(driver.act(&slow).await).0, Code::TimedOut);
     // The next life of the service: systemd still works on it.
     let next = host.driver("slow");
+    assert_eq!(running(&next).await, Running::Unhealthy);
+    assert!(matches!(next.look(Action::StartProcess, &serde_json::Value::Null).await, Look::NotInEffect(_)));
+    assert_eq!(not_done(next.act(&slow).await).0, Code::Precondition);
     let unended = next.end_earlier(Duration::from_millis(300)).await.unwrap_err();
     assert_eq!(unended.problem().code, Code::InDoubt);
     host.sh("touch /run/slow.go");

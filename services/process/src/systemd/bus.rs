@@ -84,6 +84,11 @@ impl Unit {
         self.job.is_none() && matches!(self.active_state.as_str(), "inactive" | "failed")
     }
 
+    /// It is active, and no job is about to change that.
+    pub(super) fn is_up(&self) -> bool {
+        self.job.is_none() && matches!(self.active_state.as_str(), "active" | "reloading" | "refreshing")
+    }
+
     /// For people.
     pub(super) fn found(&self) -> Value {
         let processes: Vec<_> = self.processes.iter().take(SHOWN).collect();
