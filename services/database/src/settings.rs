@@ -77,9 +77,9 @@ pub struct ExecSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MemorySettings {
-    /// The file that keeps the rehearsal's world.
+    /// How it stands when the rehearsal begins; open, if not said.
     #[serde(default)]
-    pub world: Option<PathBuf>,
+    pub access: Option<schemas::Access>,
 }
 
 /// Where a service runs; the same for each of its resources.

@@ -40,7 +40,7 @@ pub struct SetupInput {
 pub struct Receiver {
     /// Name of the subscription, here.
     pub subscription: String,
-    /// Name of the publication, at the source.
+    /// Name of the publication, at the source; empty: as the first that this database sends by.
     pub publication: String,
     /// Name of the slot, at the source.
     pub slot: String,
@@ -50,7 +50,7 @@ pub struct Receiver {
 #[must_use]
 pub fn sql(input: &SetupInput) -> String {
     let mut out = format!(
-        "-- Pointsman: set-up of database {} (resource `{}`) at site `{}`.\n\
+        "-- Pointsman: set-up of the database {} (resource `{}`) at site `{}`.\n\
          -- Run once as superuser in that database: psql -v ON_ERROR_STOP=1 -d DATABASE -f FILE. May be run again.\n\
          BEGIN;\nSET LOCAL client_min_messages = warning;\nSET LOCAL synchronous_commit = local;\n",
         input.database, input.resource, input.site
@@ -124,13 +124,14 @@ fn rows(out: &mut String, input: &SetupInput) {
     }
     let names: Vec<String> = input.receivers.iter().map(|r| r.subscription.clone()).collect();
     let _ = writeln!(out, "{}", gone("receiver", "subscription", &names));
+    let first = input.publications.first().map_or("", String::as_str);
     for receiver in &input.receivers {
         let _ = writeln!(
             out,
             "INSERT INTO pointsman.receiver (subscription, publication, slot) VALUES ({}, {}, {})\n\
              \x20 ON CONFLICT (subscription) DO UPDATE SET publication = excluded.publication, slot = excluded.slot;",
             literal(&receiver.subscription),
-            literal(&receiver.publication),
+            literal(if receiver.publication.is_empty() { first } else { &receiver.publication }),
             literal(&receiver.slot)
         );
     }

@@ -137,9 +137,6 @@ impl TryFrom<Written> for PostgresSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MemorySettings {
-    /// The file that keeps the rehearsal's world.
-    #[serde(default)]
-    pub world: Option<PathBuf>,
     /// Whether this is the source's half or the receiver's.
     pub half: schemas::Half,
 }

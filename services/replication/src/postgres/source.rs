@@ -14,8 +14,8 @@ use crate::settings::{Blockers, PostgresSettings};
 
 /// One try to make a slot: an older transaction holds it up, and only a bound ends the wait.
 const TRY: &str = "1500ms";
-/// A receiver that was heard within this is alive.
-const ALIVE: f64 = 10.0;
+/// A receiver that was heard within this is alive; an idle one reports every 10 s.
+const ALIVE: f64 = 25.0;
 /// How long a slot may stay in use after its receiver stopped.
 const RELEASED_WITHIN: Duration = Duration::from_secs(2);
 
