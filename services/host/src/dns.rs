@@ -74,6 +74,9 @@ pub(crate) struct ExecSettings {
 #[serde(deny_unknown_fields)]
 pub(crate) struct MemorySettings {
     sites: BTreeSet<SiteId>,
+    /// Where it points when the rehearsal begins.
+    #[serde(default)]
+    points_at: Option<SiteId>,
 }
 
 /// `client: resolvectl | nscd | none | exec | memory`.
@@ -146,7 +149,12 @@ impl Record {
                 guard: here.guard.clone(),
             })?),
             Record::Memory(its) => {
-                Arc::new(MemoryName::record(here.world.clone(), here.resource.as_str(), its.sites))
+                if let Some(site) = its.points_at
+                    && here.world.state(&here.in_memory()).is_null()
+                {
+                    here.world.set(&here.in_memory(), serde_json::json!(site));
+                }
+                Arc::new(MemoryName::record(here.world.clone(), here.in_memory(), its.sites))
             }
         })
     }
@@ -155,7 +163,7 @@ impl Record {
 impl ClientSettings {
     pub(crate) fn driver(self, here: &Here<'_>) -> Result<Arc<dyn Driver>, Problem> {
         if self.client == ClientKind::Memory {
-            return Ok(Arc::new(MemoryName::client(here.world.clone(), here.resource.as_str(), self.sites)));
+            return Ok(Arc::new(MemoryName::client(here.world.clone(), here.in_memory(), self.sites)));
         }
         let flush = match (self.client, self.flush) {
             (ClientKind::Exec, Some(script)) => Flush::Script(here.folder.join(script)),

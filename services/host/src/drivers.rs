@@ -36,6 +36,14 @@ pub(crate) struct Here<'a> {
     pub(crate) guard: &'a Guard,
     pub(crate) world: &'a World,
     pub(crate) life: Uuid,
+    service: Service,
+}
+
+impl Here<'_> {
+    /// What `driver: memory` calls the resource: a name may stand in several services.
+    pub(crate) fn in_memory(&self) -> String {
+        format!("{}.{}", self.service, self.resource)
+    }
 }
 
 /// The drivers of the services that `only` names, or of all. Reaches nobody yet.
@@ -67,6 +75,7 @@ pub fn drivers(
                 guard,
                 world,
                 life,
+                service,
             };
             let built = match service {
                 Service::Dns if settings.located.get("client").is_some() => {
@@ -120,11 +129,15 @@ fn database(settings: database::Settings, here: &Here<'_>) -> Arc<dyn Driver> {
         database::Settings::Exec(its) => {
             Arc::new(database::scripts::ScriptAccess::new(its, place, here.guard.clone()))
         }
-        database::Settings::Memory(_) => Arc::new(MemoryDriver::new(
-            here.world.clone(),
-            here.resource.as_str(),
-            database::memory::MemoryAccess,
-        )),
+        database::Settings::Memory(its) => {
+            if let Some(access) = its.access
+                && here.world.state(&here.in_memory()).is_null()
+            {
+                here.world.set(&here.in_memory(), serde_json::json!(access));
+            }
+            let model = database::memory::MemoryAccess;
+            Arc::new(MemoryDriver::new(here.world.clone(), here.in_memory(), model))
+        }
     }
 }
 
@@ -136,7 +149,7 @@ fn replication(
     let its = match settings {
         replication::Settings::Memory(its) => {
             let model = replication::memory::MemoryReplication { half: its.half };
-            return Ok(Arc::new(MemoryDriver::new(here.world.clone(), here.resource.as_str(), model)));
+            return Ok(Arc::new(MemoryDriver::new(here.world.clone(), here.in_memory(), model)));
         }
         replication::Settings::Postgres(its) => its,
     };

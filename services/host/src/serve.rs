@@ -27,6 +27,9 @@ pub enum HostError {
         .0.display()
     )]
     Groups(PathBuf),
+    /// The rehearsal's world cannot be read.
+    #[error("rehearsal.json in the state folder: {0}")]
+    World(std::io::Error),
     /// The services cannot be served.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -45,7 +48,8 @@ pub async fn serve(
     version: &str,
     stop: CancellationToken,
 ) -> Result<(), HostError> {
-    let world = World::new();
+    // What `driver: memory` keeps outlives a restart, as a real server's state would.
+    let world = World::in_file(host.state.join("rehearsal.json")).map_err(HostError::World)?;
     let served = drivers(host, only, &Guard::this_program(), &world, Uuid::new_v4())?;
     let path = PathBuf::from(host.document().path());
     let group = match host.groups.as_slice() {

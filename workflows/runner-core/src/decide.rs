@@ -110,8 +110,10 @@ impl Core {
             None => {
                 let short = id.short(4);
                 let detail = error.detail.as_deref().or(error.title.as_deref()).unwrap_or(&error.kind);
+                let number = run.steps.iter().rposition(|s| s.position == at).map(|i| i + 1);
+                let step = number.map_or(at.to_string(), |n| n.to_string());
                 let why = format!(
-                    "step {at} failed: {detail}. pointsman retry|skip|done {short} STEP, or cancel {short}"
+                    "step {step} failed: {detail}. pointsman retry|skip|done {short} {step}, or cancel {short}"
                 );
                 self.hold(now, id, why);
             }

@@ -22,6 +22,7 @@ mod read;
 mod rules;
 mod run;
 mod seam;
+mod settle;
 mod start;
 mod trigger;
 mod views;

@@ -43,7 +43,8 @@ pub(crate) struct Step {
     /// How the engine took its end, where it failed or was passed over.
     pub(crate) error: Option<engine::Error>,
     pub(crate) by_hand: Option<&'static str>,
-    pub(crate) left: bool,
+    /// When the engine went past it.
+    pub(crate) left: Option<DateTime<Utc>>,
 }
 
 /// A run and what its entries say.
@@ -96,7 +97,7 @@ impl Run {
             RunEntry::Started(_) => {}
             RunEntry::Engine { entry } => {
                 self.machine.apply(entry).map_err(|source| BadRun::Engine { run: self.id, source })?;
-                self.note(entry);
+                self.note(entry, at);
                 let changes = self.machine.take_changes();
                 for change in &changes {
                     if let Change::Wanted(Want::Call { at: position, call }) = change {
@@ -106,7 +107,7 @@ impl Run {
                             since: at,
                             error: None,
                             by_hand: None,
-                            left: false,
+                            left: None,
                         });
                     }
                 }
@@ -155,7 +156,7 @@ impl Run {
         self.calls.get_mut(step).ok_or_else(|| BadRun::NoIntent { run, step: step.clone() })
     }
 
-    fn note(&mut self, entry: &engine::Entry) {
+    fn note(&mut self, entry: &engine::Entry, when: DateTime<Utc>) {
         let (at, error) = match entry {
             engine::Entry::Failed { at, error, .. } => (at, Some(error.clone())),
             engine::Entry::Left { at, .. } | engine::Entry::Ended { at, .. } => (at, None),
@@ -163,7 +164,7 @@ impl Run {
             _ => return,
         };
         if let Some(step) = self.steps.iter_mut().rev().find(|s| s.position == *at) {
-            step.left = true;
+            step.left = Some(when);
             step.error = error;
         }
     }

@@ -95,7 +95,8 @@ fn step_view(run: &Run, lives: &BTreeMap<Key, Live>, step: &Step, number: u32) -
         in_doubt: record.is_some_and(|r| r.doubted),
         settled_by,
         started: Some(record.map_or(step.since, |r| r.intended)),
-        ended: record.and_then(|r| r.ended),
+        // A step that was never intended, such as one at a site known to be lost, ends all the same.
+        ended: record.map_or(step.left, |r| r.ended),
         output,
         problem,
         waits_for: live.and_then(|l| l.waits_for.clone()),
@@ -127,7 +128,11 @@ fn step_state(run: &Run, live: Option<&Live>, record: Option<&CallRecord>, step:
         _ => {}
     }
     let undone = format!("{}!undo", step.position);
-    if run.steps.iter().any(|s| s.left && s.error.is_none() && s.position.as_str().starts_with(&undone)) {
+    if run
+        .steps
+        .iter()
+        .any(|s| s.left.is_some() && s.error.is_none() && s.position.as_str().starts_with(&undone))
+    {
         return StepState::Undone;
     }
     match (record.map(|r| &r.state), live) {
@@ -142,7 +147,7 @@ fn step_state(run: &Run, live: Option<&Live>, record: Option<&CallRecord>, step:
         (Some(CallState::Open), None) => StepState::InDoubt,
         (None, Some(_)) => StepState::Waiting,
         (None, None) if step.error.is_some() => StepState::Failed,
-        (None, None) if step.left => StepState::Done,
+        (None, None) if step.left.is_some() => StepState::Done,
         (None, None) => StepState::Pending,
     }
 }
