@@ -16,8 +16,8 @@ use crate::system::loss::By;
 use crate::system::plan::{NAMES, Site};
 use crate::system::{Lab, databases, marked, until, users};
 
-const USERS_WITHIN: Duration = Duration::from_secs(15);
-const RUN_WITHIN: Duration = Duration::from_secs(60);
+const USERS_WITHIN: Duration = Duration::from_secs(30);
+const RUN_WITHIN: Duration = Duration::from_secs(90);
 const PAID_WITHIN: Duration = Duration::from_secs(40);
 const WATCHED_FOR: Duration = Duration::from_secs(3);
 const SHOW_EVERY: Duration = Duration::from_millis(250);
@@ -106,7 +106,10 @@ fn follow(lab: &mut Lab, killer: &Killer, kills: usize) -> anyhow::Result<(RunVi
         let Some(run) = lab.newest_run()? else { return Err(anyhow!("no run yet")) };
         let view = lab.show(&run.id.to_string())?;
         if view.state.ended() {
-            return Ok(Some(view));
+            return Ok(Some(Ok(view)));
+        }
+        if matches!(view.state, RunState::Held | RunState::Paused) {
+            return Ok(Some(Err(anyhow!("the run is held: {}", view.waits_for.join("; ")))));
         }
         Err(anyhow!(
             "run {} is {:?}, {} steps, waits for {:?}",
@@ -116,6 +119,7 @@ fn follow(lab: &mut Lab, killer: &Killer, kills: usize) -> anyhow::Result<(RunVi
             view.waits_for
         ))
     })
+    .and_then(|ended| ended)
     .and_then(|view| match fired.len() == kills {
         true => Ok((view, fired)),
         false => Err(anyhow!("the runner was killed {} times, not {kills}", fired.len())),

@@ -19,8 +19,8 @@ use crate::postgres::{Postgres, PostgresOptions};
 use crate::process::{Process, Program};
 use crate::standin::running;
 
-const HEALTHY_WITHIN: Duration = Duration::from_secs(15);
-const SERVED_WITHIN: Duration = Duration::from_secs(20);
+const HEALTHY_WITHIN: Duration = Duration::from_secs(40);
+const SERVED_WITHIN: Duration = Duration::from_secs(60);
 /// Time to live of the records, in seconds.
 const TTL: u32 = 1;
 

@@ -188,7 +188,7 @@ fn a_failover_that_cannot_open_is_held() {
     let failed = Error::standard(Standard::Runtime, "no");
     play(&mut run, |what| if what.contains("enable-access") { Err(failed.clone()) } else { well(what) });
     let Some(Want::Decide { at, .. }) = run.wanted.first() else { panic!("{:?}", run.wanted) };
-    assert!(at.as_str().ends_with("/open[0]/do/0/access"), "{at}");
+    assert!(at.as_str().ends_with("/open[0]/do/0/open"), "{at}");
 }
 
 #[test]
