@@ -101,6 +101,8 @@ pub struct Core {
     pub(crate) queries: BTreeMap<u64, Query>,
     pub(crate) heard: BTreeMap<Address, Now>,
     pub(crate) observed: BTreeMap<Address, (Now, Observation)>,
+    /// Resources that did not answer the latest look; a beat or an answer ends it.
+    pub(crate) mute: BTreeSet<Address>,
     pub(crate) began: Duration,
     last_request: u64,
     last_query: u64,
@@ -139,6 +141,7 @@ impl Core {
             queries: BTreeMap::new(),
             heard: BTreeMap::new(),
             observed: BTreeMap::new(),
+            mute: BTreeSet::new(),
             began: now.boot,
             last_request: 0,
             last_query: 0,

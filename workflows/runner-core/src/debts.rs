@@ -219,7 +219,8 @@ impl Core {
 
     /// Whether the resource's service was heard within the time of three beats.
     pub(crate) fn is_heard(&self, now: Now, address: &Address) -> bool {
-        self.heard.get(address).is_some_and(|heard| now.boot < heard.boot + crate::core::SILENT_AFTER)
+        let heard = self.heard.get(address);
+        !self.mute.contains(address) && heard.is_some_and(|h| now.boot < h.boot + crate::core::SILENT_AFTER)
     }
 
     pub(crate) fn on_beat(&mut self, now: Now, beat: schemas::Beat) {
@@ -227,6 +228,7 @@ impl Core {
         for address in &beat.resources {
             let anew = !self.is_heard(now, address);
             self.heard.insert(address.clone(), now);
+            self.mute.remove(address);
             for (id, g) in &mut self.groups {
                 let ours = g.plan.resources.contains(address) || g.plan.clients.contains(address);
                 if ours && !groups.contains(id) {

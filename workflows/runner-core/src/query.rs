@@ -93,6 +93,10 @@ impl Core {
     }
 
     pub(crate) fn on_observed(&mut self, now: Now, address: Address, query: Option<u64>, answer: Answered) {
+        match &answer {
+            Answered::Reply(_) => self.mute.remove(&address),
+            Answered::NoResponders | Answered::Silence => self.mute.insert(address.clone()),
+        };
         if let Answered::Reply(body) = answer
             && let Ok(seen) = serde_json::from_slice::<Observation>(&body)
         {

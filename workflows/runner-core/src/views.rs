@@ -164,7 +164,8 @@ impl Core {
             address: address.clone(),
             observation: seen.map(|(_, o)| o.clone()),
             heard: latest.map(|l| l.wall),
-            silent: latest.is_none_or(|l| now.boot > l.boot + crate::core::SILENT_AFTER),
+            silent: self.mute.contains(address)
+                || latest.is_none_or(|l| now.boot > l.boot + crate::core::SILENT_AFTER),
         }
     }
 
@@ -256,10 +257,11 @@ impl Core {
             g.plan.one_live.iter().any(|resource| {
                 let address =
                     Address { site: site.clone(), service: Service::Database, resource: resource.clone() };
-                self.observed.get(&address).is_some_and(|(at, seen)| {
-                    now.boot < at.boot + crate::core::SILENT_AFTER
-                        && matches!(&seen.seen, Seen::Database(d) if d.access != Access::Closed)
-                })
+                !self.mute.contains(&address)
+                    && self.observed.get(&address).is_some_and(|(at, seen)| {
+                        now.boot < at.boot + crate::core::SILENT_AFTER
+                            && matches!(&seen.seen, Seen::Database(d) if d.access != Access::Closed)
+                    })
             })
         };
         g.plan.sites.iter().filter(|s| open(s)).cloned().collect()
@@ -430,16 +432,18 @@ impl Core {
             0 => match views.iter().filter_map(|v| v.heard).max() {
                 Some(at) => format!(
                     "SILENT since {} ({} of {} resources)",
-                    at.format("%H:%M:%S"),
+                    at.format("%H:%M:%SZ"),
                     views.len(),
                     views.len()
                 ),
                 None => "SILENT, never heard".into(),
             },
             n => {
-                let access = views.iter().find_map(|v| match v.observation.as_ref().map(|o| &o.seen) {
-                    Some(Seen::Database(d)) => Some(format!(", database {:?}", d.access).to_lowercase()),
-                    _ => None,
+                let access = views.iter().filter(|v| !v.silent).find_map(|v| {
+                    match v.observation.as_ref().map(|o| &o.seen) {
+                        Some(Seen::Database(d)) => Some(format!(", database {:?}", d.access).to_lowercase()),
+                        _ => None,
+                    }
                 });
                 format!("{n} of {} resources answer{}", views.len(), access.unwrap_or_default())
             }
