@@ -6,7 +6,7 @@ use schemas::{
 use serde_json::Value;
 
 use crate::io::{Acted, Ask, Effect, Looked, OpId, Order};
-use crate::ledger::{Known, Verdict};
+use crate::ledger::Verdict;
 use crate::record::{End, Record};
 use crate::resource::{Phase, Request, Resource, Tried, Waiting, Work};
 use crate::shared::Shared;
@@ -237,25 +237,6 @@ impl Resource {
         }
     }
 
-    fn say_look(
-        &self,
-        shared: &mut Shared,
-        ticket: crate::Ticket,
-        key: &Key,
-        attempt: Attempt,
-        looked: Looked,
-    ) {
-        let (answer, output, problem) = match looked {
-            Looked::InEffect(output) => (Answer::AlreadyApplied, output, None),
-            Looked::NotInEffect(found) => {
-                let why = format!("an earlier attempt ended applied, now this was found: {found}");
-                (Answer::Failed, found, Some(Problem::new(Code::Undone, why)))
-            }
-            Looked::CannotTell(why) => (Answer::InDoubt, Value::Null, Some(Problem::new(Code::InDoubt, why))),
-        };
-        self.reply(shared, ticket, key, attempt, answer, false, output, problem);
-    }
-
     /// Asks the runner where the act opens; else acts. Nothing was done so far, so an older epoch ends here.
     fn ask_or_act(&mut self, shared: &mut Shared, request: &Request) {
         if let Err(problem) = self.still_held(shared, request) {
@@ -279,7 +260,8 @@ impl Resource {
     }
 
     fn still_held(&self, shared: &Shared, request: &Request) -> Result<(), Problem> {
-        if self.is_current(request.frame.epoch, shared) || !shared.rules.lower_epoch {
+        let older = self.group.is_some() && request.frame.epoch < self.epoch(shared);
+        if !older || !shared.rules.lower_epoch {
             return Ok(());
         }
         let why = format!("epoch {} has claimed {}", self.epoch(shared), self.address);
@@ -384,11 +366,6 @@ impl Resource {
         if let Some(Work::Act { phase, .. }) = &mut self.work {
             *phase = next;
         }
-    }
-
-    fn say_in_progress(&self, shared: &mut Shared, ticket: crate::Ticket, key: &Key, known: &Known) {
-        let answer = Answer::InProgress;
-        self.reply(shared, ticket, key, known.highest(), answer, false, Value::Null, None);
     }
 }
 

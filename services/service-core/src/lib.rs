@@ -9,9 +9,11 @@
 //! - [`record`]: a line of the ledger
 //! - [`ledger`]: is this key new, known, void, in progress? One table (`golden/ledger.txt`)
 //! - `resource`: one resource: who holds it, its keys, what is being done
-//! - `act`, `settle`, `claim`: the ways of a request, of an outcome, of a claim
+//! - `act`, `settle`, `claim`, `see`: the ways of a request, of an outcome, of a claim, of a look
+//! - `answer`: what is said when
 
 mod act;
+mod answer;
 mod claim;
 mod core;
 pub mod io;
@@ -19,6 +21,7 @@ pub mod ledger;
 pub mod record;
 mod resource;
 mod rules;
+mod see;
 mod settle;
 mod shared;
 

@@ -1,17 +1,17 @@
 //! One resource: who holds it, its keys, what is being done, who waits.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use schemas::{
-    Action, Address, Answer, Attempt, Code, Digest, Epoch, Frame, GroupId, Key, MessageId, Observation,
-    Problem, Reply, RunId, Seen,
+    Action, Address, Answer, Attempt, Code, Digest, Epoch, Frame, GroupId, Key, MessageId, Problem, RunId,
 };
 use serde_json::Value;
 
-use crate::io::{Answered, Ask, Effect, KEYS_MAX, Now, OpId, Ticket, WAITING_MAX};
+use crate::io::{Ask, KEYS_MAX, Now, OpId, Ticket, WAITING_MAX};
 use crate::ledger::{Known, Last, Running};
-use crate::record::{End, Record};
+use crate::record::Record;
+use crate::see::Seeing;
 use crate::shared::Shared;
 
 /// The run that holds a resource.
@@ -94,12 +94,6 @@ pub(crate) struct Waiting {
     pub(crate) before: Option<u64>,
 }
 
-/// A look at what is true now, on its way.
-struct Seeing {
-    ticket: Ticket,
-    unended: BTreeSet<Key>,
-}
-
 pub(crate) struct Resource {
     pub(crate) address: Address,
     /// Whether the host's file names it; if not, its lines are only kept.
@@ -117,7 +111,7 @@ pub(crate) struct Resource {
     pub(crate) raised: Option<Epoch>,
     pub(crate) work: Option<Work>,
     pub(crate) waiting: VecDeque<Waiting>,
-    seeing: BTreeMap<OpId, Seeing>,
+    pub(crate) seeing: BTreeMap<OpId, Seeing>,
 }
 
 impl Resource {
@@ -301,108 +295,6 @@ impl Resource {
         self.waiting.push_back(waiting);
     }
 
-    /// Answers a question that is not taken; nothing was written for it.
-    pub(crate) fn turn_away(&self, shared: &mut Shared, ask: &Ask, ticket: Ticket, problem: Problem) {
-        match ask {
-            Ask::Act { frame, .. } => {
-                let (key, attempt) = (frame.key.clone(), frame.attempt);
-                self.refuse(shared, ticket, &key, attempt, problem);
-            }
-            Ask::Outcome(asked) => {
-                let (key, attempt) = (asked.key.clone(), asked.attempt);
-                self.refuse(shared, ticket, &key, attempt, problem);
-            }
-            Ask::Claim(asked) => {
-                self.answer_claim(shared, ticket, asked.run, None, Some(problem));
-            }
-            Ask::Adopt(asked) => {
-                self.answer_claim(shared, ticket, asked.run, None, Some(problem));
-            }
-            Ask::Observe => shared.answer(ticket, Answered::Problem(problem)),
-        }
-    }
-
-    /// `refused` without `void`: it settles nothing.
-    pub(crate) fn refuse(
-        &self,
-        shared: &mut Shared,
-        ticket: Ticket,
-        key: &Key,
-        attempt: Attempt,
-        p: Problem,
-    ) {
-        let void = !shared.rules.honest_refusal;
-        self.reply(shared, ticket, key, attempt, Answer::Refused, void, Value::Null, Some(p));
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the parts of a reply, once")]
-    pub(crate) fn reply(
-        &self,
-        shared: &mut Shared,
-        ticket: Ticket,
-        key: &Key,
-        attempt: Attempt,
-        answer: Answer,
-        void: bool,
-        output: Value,
-        problem: Option<Problem>,
-    ) {
-        let reply = Reply {
-            answer,
-            key: key.clone(),
-            attempt,
-            epoch: self.epoch(shared),
-            ledger: shared.ledger,
-            adopted: shared.is_adopted(self.group.as_ref()),
-            void,
-            output,
-            problem: problem.map(|problem| problem.about(key)),
-            at: shared.now.wall,
-        };
-        shared.answer(ticket, Answered::Reply(reply));
-    }
-
-    /// What is true now? Waits for no act.
-    pub(crate) fn see(&mut self, shared: &mut Shared, ticket: Ticket) {
-        if self.seeing.len() >= WAITING_MAX {
-            let problem = Problem::new(Code::Busy, format!("{WAITING_MAX} looks are on their way"));
-            shared.answer(ticket, Answered::Problem(problem));
-            return;
-        }
-        let op = shared.op(&self.address);
-        self.seeing.insert(op, Seeing { ticket, unended: self.unended() });
-        shared.effect(Effect::See { op, address: self.address.clone() });
-    }
-
-    fn unended(&self) -> BTreeSet<Key> {
-        self.open.keys().map(|(_, key)| key.clone()).collect()
-    }
-
-    /// An act begins while looks are on their way: what they see proves nothing any more.
-    pub(crate) fn disturb(&mut self, key: &Key) {
-        for seeing in self.seeing.values_mut() {
-            seeing.unended.insert(key.clone());
-        }
-    }
-
-    pub(crate) fn seen(&mut self, shared: &mut Shared, op: OpId, seen: Seen) {
-        let Some(mut seeing) = self.seeing.remove(&op) else { return };
-        seeing.unended.append(&mut self.unended());
-        let holder = self.holder(shared);
-        let observation = Observation {
-            seen,
-            group: self.group.clone(),
-            epoch: self.epoch(shared),
-            run: holder.map(|holder| holder.run),
-            unended: seeing.unended.into_iter().collect(),
-            ledger: shared.ledger,
-            adopted: shared.is_adopted(self.group.as_ref()),
-            armed: shared.armed,
-            at: shared.now.wall,
-        };
-        shared.answer(seeing.ticket, Answered::Observation(observation));
-    }
-
     /// The next moment at which time alone changes something here.
     pub(crate) fn deadline(&self) -> Option<Duration> {
         let confirm = match &self.work {
@@ -444,24 +336,5 @@ impl Resource {
             Ask::Outcome(_) => self.outcome(shared, waiting),
             Ask::Claim(_) | Ask::Adopt(_) => self.claim(shared, waiting),
         }
-    }
-
-    /// Answers from the ledger about a key that has ended.
-    pub(crate) fn answer_end(
-        &self,
-        shared: &mut Shared,
-        ticket: Ticket,
-        key: &Key,
-        attempt: Attempt,
-        end: &End,
-        again: bool,
-    ) {
-        let (answer, output, problem) = match end {
-            End::Applied { output, .. } if again => (Answer::AlreadyApplied, output.clone(), None),
-            End::Applied { output, .. } => (Answer::Applied, output.clone(), None),
-            End::Failed { problem } => (Answer::Failed, Value::Null, Some(problem.clone())),
-            End::InDoubt { problem } => (Answer::InDoubt, Value::Null, Some(problem.clone())),
-        };
-        self.reply(shared, ticket, key, attempt, answer, false, output, problem);
     }
 }

@@ -1,11 +1,10 @@
 //! Outcomes, and the end of earlier acts. A look alone settles nothing: first they are seen gone.
 
-use schemas::{Answer, Attempt, Code, Epoch, GroupId, Key, OutcomeRequest, Problem};
+use schemas::{Answer, Code, Epoch, GroupId, Key, OutcomeRequest, Problem};
 use serde_json::Value;
 
-use crate::Ticket;
 use crate::io::{Ask, END_WITHIN, Effect, Looked, OpId, WAIT_MAX};
-use crate::ledger::{Known, Settle};
+use crate::ledger::Settle;
 use crate::record::{End, Record};
 use crate::resource::{Resource, Tried, Waiting, Work};
 use crate::shared::Shared;
@@ -184,45 +183,5 @@ impl Resource {
             }
         }
         self.settle_next(shared, left);
-    }
-
-    /// The answer that the ledger has: an end, or void.
-    pub(crate) fn say_known(
-        &self,
-        shared: &mut Shared,
-        ticket: Ticket,
-        key: &Key,
-        asked: Attempt,
-        known: &Known,
-    ) {
-        match known.last.as_ref().and_then(|last| last.end.as_ref()) {
-            Some(end) => {
-                let attempt = asked.max(known.highest());
-                self.answer_end(shared, ticket, key, attempt, end, false);
-            }
-            None => {
-                let known = Known { void: known.void.max(Some(asked)), last: None };
-                self.say_void(shared, ticket, key, &known);
-            }
-        }
-    }
-
-    /// Nothing was started, nothing will be; that was written.
-    pub(crate) fn say_void(&self, shared: &mut Shared, ticket: Ticket, key: &Key, known: &Known) {
-        let attempt = known.highest();
-        let problem = Problem::new(Code::Void, format!("attempts up to {attempt}"));
-        self.reply(shared, ticket, key, attempt, Answer::Refused, true, Value::Null, Some(problem));
-    }
-
-    pub(crate) fn say_in_doubt(&self, shared: &mut Shared, ticket: Ticket, key: &Key, attempt: Attempt) {
-        let why = self.open.iter().find(|((_, open), _)| open == key).and_then(|(_, open)| open.why.clone());
-        let problem = why.unwrap_or_else(|| {
-            Problem::new(
-                Code::InDoubt,
-                "an earlier life of the service started it, and it cannot be seen ended",
-            )
-        });
-        let answer = Answer::InDoubt;
-        self.reply(shared, ticket, key, attempt, answer, false, Value::Null, Some(problem));
     }
 }

@@ -233,6 +233,16 @@ impl Bench {
         true
     }
 
+    /// The same for anything but an act, which stays in flight.
+    pub(crate) fn deliver_beside_acts(&mut self) {
+        if let Some(at) = self.flight.iter().position(|effect| !matches!(effect, Effect::Act { .. })) {
+            let effect = self.flight.remove(at);
+            self.flight.extend(effect.clone());
+            self.flight.rotate_right(usize::from(effect.is_some()));
+            self.deliver();
+        }
+    }
+
     pub(crate) fn run(&mut self) {
         while self.deliver() {}
     }
