@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::{Client, HeaderMap};
 use chrono::{DateTime, Utc};
@@ -53,10 +53,16 @@ pub(crate) struct Outbox {
     journal: Arc<Journal<Released>>,
     /// The group of each run whose first entry went by.
     groups: BTreeMap<RunId, GroupId>,
+    /// Whether a JetStream stream keeps the events, and when that was asked.
+    kept: Option<(bool, Instant)>,
 }
 
 /// Between two tries while the bus is away.
 const AGAIN: Duration = Duration::from_millis(500);
+/// How long an answer about streams is believed.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
+/// How long such an answer is awaited: without JetStream there is none.
+const STREAM_WITHIN: Duration = Duration::from_millis(500);
 /// How many entries may wait in memory.
 const WAITING_MAX: usize = 4096;
 
@@ -69,7 +75,7 @@ impl Outbox {
         stop: CancellationToken,
     ) -> UnboundedSender<Durable<Vec<Recorded>>> {
         let (sender, receiver) = mpsc::unbounded_channel();
-        let outbox = Outbox { client, prefix, source, journal, groups: BTreeMap::new() };
+        let outbox = Outbox { client, prefix, source, journal, groups: BTreeMap::new(), kept: None };
         tokio::spawn(outbox.run(receiver, stop));
         sender
     }
@@ -122,8 +128,24 @@ impl Outbox {
         found
     }
 
+    /// Whether a stream covers the events: then its acknowledgement counts, one event at a time.
+    async fn is_kept(&mut self) -> bool {
+        if let Some((kept, asked)) = self.kept
+            && asked.elapsed() < ASK_AGAIN
+        {
+            return kept;
+        }
+        let mut context = async_nats::jetstream::new(self.client.clone());
+        context.set_timeout(STREAM_WITHIN);
+        let found = context.stream_by_subject(self.prefix.events_out()).await.is_ok();
+        self.kept = Some((found, Instant::now()));
+        found
+    }
+
     /// Publishes all and has the server confirm it; `false` if the bus did not.
     async fn publish(&mut self, entries: &[Recorded]) -> bool {
+        let kept = self.is_kept().await;
+        let stream = async_nats::jetstream::new(self.client.clone());
         for entry in entries {
             let Some(outgoing) =
                 event_of(&self.source, &entry.stream, entry.seq, entry.at, &entry.kind, &entry.body)
@@ -136,7 +158,15 @@ impl Outbox {
             let mut headers = HeaderMap::new();
             headers.insert("content-type", "application/cloudevents+json");
             headers.insert("Nats-Msg-Id", outgoing.event.id.as_str());
-            if self.client.publish_with_headers(subject, headers, body.into()).await.is_err() {
+            let published = match kept {
+                true => match stream.publish_with_headers(subject, headers, body.into()).await {
+                    Ok(acknowledged) => acknowledged.await.is_ok(),
+                    Err(_) => false,
+                },
+                false => self.client.publish_with_headers(subject, headers, body.into()).await.is_ok(),
+            };
+            if !published {
+                self.kept = None;
                 return false;
             }
         }
