@@ -15,6 +15,9 @@ use tokio_util::sync::CancellationToken;
 use crate::answers::{Answers, Asker};
 use crate::{ServeError, ServeOptions};
 
+/// How long a stop listens for requests that had been delivered already.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
 /// Registers the resources: afterwards the server knows every subscription, if it is connected.
 pub(crate) async fn register(
     options: &ServeOptions,
@@ -73,8 +76,13 @@ async fn listen(
             break;
         }
     }
-    // Whoever asks from now on hears at once that nobody is there.
+    // Whoever asks from now on hears at once that nobody is there; who asked before is told so.
     let _ = endpoint.stop().await;
+    while let Ok(Some(request)) = tokio::time::timeout(LAST_WORDS, endpoint.next()).await {
+        if asked.send(Asker { endpoint: name.clone(), request }).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Who says whether an opening may go on.

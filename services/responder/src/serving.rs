@@ -74,7 +74,7 @@ impl Serving {
                     self.beat().await;
                     Input::Armed(self.options.armed_flag.exists())
                 }
-                Some(asker) = questions.recv(), if draining.is_none() => match self.question(asker) {
+                Some(asker) = questions.recv() => match self.question(asker, draining.is_some()) {
                     Some(input) => input,
                     None => continue,
                 },
@@ -88,14 +88,15 @@ impl Serving {
     }
 
     /// Reads a request; what cannot be taken is answered at once, and follows from no line of the ledger.
-    fn question(&mut self, asker: Asker) -> Option<Input> {
+    fn question(&mut self, asker: Asker, stopping: bool) -> Option<Input> {
         let refused = match requests::read(&self.options.prefix, &asker.request.message) {
             Err(problem) => Answered::Problem(problem),
             Ok((address, ask)) => {
                 let actions = self.drivers.get(&address).map_or(&[][..], |driver| driver.actions());
-                let problem = match self.full.load(Ordering::Relaxed) {
-                    true => Err(Problem::new(Code::DiskFull, format!("the disk of {address}'s ledger"))),
-                    false => requests::check(&address, &ask, actions),
+                let problem = match (stopping, self.full.load(Ordering::Relaxed)) {
+                    (true, _) => Err(Problem::new(Code::Busy, "the service is being stopped")),
+                    (_, true) => Err(Problem::new(Code::DiskFull, format!("the disk of {address}'s ledger"))),
+                    _ => requests::check(&address, &ask, actions),
                 };
                 match problem {
                     Err(problem) => self.core.refusal(clock::now(), &address, &ask, problem),
