@@ -1,0 +1,96 @@
+//! Commands about files, and what they leave on the disk.
+
+use std::path::Path;
+
+use crate::{code, command, text};
+
+fn run(words: &[&str], folder: &Path) -> std::process::Output {
+    command().current_dir(folder).args(words).output().unwrap()
+}
+
+#[test]
+fn init_writes_files_that_check_and_never_overwrites() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let init = run(&["init", "etc"], folder);
+    assert_eq!(code(&init), 0, "{}", text(&init));
+    for name in ["host.yaml", "defaults.yaml", "groups/cfg.yaml"] {
+        assert!(folder.join("etc").join(name).is_file(), "{name}");
+    }
+    let check = run(&["config", "check", "--config", "etc/host.yaml", "--groups", "etc/groups"], folder);
+    assert_eq!(code(&check), 0, "{}", text(&check));
+    assert!(text(&check).contains("group cfg between main and secondary"), "{}", text(&check));
+
+    std::fs::write(folder.join("etc/host.yaml"), "mine").unwrap();
+    let again = run(&["init", "etc"], folder);
+    assert_eq!(code(&again), 2, "{}", text(&again));
+    assert_eq!(std::fs::read_to_string(folder.join("etc/host.yaml")).unwrap(), "mine");
+}
+
+#[test]
+fn a_bad_file_is_2_with_file_line_and_column() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::create_dir_all(folder.join("groups")).unwrap();
+    std::fs::write(folder.join("groups/g.yaml"), "version: 1\ngroup: g\nsites: [a, b]\nfenc: {}\n").unwrap();
+    let check = run(&["config", "check", "--config", "none.yaml", "--groups", "groups"], folder);
+    assert_eq!(code(&check), 2, "{}", text(&check));
+    for part in ["groups/g.yaml:4:1", "unknown field `fenc`", "fenc: {}", "^^^^"] {
+        assert!(text(&check).contains(part), "`{part}` is not in\n{}", text(&check));
+    }
+    std::fs::write(
+        folder.join("w.yaml"),
+        "document: { dsl: '1.0.3', name: x }\ndo:\n  - a: { nonsense: 1 }\n",
+    )
+    .unwrap();
+    let validate = run(&["validate", "w.yaml"], folder);
+    assert_eq!(code(&validate), 2, "{}", text(&validate));
+    assert!(text(&validate).contains("w.yaml:"), "{}", text(&validate));
+    let json = run(&["validate", "w.yaml", "--output", "json"], folder);
+    let value: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert!(value["errors"][0]["line"].is_u64(), "{value}");
+    assert_eq!(code(&run(&["validate", "absent.yaml"], folder)), 2);
+    assert_eq!(code(&run(&["validate"], folder)), 2);
+}
+
+#[test]
+fn the_brake_is_let_go_and_pulled() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let text_of_host = "version: 1\nsite: a\nbus: { servers: [nats://localhost] }\nstate: state\n";
+    std::fs::write(folder.join("host.yaml"), text_of_host).unwrap();
+    let flag = folder.join("state/armed");
+    for (words, there, part) in [
+        (&["arm"][..], true, "The brake is off: "),
+        (&["arm"][..], true, "The brake is off, as before: "),
+        (&["arm", "--off"][..], false, "The brake is on: "),
+        (&["arm", "--off"][..], false, "The brake is on, as before: "),
+    ] {
+        let output = run(&[&["--config", "host.yaml"], words].concat(), folder);
+        assert_eq!(code(&output), 0, "{}", text(&output));
+        assert_eq!(flag.exists(), there);
+        assert!(text(&output).contains(part), "{}", text(&output));
+    }
+}
+
+#[test]
+fn the_set_up_of_a_database_is_printed_from_the_hosts_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    assert_eq!(code(&run(&["init", ".", "--host", "database"], folder)), 0);
+    let setup = run(&["--config", "host.yaml", "setup", "postgres", "--print"], folder);
+    assert_eq!(code(&setup), 0, "{}", text(&setup));
+    for part in ["'main'", "'config'", "cfg_db", "rev_config", "pub_config", "COMMIT;"] {
+        assert!(text(&setup).contains(part), "`{part}` is not in\n{}", text(&setup));
+    }
+    let other = run(&["--config", "host.yaml", "setup", "postgres", "--print", "--database", "x"], folder);
+    assert_eq!(code(&other), 2, "{}", text(&other));
+}
+
+#[test]
+fn a_journal_that_is_not_there_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let verify = run(&["journal", "verify", "--journal", "none"], folder.path());
+    assert_eq!(code(&verify), 1, "{}", text(&verify));
+    assert!(text(&verify).contains("could not open the journal none"), "{}", text(&verify));
+}

@@ -1,0 +1,182 @@
+//! The command against a real NATS server and a runner of the test's own: what is asked, what is
+//! shown, and the exit code that scripts rely on.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod files;
+mod pretend;
+mod silence;
+
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use schemas::op::{Op, OpReply};
+use schemas::view::RunState;
+use schemas::{Code, Problem};
+
+use pretend::{Runner, group, preview, run, step};
+
+/// Runs the command with a host's file for this server; its input is empty and no terminal.
+fn pointsman(url: &str, words: &[&str]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("host.yaml");
+    let text = format!("version: 1\nsite: witness\nbus: {{ servers: [\"{url}\"], person: anna }}\n");
+    std::fs::write(&file, text).unwrap();
+    command().arg("--config").arg(&file).args(words).output().unwrap()
+}
+
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pointsman"));
+    command.stdin(Stdio::null()).env_remove("POINTSMAN_CONFIG").env("TZ", "UTC");
+    command
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+#[test]
+fn status_is_0_when_all_is_normal_and_8_when_not() {
+    let runner = Runner::start(|_| Some(OpReply::Groups(vec![group("cfg")])));
+    let normal = pointsman(&runner.url(), &["status"]);
+    assert_eq!(code(&normal), 0, "{}", text(&normal));
+    assert!(text(&normal).contains("cfg  NORMAL  live main"), "{}", text(&normal));
+
+    let runner = Runner::start(|_| {
+        let mut cfg = group("cfg");
+        cfg.run = Some(Box::new(run(RunState::Held)));
+        Some(OpReply::Groups(vec![cfg]))
+    });
+    let held = pointsman(&runner.url(), &["status", "cfg", "--utc"]);
+    assert_eq!(code(&held), 8, "{}", text(&held));
+    assert!(text(&held).contains("HELD"), "{}", text(&held));
+    let json = pointsman(&runner.url(), &["status", "--output", "json"]);
+    assert_eq!(code(&json), 8);
+    let reply: OpReply = serde_json::from_slice(&json.stdout).unwrap();
+    assert!(matches!(reply, OpReply::Groups(groups) if groups.len() == 1));
+    assert_eq!(runner.asked()[0].op, Op::Status { group: Some("cfg".parse().unwrap()) });
+}
+
+#[test]
+fn a_move_is_previewed_started_as_previewed_and_followed_to_its_end() {
+    let looks = std::sync::atomic::AtomicU32::new(0);
+    let runner = Runner::start(move |request| match &request.op {
+        Op::Start { dry_run: true, .. } => Some(OpReply::Preview(Box::new(preview()))),
+        Op::Start { .. } => Some(OpReply::Started { run: run(RunState::Running).id, epoch: 12 }),
+        Op::Show { .. } => {
+            let n = looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let mut view = run(if n < 2 { RunState::Running } else { RunState::Completed });
+            view.sequence = u64::from(n);
+            view.steps = vec![step(1, if n < 1 { "running" } else { "done" })];
+            Some(OpReply::Run(Box::new(view)))
+        }
+        _ => None,
+    });
+    let done = pointsman(&runner.url(), &["failover", "cfg", "--yes", "--why", "a drill"]);
+    let shown = text(&done);
+    assert_eq!(code(&done), 0, "{shown}");
+    for part in
+        ["anna", "heartbeat 4.8 s", "WITHIN LIMIT", "run 7f3a epoch 12", "close config@main", "COMPLETED"]
+    {
+        assert!(shown.contains(part), "`{part}` is not in\n{shown}");
+    }
+    let asked = runner.asked();
+    let Op::Start { to, dry_run: false, .. } = &asked[1].op else { panic!("{:?}", asked[1]) };
+    assert_eq!(to.as_ref().unwrap().as_str(), "secondary");
+    assert_eq!(asked[1].why.as_deref(), Some("a drill"));
+    assert_eq!(asked[0].why, None);
+}
+
+#[test]
+fn without_a_terminal_a_move_needs_yes_and_yes_accepts_nothing() {
+    let runner = Runner::start(|request| match &request.op {
+        Op::Start { dry_run: true, .. } => Some(OpReply::Preview(Box::new(preview()))),
+        _ => None,
+    });
+    let refused = pointsman(&runner.url(), &["failover", "cfg", "--why", "x"]);
+    assert_eq!(code(&refused), 2, "{}", text(&refused));
+    assert!(text(&refused).contains("--yes"), "{}", text(&refused));
+    let dry = pointsman(&runner.url(), &["failover", "cfg", "--dry-run", "--why", "x"]);
+    assert_eq!(code(&dry), 0, "{}", text(&dry));
+    for request in runner.asked() {
+        let Op::Start { dry_run, accept_unfenced, .. } = &request.op else { panic!("{request:?}") };
+        assert!(*dry_run && accept_unfenced.is_empty(), "something was started");
+    }
+}
+
+#[test]
+fn a_refusal_is_3_and_says_what_to_do() {
+    let runner = Runner::start(|_| {
+        let mut preview = preview();
+        preview.refusals = vec![Problem::new(Code::GroupBusy, "run 81c0 has not ended")];
+        Some(OpReply::Preview(Box::new(preview)))
+    });
+    let refused = pointsman(&runner.url(), &["failover", "cfg", "--yes", "--why", "x"]);
+    assert_eq!(code(&refused), 3, "{}", text(&refused));
+    for part in ["run 81c0 has not ended", "--supersede", "pointsman explain group-busy"] {
+        assert!(text(&refused).contains(part), "`{part}` is not in\n{}", text(&refused));
+    }
+    let json = pointsman(&runner.url(), &["failover", "cfg", "--yes", "--why", "x", "--output", "json"]);
+    let value: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(value["problem"]["code"], "group-busy");
+}
+
+#[test]
+fn the_end_of_a_run_is_its_exit_code() {
+    let states = [
+        (RunState::Completed, 0),
+        (RunState::Held, 4),
+        (RunState::Paused, 4),
+        (RunState::Faulted, 5),
+        (RunState::Cancelled, 6),
+        (RunState::BackedOut, 6),
+        (RunState::Fenced, 6),
+    ];
+    for (state, expected) in states {
+        let runner = Runner::start(move |_| {
+            let mut view = run(state);
+            view.waits_for = vec!["somebody: `pointsman resume 7f3a`".into()];
+            Some(OpReply::Run(Box::new(view)))
+        });
+        for command in ["show", "watch"] {
+            let output = pointsman(&runner.url(), &[command, "7f3a"]);
+            assert_eq!(code(&output), expected, "{command} {state:?}: {}", text(&output));
+            assert!(text(&output).contains("pointsman resume 7f3a"), "{}", text(&output));
+        }
+    }
+}
+
+#[test]
+fn a_change_carries_what_was_seen_and_is_sent_again_under_its_id() {
+    let dropped = std::sync::atomic::AtomicBool::new(false);
+    let runner = Runner::start(move |request| match &request.op {
+        Op::Show { .. } => Some(OpReply::Run(Box::new(run(RunState::Held)))),
+        Op::Skip { .. } if !dropped.swap(true, std::sync::atomic::Ordering::Relaxed) => None,
+        Op::Skip { .. } => {
+            Some(OpReply::Recorded { what: "step 8 is skipped".into(), at: chrono::Utc::now() })
+        }
+        _ => None,
+    });
+    let done = pointsman(&runner.url(), &["skip", "7f3a", "8", "--why", "switched off"]);
+    assert_eq!(code(&done), 0, "{}", text(&done));
+    assert!(text(&done).contains("step 8 is skipped"), "{}", text(&done));
+    let asked = runner.asked();
+    assert_eq!(asked.len(), 3, "{asked:?}");
+    assert_eq!(asked[1].id, asked[2].id);
+    assert_eq!(asked[1].seen, Some(run(RunState::Held).sequence));
+    assert_eq!(asked[1].why.as_deref(), Some("switched off"));
+}
+
+#[test]
+fn an_answer_of_another_version_is_an_error_that_says_so() {
+    let runner = Runner::start_raw(|_| Some(b"{\"new-kind\":{}}".to_vec()));
+    let output = pointsman(&runner.url(), &["status"]);
+    assert_eq!(code(&output), 1, "{}", text(&output));
+    assert!(text(&output).contains("another version"), "{}", text(&output));
+}
+
+/// Nothing that a test waits for takes longer.
+const BOUND: Duration = Duration::from_secs(20);
