@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 
 use async_nats::Client;
@@ -21,7 +21,7 @@ use crate::bus;
 use crate::hands::Hands;
 use crate::ledger::{LedgerError, LedgerFile};
 use crate::serving::{DRAIN, Serving};
-use crate::writer::{self, Durable};
+use crate::writer::{self, Durable, Queue, Release};
 
 /// Questions, and drivers' answers, that may wait in the process.
 const QUEUE: usize = 1024;
@@ -107,21 +107,23 @@ pub async fn serve(
 
     let (inputs, more) = mpsc::channel(QUEUE);
     let (asked, questions) = mpsc::channel(QUEUE);
-    let (work, queue) = std::sync::mpsc::sync_channel(QUEUE);
+    let (work, steps) = std::sync::mpsc::sync_channel(QUEUE);
     let full = Arc::new(AtomicBool::new(false));
     let answers = Answers::default();
     let runtime = Handle::current();
     let hands = Hands { drivers: Arc::clone(&drivers), back: inputs.clone(), runtime: runtime.clone() };
     let runner = bus::Runner { client: options.client.clone(), subject: options.prefix.confirm(), inputs };
     let (out, flag) = (answers.clone(), Arc::clone(&full));
-    let release = move |effect: Durable<Effect>| match hands.take(effect) {
+    let release: Release = Arc::new(move |effect: Durable<Effect>| match hands.take(effect) {
         Some(Effect::Answer { ticket, answered }) => out.give(&runtime, ticket, answered),
         Some(Effect::Confirm { request, within }) => runner.ask(&runtime, request, within),
         _ => {}
-    };
+    });
+    let pending = Arc::new(AtomicUsize::new(0));
+    let queue = Queue { work, pending: Arc::clone(&pending), release: Arc::clone(&release) };
     let thread = std::thread::Builder::new()
         .name("ledger".into())
-        .spawn(move || writer::write(ledger, &queue, release, &flag))
+        .spawn(move || writer::write(ledger, &steps, &release, &pending, &flag))
         .map_err(ServeError::Thread)?;
 
     let addresses: Vec<Address> = drivers.keys().cloned().collect();
@@ -129,7 +131,7 @@ pub async fn serve(
     drop(asked);
     let client = options.client.clone();
     let serving =
-        Serving { options, core, work, answers: answers.clone(), last: 0, lines, addresses, drivers, full };
+        Serving { options, core, queue, answers: answers.clone(), last: 0, lines, addresses, drivers, full };
     serving.run(questions, more, stop.clone()).await;
     // The ledger's thread ends with its channel. If it ended before, something of it is broken.
     let joined = tokio::task::spawn_blocking(move || thread.join()).await;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
 use async_nats::connection::State;
@@ -16,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::answers::{Answers, Asker};
-use crate::writer::Work;
+use crate::writer::{NoThread, Queue, Work};
 use crate::{Driver, ServeOptions, clock, requests};
 
 /// Between two beats.
@@ -31,7 +30,7 @@ const LONG: usize = 2000;
 pub(crate) struct Serving {
     pub(crate) options: ServeOptions,
     pub(crate) core: Core,
-    pub(crate) work: SyncSender<Work>,
+    pub(crate) queue: Queue,
     pub(crate) answers: Answers,
     /// The last ticket.
     pub(crate) last: u64,
@@ -115,7 +114,7 @@ impl Serving {
         None
     }
 
-    async fn take(&mut self, step: Step) -> Result<(), ()> {
+    async fn take(&mut self, step: Step) -> Result<(), NoThread> {
         if step.records.is_empty() && step.effects.is_empty() {
             return Ok(());
         }
@@ -124,17 +123,7 @@ impl Serving {
         if let Some(anew) = &anew {
             self.lines = anew.len();
         }
-        let mut work = Work { records: step.records, sync: step.sync, anew, effects: step.effects };
-        loop {
-            match self.work.try_send(work) {
-                Ok(()) => return Ok(()),
-                Err(TrySendError::Full(back)) => {
-                    work = back;
-                    sleep(Duration::from_millis(1)).await;
-                }
-                Err(TrySendError::Disconnected(_)) => return Err(()),
-            }
-        }
+        self.queue.submit(Work { records: step.records, sync: step.sync, anew, effects: step.effects }).await
     }
 
     /// While the bus is away none is kept: the next one says it all.

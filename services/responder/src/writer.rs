@@ -1,7 +1,8 @@
 //! The ledger's thread: writes what the core recorded, then lets out what follows from it (law 1).
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::time::Duration;
 
 use service_core::{Effect, Record};
@@ -29,6 +30,42 @@ impl<T> Durable<T> {
     }
 }
 
+/// Carries out what may leave. Called by the thread, and by whoever submits.
+pub(crate) type Release = Arc<dyn Fn(Durable<Effect>) + Send + Sync>;
+
+/// The way to the thread. One task submits, so that the order is the core's.
+pub(crate) struct Queue {
+    pub(crate) work: SyncSender<Work>,
+    /// How many steps the thread has not let out yet.
+    pub(crate) pending: Arc<AtomicUsize>,
+    pub(crate) release: Release,
+}
+
+/// The thread is gone.
+pub(crate) struct NoThread;
+
+impl Queue {
+    /// Hands a step over. One that wrote nothing, with nothing before it that waits, is let out here and now:
+    /// all that it can follow from was let out before.
+    pub(crate) async fn submit(&self, mut work: Work) -> Result<(), NoThread> {
+        if work.records.is_empty() && work.anew.is_none() && self.pending.load(Ordering::Acquire) == 0 {
+            work.effects.into_iter().for_each(|effect| (self.release)(Durable(effect)));
+            return Ok(());
+        }
+        self.pending.fetch_add(1, Ordering::AcqRel);
+        loop {
+            match self.work.try_send(work) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Full(back)) => {
+                    work = back;
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                Err(TrySendError::Disconnected(_)) => return Err(NoThread),
+            }
+        }
+    }
+}
+
 /// Between two tries while the disk is full.
 const AGAIN: Duration = Duration::from_millis(200);
 /// How many steps share one sync at most.
@@ -40,7 +77,8 @@ const IDLE: Duration = Duration::from_secs(1);
 pub(crate) fn write(
     mut ledger: LedgerFile,
     work: &Receiver<Work>,
-    mut out: impl FnMut(Durable<Effect>),
+    release: &Release,
+    pending: &AtomicUsize,
     full: &AtomicBool,
 ) {
     loop {
@@ -83,7 +121,9 @@ pub(crate) fn write(
                 Err(error) => tracing::warn!(%error, "the ledger could not be shortened"),
             }
         }
-        group.into_iter().flat_map(|w| w.effects).for_each(|effect| out(Durable(effect)));
+        let steps = group.len();
+        group.into_iter().flat_map(|w| w.effects).for_each(|effect| release(Durable(effect)));
+        pending.fetch_sub(steps, Ordering::AcqRel);
     }
 }
 

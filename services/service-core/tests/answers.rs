@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bench::*;
 use schemas::{Answer, Attempt, Code, Epoch, Problem};
-use service_core::{Answered, Ask, Input, Record, Rules};
+use service_core::{Answered, Ask, Core, Input, Record, Registered, Rules, Setup};
 
 fn claimed() -> Bench {
     let mut bench = Bench::new(Rules::default());
@@ -244,4 +244,20 @@ fn expired_and_other_arguments_are_refused() {
     assert_eq!(bench.reply(other).code(), Some(Code::KeyReused));
     bench.pass(Duration::from_secs(3600 + 31));
     assert_eq!(bench.act(2, &key, 3, OPEN).code(), Some(Code::Expired));
+}
+
+#[test]
+fn what_no_group_claims_acts_without_claim_or_epoch() {
+    let registered = Registered { address: address(), group: None };
+    let ledger = schemas::LedgerId(uuid::Uuid::from_u128(1));
+    let setup = Setup { ledger, resources: vec![registered], armed: true, rules: Rules::default() };
+    let mut bench = Bench::new(Rules::default());
+    bench.core = Some(Core::new(setup, bench.disk.clone()));
+    assert_eq!(bench.claim(2, 2).problem.unwrap().code, Code::WrongGroup);
+    let (old, new) = (key(2, "open"), key(3, "close"));
+    assert_eq!(bench.act(2, &old, 1, OPEN).answer, Answer::Applied);
+    assert_eq!(bench.act(3, &new, 1, CLOSE).answer, Answer::Applied);
+    assert_eq!(bench.act(2, &old, 1, OPEN).answer, Answer::Applied, "from the ledger");
+    assert_eq!(bench.outcome(2, &key(2, "void"), 1).code(), Some(Code::Void));
+    assert_eq!(bench.effects.len(), 2);
 }

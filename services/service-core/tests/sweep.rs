@@ -201,7 +201,7 @@ fn play(rules: Rules, moves: &[Move]) -> Result<(), String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn no_interleaving_breaks_it(moves in proptest::collection::vec(moves(), 1..60)) {
         if let Err(broken) = play(Rules::default(), &moves) {
