@@ -203,3 +203,30 @@ async fn a_full_disk_is_said_and_gone_on_from() {
     assert_eq!(desk.act("config", 2, &first, 1, CLOSE).await.code(), Some(Code::Void));
     service.kill().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_sync_ends_the_service_and_nothing_is_said() {
+    let mut desk = Desk::bare().await;
+    let strace = lab::tools::in_path("strace").unwrap().display().to_string();
+    // From the fourth sync on: adoption, claims of both resources, then this.
+    let inject = "inject=fdatasync:error=EIO:when=4+";
+    let null = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", inject];
+    let service = start(&mut desk, "", &[&[strace.as_str()], &null[..]].concat()).await;
+    desk.adopt().await;
+    desk.claim("config", 2, 2).await;
+    desk.claim("log", 2, 2).await;
+    let key = key(2, "close");
+    let answered = tokio::select! {
+        reply = desk.outcome("config", 2, &key, 1) => Some(reply),
+        () = async {
+            while service.exited().is_none() {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        } => None,
+    };
+    assert_eq!(answered, None, "it answered what is not on disk");
+    let ended = service.wait_exit(SOON).unwrap();
+    assert!(!ended.success(), "{ended}");
+    let _again = start(&mut desk, "", &[]).await;
+    assert!(desk.outcome("config", 2, &key, 1).await.void);
+}
