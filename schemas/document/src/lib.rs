@@ -14,6 +14,7 @@ mod diagnostic;
 mod limits;
 mod pointer;
 mod read;
+mod refine;
 mod tree;
 
 pub use codes::{CODES, CodeText};
@@ -108,8 +109,8 @@ impl Document {
 
     /// The document as a type; the error stands where the type did not fit.
     ///
-    /// Inside `flatten` and untagged or internally tagged enums the place is that of the
-    /// whole enclosing value (serde forgets the rest).
+    /// Inside `flatten` and untagged or internally tagged enums, where serde forgets places, it
+    /// is the one place that the message quotes, or else the whole enclosing value.
     ///
     /// # Errors
     ///

@@ -1,5 +1,6 @@
 //! The document as a tree in which everything has a place.
 
+use crate::refine::refine;
 use crate::{Diagnostic, Diagnostics, Place, codes, de, pointer};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Number, Value};
@@ -129,11 +130,13 @@ impl Located {
     /// `document-shape`, as in [`crate::Document::typed`].
     pub fn typed<T: DeserializeOwned>(&self, path: &str) -> Result<T, Diagnostics> {
         T::deserialize(self).map_err(|error: de::ShapeError| {
+            let place = error.place.unwrap_or_else(|| self.place());
+            let place = refine(self, place, &error.message);
             Diagnostics(vec![Diagnostic {
                 code: codes::SHAPE.to_owned(),
                 message: error.message,
                 path: path.to_owned(),
-                place: Some(error.place.unwrap_or_else(|| self.place())),
+                place: Some(place),
                 help: None,
             }])
         })

@@ -176,3 +176,30 @@ fn the_deepest_document_that_is_allowed_is_read_on_a_small_stack() {
         .unwrap();
     assert!(read.join().unwrap());
 }
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "driver", rename_all = "kebab-case", deny_unknown_fields)]
+#[expect(dead_code, reason = "only its shape matters")]
+enum Driver {
+    Exec { start: String, settle: u8 },
+}
+
+#[test]
+fn where_serde_forgets_places_the_message_finds_the_one_that_it_quotes() {
+    let cases = [
+        ("d: { driver: exec, strat: x, settle: 1 }", "1:20: document-shape: unknown field `strat`"),
+        ("d: { driver: exec, start: x, settle: 300 }", "1:38: document-shape: invalid value: integer `300`"),
+        ("d: { driver: exec, start: 5, settle: 1 }", "1:27: document-shape: invalid type: integer `5`"),
+        ("d: { driver: exec, start: x, settle: y }", "1:38: document-shape: invalid type: string \"y\""),
+        ("d: { driver: exce, start: x, settle: 1 }", "1:14: document-shape: unknown variant `exce`"),
+        // Quoted twice, or about the whole: it stays at the whole.
+        ("d: { driver: exec, start: 5, settle: 5 }", "1:4: document-shape: invalid type: integer `5`"),
+        ("d: { driver: exec, start: x }", "1:4: document-shape: missing field `settle`"),
+    ];
+    for (text, expected) in cases {
+        let document = Document::parse(text, "f.yaml").unwrap();
+        let settings = document.root().get("d").unwrap();
+        let line = settings.typed::<Driver>("f.yaml").unwrap_err().to_string();
+        assert!(line.starts_with(&format!("f.yaml:{expected}")), "{text:?} gave {line}");
+    }
+}
