@@ -1,0 +1,284 @@
+//! The ground: what the services act upon. Resources, their states, and the statements that are on their way.
+//!
+//! A statement passes points: begun, the epoch checked, in effect, ended. When its service is killed, it is an
+//! orphan: it may still take effect, as late as the test likes, until somebody ends it. The states have the
+//! shapes of the services' memory drivers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use schemas::{
+    Access, Action, Address, Attempt, Code, DatabaseSeen, Epoch, Half, Key, NameSeen, Problem, ProcessSeen,
+    ReplicationSeen, ReplicationState, Role, RunId, Running, Seen, Service, SiteId,
+};
+use serde_json::{Value, json};
+use service_core::{Looked, Order};
+
+/// Where a statement stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Point {
+    /// At the resource; nothing was compared yet.
+    Begun,
+    /// The resource compared its epoch; the effect comes next.
+    Checked,
+    /// In effect; its service does not know yet.
+    Effect,
+}
+
+/// The name of a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StatementId(pub u64);
+
+/// A statement that has not ended.
+#[derive(Debug, Clone)]
+pub struct Statement {
+    /// On which resource.
+    pub address: Address,
+    /// What, for whom.
+    pub order: Order,
+    /// Where it stands.
+    pub at: Point,
+    /// Its service is gone.
+    pub orphan: bool,
+}
+
+/// One effect that took place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Effected {
+    /// On which resource.
+    pub address: Address,
+    /// For which key.
+    pub key: Key,
+    /// Of which attempt.
+    pub attempt: Attempt,
+    /// In which epoch.
+    pub epoch: Epoch,
+    /// What.
+    pub action: Action,
+    /// The state before.
+    pub before: Value,
+}
+
+/// All resources.
+#[derive(Debug, Clone)]
+pub struct Ground {
+    /// By address; `null` until somebody sets it.
+    pub states: BTreeMap<Address, Value>,
+    /// Every effect so far, in order.
+    pub effects: Vec<Effected>,
+    /// What is on its way.
+    pub statements: BTreeMap<StatementId, Statement>,
+    /// Acts that the resource refuses.
+    pub broken: BTreeSet<(Address, Action)>,
+    /// Whether resources compare epochs themselves (the second line of law 6).
+    pub second_line: bool,
+    pub(crate) epochs: BTreeMap<Address, (Epoch, RunId)>,
+    pub(crate) last: u64,
+}
+
+impl Default for Ground {
+    fn default() -> Self {
+        Ground {
+            states: BTreeMap::new(),
+            effects: Vec::new(),
+            statements: BTreeMap::new(),
+            broken: BTreeSet::new(),
+            second_line: true,
+            epochs: BTreeMap::new(),
+            last: 0,
+        }
+    }
+}
+
+fn flag(state: &Value, name: &str) -> bool {
+    state.get(name).and_then(Value::as_bool).unwrap_or(false)
+}
+
+impl Ground {
+    /// The state of a resource.
+    pub fn state(&self, address: &Address) -> &Value {
+        self.states.get(address).unwrap_or(&Value::Null)
+    }
+
+    /// Whether a database is open; one that nobody closed is.
+    pub fn is_open(&self, address: &Address) -> bool {
+        self.state(address) != "closed"
+    }
+
+    /// Whether `action` is in effect now.
+    pub fn look(&self, address: &Address, action: Action, args: &Value) -> Looked {
+        let state = self.state(address);
+        let yes = match action {
+            Action::DisableAccess => state == "closed",
+            Action::EnableAccess => state != "closed",
+            Action::StartProcess => state == "running",
+            Action::StopProcess => state != "running",
+            Action::Point | Action::Follow => *state == args["to"],
+            Action::Mark => flag(state, "marked"),
+            Action::Capture => flag(state, "slot"),
+            Action::Discard => !flag(state, "slot"),
+            Action::Drain => flag(state, "drained"),
+            Action::SetSequences => flag(state, "sequences"),
+            Action::StartReplication => flag(state, "enabled"),
+            Action::StopReplication => !flag(state, "enabled"),
+            Action::Abandon => flag(state, "abandoned") && !flag(state, "enabled"),
+        };
+        if yes { Looked::InEffect(output(action)) } else { Looked::NotInEffect(state.clone()) }
+    }
+
+    /// A statement arrives at its resource.
+    pub fn begin(&mut self, address: &Address, order: Order) -> StatementId {
+        self.last += 1;
+        let id = StatementId(self.last);
+        let statement = Statement { address: address.clone(), order, at: Point::Begun, orphan: false };
+        self.statements.insert(id, statement);
+        id
+    }
+
+    /// Moves a statement on; an orphan too.
+    ///
+    /// # Errors
+    ///
+    /// The resource refused it; it is gone and never takes effect.
+    pub fn advance(&mut self, id: StatementId, boot: Duration) -> Result<Option<Point>, Problem> {
+        let Some(statement) = self.statements.get(&id).cloned() else {
+            return Err(Problem::new(Code::Failed, "the statement was ended"));
+        };
+        let Statement { address, order, at, orphan } = statement;
+        let next = match at {
+            Point::Begun => self.raise(&address, order.epoch, order.run).map(|()| Some(Point::Checked)),
+            Point::Checked if order.not_after.is_some_and(|end| boot > end) => {
+                Err(Problem::new(Code::NotConfirmed, "its deadline has passed"))
+            }
+            Point::Checked if self.broken.contains(&(address.clone(), order.action)) => {
+                Err(Problem::new(Code::Failed, "it is broken"))
+            }
+            Point::Checked => {
+                self.take_effect(&address, &order);
+                Ok(Some(Point::Effect))
+            }
+            Point::Effect => Ok(None),
+        };
+        match &next {
+            Ok(Some(point)) if !(orphan && *point == Point::Effect) => {
+                if let Some(statement) = self.statements.get_mut(&id) {
+                    statement.at = *point;
+                }
+            }
+            _ => drop(self.statements.remove(&id)),
+        }
+        next
+    }
+
+    fn take_effect(&mut self, address: &Address, order: &Order) {
+        let before = self.state(address).clone();
+        let mut after = if before.is_object() { before.clone() } else { json!({}) };
+        match order.action {
+            Action::DisableAccess => after = json!("closed"),
+            Action::EnableAccess => after = json!("open"),
+            Action::StartProcess => after = json!("running"),
+            Action::StopProcess => after = json!("stopped"),
+            Action::Point | Action::Follow => after = order.args["to"].clone(),
+            Action::Mark => after["marked"] = json!(true),
+            Action::Capture => after["slot"] = json!(true),
+            Action::Discard => after["slot"] = json!(false),
+            Action::Drain => after["drained"] = json!(true),
+            Action::SetSequences => after["sequences"] = json!(true),
+            Action::StartReplication => {
+                after = json!({ "enabled": true, "abandoned": false, "drained": false, "sequences": false });
+            }
+            Action::StopReplication => after["enabled"] = json!(false),
+            Action::Abandon => {
+                after["enabled"] = json!(false);
+                after["abandoned"] = json!(true);
+            }
+        }
+        self.states.insert(address.clone(), after);
+        self.effects.push(Effected {
+            address: address.clone(),
+            key: order.key.clone(),
+            attempt: order.attempt,
+            epoch: order.epoch,
+            action: order.action,
+            before,
+        });
+    }
+
+    /// The resource takes an epoch, where it keeps one (databases do).
+    ///
+    /// # Errors
+    ///
+    /// It holds a higher one, or this one for another run.
+    pub fn raise(&mut self, address: &Address, epoch: Epoch, run: RunId) -> Result<(), Problem> {
+        if !self.second_line || address.service != Service::Database {
+            return Ok(());
+        }
+        match self.epochs.get(address) {
+            Some((held, _)) if *held > epoch => {
+                Err(Problem::new(Code::StaleEpoch, format!("the database holds epoch {held}")))
+            }
+            Some((held, other)) if *held == epoch && *other != run => {
+                Err(Problem::new(Code::EpochTaken, format!("the database holds it for run {other}")))
+            }
+            _ => {
+                self.epochs.insert(address.clone(), (epoch, run));
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends what dead services left on a resource: afterwards none of it can take effect.
+    pub fn end_orphans(&mut self, address: &Address) {
+        self.statements.retain(|_, s| !(s.orphan && s.address == *address));
+    }
+
+    /// Orphans of a resource.
+    pub fn orphans(&self, address: &Address) -> Vec<StatementId> {
+        let of = |s: &Statement| s.orphan && s.address == *address;
+        self.statements.iter().filter(|(_, s)| of(s)).map(|(id, _)| *id).collect()
+    }
+
+    /// What a look shows.
+    pub fn seen(&self, address: &Address) -> Seen {
+        let state = self.state(address);
+        let detail = Value::Null;
+        match address.service {
+            Service::Database => {
+                let open = state != "closed";
+                let access = if open { Access::Open } else { Access::Closed };
+                let role = if open { Role::Live } else { Role::Standby };
+                let epoch = self.epochs.get(address).map(|(epoch, _)| *epoch);
+                Seen::Database(DatabaseSeen { access, role, sessions: 0, epoch, detail })
+            }
+            Service::Process => {
+                let running = if state == "running" { Running::Healthy } else { Running::Stopped };
+                Seen::Process(ProcessSeen { running, closes: None, detail })
+            }
+            Service::Replication => Seen::Replication(ReplicationSeen {
+                half: if flag(state, "source") { Half::Source } else { Half::Receiver },
+                state: match (flag(state, "enabled"), flag(state, "slot")) {
+                    (true, _) => ReplicationState::Running,
+                    (_, true) => ReplicationState::Capturing,
+                    _ => ReplicationState::Stopped,
+                },
+                lag_bytes: None,
+                lag_seconds: None,
+                trouble: None,
+                detail,
+            }),
+            Service::Dns => Seen::Name(NameSeen {
+                points_at: state.as_str().and_then(|site| SiteId::new(site).ok()),
+                answers: BTreeMap::new(),
+                silent: Vec::new(),
+                detail,
+            }),
+        }
+    }
+}
+
+fn output(action: Action) -> Value {
+    match action {
+        Action::Mark => json!({ "sentinel": 1, "lsn": "0/0", "sequences": {} }),
+        _ => json!({}),
+    }
+}

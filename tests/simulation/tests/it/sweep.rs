@@ -1,0 +1,169 @@
+//! Sweeps: the runner ends at every write of its journal, each service at every point of every act; everything is
+//! started again and goes on to the end, which must be that of an undisturbed run.
+
+use std::time::Duration;
+
+use journal::memory::Moment;
+use schemas::view::RunState;
+use schemas::{Action, RunId};
+use simulation::{Death, Lost, World, address};
+
+use crate::common::{End, Script, difference, end, ready, start_of, whole};
+
+/// One move under one misfortune.
+struct Case {
+    name: &'static str,
+    script: Script,
+    ends: RunState,
+    /// A site that answers at first and then does not is left as a lost one: its stream is abandoned, not drained.
+    may_be_lost: bool,
+}
+
+const CASES: &[Case] = &[
+    Case { name: "failover, main answers", script: failover_answering, ends: RunState::Completed, may_be_lost: true },
+    Case { name: "failover, main is down and comes back", script: failover_down, ends: RunState::Completed, may_be_lost: false },
+    Case { name: "failover, main is cut off and comes back", script: failover_cut, ends: RunState::Completed, may_be_lost: false },
+    Case { name: "switchover", script: switchover, ends: RunState::Completed, may_be_lost: false },
+    Case { name: "switchover that backs out", script: back_out, ends: RunState::BackedOut, may_be_lost: false },
+];
+
+fn failover_answering(w: &mut World) -> RunId {
+    let run = w.start(0, start_of("failover", &[]));
+    w.until_ended(run);
+    run
+}
+
+/// No service listens at main; its database stays open, which was accepted.
+fn failover_down(w: &mut World) -> RunId {
+    w.kill_host_for_good("main");
+    let run = w.start(0, start_of("failover", &["main"]));
+    w.until_ended(run);
+    run
+}
+
+/// Nothing comes from main, and what was asked of it arrives late.
+fn failover_cut(w: &mut World) -> RunId {
+    w.cut("main", None);
+    w.pass(Duration::from_secs(7));
+    let run = w.start(0, start_of("failover", &["main"]));
+    w.until_ended(run);
+    run
+}
+
+fn switchover(w: &mut World) -> RunId {
+    let run = w.start(0, start_of("switchover", &[]));
+    w.until_ended(run);
+    run
+}
+
+/// The receiver cannot drain: everything that was done is undone, newest first.
+fn back_out(w: &mut World) -> RunId {
+    w.ground.broken.insert((address("secondary.replication.csp"), Action::Drain));
+    let run = w.start(0, start_of("switchover", &[]));
+    w.until_ended(run);
+    run
+}
+
+/// Plays a case, disturbed as `disturb` says, to its end.
+fn play(case: &Case, disturb: impl FnOnce(&mut World)) -> World {
+    let mut w = ready(whole());
+    disturb(&mut w);
+    let run = (case.script)(&mut w);
+    w.finish("cfg");
+    w.clean();
+    if w.ended(run) != Some(case.ends) {
+        w.fail(&format!("{}: ended as {:?}", case.name, w.ended(run)));
+    }
+    w
+}
+
+fn same_end(case: &Case, w: &World, at: &str, calm: &End) {
+    let now = end(w);
+    let lost = case.may_be_lost && now.states.values().any(|state| state["abandoned"] == true);
+    let (calm, now) = match lost {
+        true => (&calm.without_replication(), &now.without_replication()),
+        false => (calm, &now),
+    };
+    if calm != now {
+        w.fail(&format!("{}, {at}: another end\n{}", case.name, difference(calm, now)));
+    }
+}
+
+fn sweep_runner(case: &Case) {
+    let before = ready(whole()).writes(0);
+    let calm = play(case, |_| ());
+    let (last, calm) = (calm.writes(0), end(&calm));
+    let mut points = 0;
+    for write in before + 1..=last {
+        for moment in [Moment::Before, Moment::Torn, Moment::After] {
+            let w = play(case, |w| w.runner_dies_at(0, write, moment));
+            same_end(case, &w, &format!("runner dead {moment:?} write {write}"), &calm);
+            points += 1;
+        }
+    }
+    println!("{}: the runner was killed at {points} points ({} writes)", case.name, last - before);
+}
+
+const WAYS: [(Lost, Option<Duration>); 4] = [
+    (Lost::Process, None),
+    (Lost::Process, Some(Duration::from_millis(300))),
+    (Lost::Process, Some(Duration::from_secs(3))),
+    (Lost::Power, None),
+];
+
+/// How a service is killed: the ways take turns from point to point, or, asked by `POINTSMAN_SWEEP=all`, each
+/// point sees them all.
+fn ways(point: u64) -> Vec<(Lost, Option<Duration>)> {
+    match std::env::var_os("POINTSMAN_SWEEP").is_some_and(|how| how == "all") {
+        true => WAYS.to_vec(),
+        false => WAYS.iter().cycle().skip(point as usize % WAYS.len()).take(1).copied().collect(),
+    }
+}
+
+fn sweep_host(case: &Case, host: &str) {
+    let fresh = ready(whole());
+    let before = fresh.points(host);
+    let calm = play(case, |_| ());
+    let (last, calm) = (calm.points(host), end(&calm));
+    let mut points = 0;
+    for at in before + 1..=last {
+        for (lost, commits) in ways(at) {
+            let w = play(case, |w| {
+                w.orphans_commit = commits;
+                w.death = Some(Death { host: host.into(), at, lost });
+            });
+            let what = format!("{host} dead at point {at}, {lost:?}, orphans {commits:?}");
+            same_end(case, &w, &what, &calm);
+            points += 1;
+        }
+    }
+    println!("{}: {host} was killed in {points} ways ({} points)", case.name, last - before);
+}
+
+macro_rules! sweeps {
+    ($($name:ident $case:literal;)*) => { $(
+        mod $name {
+            use super::{CASES, sweep_host, sweep_runner};
+
+            #[test]
+            fn the_runner_ends_at_every_write() {
+                sweep_runner(&CASES[$case]);
+            }
+
+            #[test]
+            fn each_service_ends_at_every_point() {
+                for host in ["main", "secondary", "witness"] {
+                    sweep_host(&CASES[$case], host);
+                }
+            }
+        }
+    )* };
+}
+
+sweeps! {
+    failover_main_answers 0;
+    failover_main_down 1;
+    failover_main_cut 2;
+    switchover_forward 3;
+    switchover_back 4;
+}
