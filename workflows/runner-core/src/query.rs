@@ -270,7 +270,8 @@ impl Core {
         let run = self.ids.run(now);
         let Some(g) = self.groups.get(&group) else { return };
         let epoch = schemas::Epoch(g.record.epoch.max(g.seen_epoch).0 + 1);
-        let resources = g.plan.resources.clone();
+        // Client hosts and caches have ledgers of their own, though no group claims them.
+        let resources: Vec<Address> = g.plan.resources.iter().chain(&g.plan.clients).cloned().collect();
         self.append_group(now, &group, &GroupEntry::Adopted { epoch, run, live, by });
         self.new_epoch(&group);
         let id = self.next_query();
