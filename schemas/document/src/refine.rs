@@ -1,0 +1,55 @@
+//! A nearer place for an error of shape.
+//!
+//! Where serde buffers (internally tagged and untagged enums, `flatten`) an error is known to be
+//! somewhere in a mapping. Its message quotes what did not fit; if that stands in one place only,
+//! the error stands there.
+
+use crate::{Located, Node, Place};
+
+/// The one place within the value at `place` that the message quotes, else `place` itself.
+pub(crate) fn refine(root: &Located, place: Place, message: &str) -> Place {
+    // What follows says what was expected, and quotes that.
+    let said = message.split(", expected").next().unwrap_or(message);
+    let mut found = Vec::new();
+    match find(root, &place) {
+        Some(within) if matches!(within.node, Node::Map(_) | Node::List(_)) => {
+            quoted(within, said, &mut found);
+        }
+        _ => {}
+    }
+    match found.as_slice() {
+        [one] => one.clone(),
+        _ => place,
+    }
+}
+
+fn find<'a>(here: &'a Located, place: &Place) -> Option<&'a Located> {
+    if here.place() == *place {
+        return Some(here);
+    }
+    let below = here.items().iter().chain(here.entries().iter().map(|(_, value)| value));
+    below.into_iter().find_map(|value| find(value, place))
+}
+
+fn quoted(here: &Located, said: &str, found: &mut Vec<Place>) {
+    let has = |text: &str| said.contains(text);
+    match &here.node {
+        Node::Null => {}
+        Node::Bool(flag) if has(&format!("`{flag}`")) => found.push(here.place()),
+        Node::Number(number) if has(&format!("`{number}`")) => found.push(here.place()),
+        Node::String(text) if has(&format!("`{text}`")) || has(&format!("{text:?}")) => {
+            found.push(here.place());
+        }
+        Node::Bool(_) | Node::Number(_) | Node::String(_) => {}
+        Node::List(items) => items.iter().for_each(|item| quoted(item, said, found)),
+        Node::Map(entries) => {
+            for (key, value) in entries {
+                if has(&format!("unknown field `{}`", key.name)) {
+                    found.push(key.place());
+                } else {
+                    quoted(value, said, found);
+                }
+            }
+        }
+    }
+}
