@@ -238,6 +238,7 @@ impl Core {
             if action.effect() == Effect::Opens {
                 let epoch = self.epoch_of(key);
                 self.flush(key.run);
+                let accepted = self.groups.get(id).map(|g| g.record.accepted.clone());
                 self.append_group(
                     now,
                     id,
@@ -245,6 +246,9 @@ impl Core {
                 );
                 if let Some(g) = self.groups.get_mut(id) {
                     g.proofs.remove(&address);
+                    if let Some(accepted) = accepted.filter(|_| !self.rules.keep(Rule::AcceptanceOneEpoch)) {
+                        g.record.accepted = accepted;
+                    }
                 }
             }
         }
@@ -317,7 +321,10 @@ impl Core {
     }
 
     fn resend(&mut self, now: Now, key: &Key) {
+        // An earlier attempt that nothing was heard of may still arrive, whatever becomes of this one.
+        let unheard = self.asked.values().any(|asked| matches!(asked, Asked::Act(of) if of == key));
         let Some(live) = self.lives.get_mut(key) else { return };
+        live.undelivered &= !unheard;
         live.attempt = live.attempt.next();
         let attempt = live.attempt;
         match (&live.owner, &live.group) {
