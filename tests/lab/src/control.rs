@@ -189,7 +189,7 @@ pub fn down(state: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     if command(state, &["down"]).is_ok() {
-        let gone = || Ok((!state.join("lock").exists()).then_some(()));
+        let gone = || Ok((!state.exists()).then_some(()));
         if until("the lab is down", DOWN_WITHIN, gone).is_ok() {
             return Ok(());
         }

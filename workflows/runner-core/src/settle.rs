@@ -155,6 +155,16 @@ impl Core {
     fn not_done(&mut self, now: Now, key: &Key, reply: Reply, act: bool) {
         let Some(live) = self.lives.get_mut(key) else { return };
         let problem = reply.problem.unwrap_or_else(|| Problem::new(Code::Failed, "it did not say why"));
+        if problem.code == Code::Unclaimed {
+            // Claimed before its host was armed, say: the resource itself does not hold the epoch yet.
+            if let (Some(group), address) = (live.group.clone(), live.address.clone()) {
+                if let Some(g) = self.groups.get_mut(&group) {
+                    g.claims.remove(&address);
+                }
+                self.ask_claim(now, &group, &address);
+            }
+        }
+        let Some(live) = self.lives.get_mut(key) else { return };
         // Of a step that is still pending an opening without a yes had no runner to ask in time, as when the
         // runner was away: its answer to the next attempt is another one.
         let again = problem.retryable || matches!(problem.code, Code::Void | Code::NotConfirmed);

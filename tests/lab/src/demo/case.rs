@@ -46,7 +46,7 @@ pub fn lose_main(
     lab.lose_site(Site::Main, by)?;
     let lost_at = now_ms();
     println!("   main is lost ({by}); the prober, the runner and the services do the rest");
-    let (view, fired) = follow(lab, &killer, shots.len())?;
+    let (view, fired) = follow(lab, Some(&killer), shots.len())?;
     users_served(lab, &mut wrong)?;
     let woken = if by == By::Freeze { Some(wake(lab, lost_at, &mut wrong)?) } else { None };
     let case = judge(lab, &view, &fired, seed, woken, &mut wrong)?;
@@ -88,12 +88,16 @@ fn pause_replication(lab: &Lab) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until the run has ended, starting the runner again each time that it was killed.
-fn follow(lab: &mut Lab, killer: &Killer, kills: usize) -> anyhow::Result<(RunView, Vec<Fired>)> {
+/// Waits until the newest run has ended, starting the runner again each time that it was killed.
+///
+/// # Errors
+///
+/// When the run is held, does not end, or the runner was not killed as often as it was to be.
+pub fn follow(lab: &mut Lab, killer: Option<&Killer>, kills: usize) -> anyhow::Result<(RunView, Vec<Fired>)> {
     let mut fired: Vec<Fired> = Vec::new();
     let mut shown = Instant::now();
     until("the run has ended", RUN_WITHIN, || {
-        if let Some(one) = killer.fired() {
+        if let Some((killer, one)) = killer.and_then(|killer| Some((killer, killer.fired()?))) {
             lab.kill_runner()?; // Its children, too.
             killer.aim(lab.start_runner()?);
             println!("   runner killed {}, and started again", one.shot);

@@ -20,8 +20,12 @@ const SYNCED_WITHIN: Duration = Duration::from_secs(20);
 /// What a cluster of the lab is started with.
 #[must_use]
 pub fn settings() -> Vec<(String, String)> {
-    let settings =
-        [("track_commit_timestamp", "on"), ("max_slot_wal_keep_size", "1GB"), ("wal_sender_timeout", "10s")];
+    let settings = [
+        ("track_commit_timestamp", "on"), // Says what was committed after a freeze.
+        ("track_functions", "all"),       // Says how often something was done.
+        ("max_slot_wal_keep_size", "1GB"),
+        ("wal_sender_timeout", "10s"),
+    ];
     settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 

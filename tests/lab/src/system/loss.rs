@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::{Context, bail};
 use rustix::process::Signal;
 
-use super::plan::{Role, Site, WITNESS_HOSTS};
+use super::plan::{PROCESSES, Role, Site, WITNESS_HOSTS};
 use super::{Lab, marked};
 
 /// How something is lost.
@@ -39,8 +39,9 @@ impl Lab {
         self.lose(&site.hosts(), by)
     }
 
-    /// Brings back a site. After a kill its servers and Pointsman's services start, as after a boot, and
-    /// nothing else does; after a freeze everything goes on where it was.
+    /// Brings back a site. After a kill its servers, Pointsman's services and what runs at both sites start,
+    /// as after a boot, and nothing else does, its reader neither; after a freeze everything goes on where
+    /// it was.
     ///
     /// # Errors
     ///
@@ -154,7 +155,14 @@ impl Lab {
             "wmon" => self.start_prober(),
             DNS => Ok(()),
             host => self.start_services(host),
+        }?;
+        // What runs at both sites starts with its host; what runs at the live site only does not.
+        if let Some((site, role)) = Site::of_host(host) {
+            for process in PROCESSES.iter().filter(|process| process.role == role && !process.live_only) {
+                self.run_start(site, process)?;
+            }
         }
+        Ok(())
     }
 
     /// What of the lab's own children runs on a host, other than its server.

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use schemas::view::Mode;
+use schemas::view::{Mode, ResourceView};
 
 use super::plan::{GROUP, NAMES, PROCESSES, Plan, ProcessPlan, Role, Site, WITNESS, ZONE};
 use super::pointsman::Pointsman;
@@ -120,16 +120,21 @@ impl Lab {
     ///
     /// When the script fails, or it does not get healthy.
     pub fn start_process(&self, site: Site, process: &ProcessPlan) -> anyhow::Result<()> {
-        let script = self.plan.script(site, process.name, "start");
-        let done = Command::new(&script).output().with_context(|| format!("run {}", script.display()))?;
-        if !done.status.success() {
-            bail!("{}: {}", script.display(), String::from_utf8_lossy(&done.stderr));
-        }
+        self.run_start(site, process)?;
         let at = self.plan.at(site, process);
         until(&format!("{} at {} is healthy", process.name, site.name()), HEALTHY_WITHIN, || {
             let said = running::ask(at, "PING", Duration::from_secs(2))?;
             if said == process.healthy { Ok(Some(())) } else { Err(anyhow!("{said}")) }
         })
+    }
+
+    pub(super) fn run_start(&self, site: Site, process: &ProcessPlan) -> anyhow::Result<()> {
+        let script = self.plan.script(site, process.name, "start");
+        let done = Command::new(&script).output().with_context(|| format!("run {}", script.display()))?;
+        if !done.status.success() {
+            bail!("{}: {}", script.display(), String::from_utf8_lossy(&done.stderr));
+        }
+        Ok(())
     }
 
     pub(super) fn start_prober(&mut self) -> anyhow::Result<()> {
@@ -196,9 +201,14 @@ impl Lab {
             }
         }
         self.pointsman.text(&self.plan.host_file("wdns"), &["arm"])?;
-        until("the group is in normal mode", SERVED_WITHIN, || {
+        until("the group is in normal mode, and every host armed", SERVED_WITHIN, || {
             let status = self.status()?;
-            let good = status.mode == Mode::Normal && status.debts.is_empty() && status.doubts.is_empty();
+            let armed =
+                |resource: &ResourceView| resource.observation.as_ref().is_some_and(|seen| seen.armed);
+            let good = status.mode == Mode::Normal
+                && status.debts.is_empty()
+                && status.doubts.is_empty()
+                && status.resources.iter().all(armed);
             if good { Ok(Some(())) } else { Err(anyhow!("{}", status.sentence)) }
         })
     }

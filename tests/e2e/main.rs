@@ -1,0 +1,8 @@
+//! The built command on real servers: the lab, its users, and what is lost and killed.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod bench;
+mod kills;
+mod losses;
+mod moves;
+mod tool;
