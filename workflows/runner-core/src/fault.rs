@@ -7,7 +7,7 @@ use schemas::{Code, Problem};
 pub(crate) fn error_of(problem: &Problem) -> Error {
     let standard = match problem.code {
         Code::Unreachable | Code::NoBus => Standard::Communication,
-        Code::TimedOut | Code::Expired => Standard::Timeout,
+        Code::TimedOut | Code::Void | Code::Expired => Standard::Timeout,
         Code::InDoubt => Standard::InDoubt,
         Code::BadConfiguration | Code::UnknownSubject | Code::WrongServer => Standard::Configuration,
         Code::Malformed | Code::TooLarge | Code::KeyReused => Standard::Validation,

@@ -279,6 +279,14 @@ impl Core {
         self.confirm(reply_to, reply);
     }
 
+    fn live_on_wire(&self, key: &Key) -> Option<&Live> {
+        let wired = |(of, _): &(&Key, &Live)| crate::live::on_wire(self.rules, of) == *key;
+        match self.rules.keep(Rule::Visits) {
+            true => self.lives.get(key),
+            false => self.lives.iter().find(wired).map(|(_, live)| live),
+        }
+    }
+
     fn may_open(&self, request: &ConfirmRequest) -> Result<(), String> {
         let g = self.groups.get(&request.group).ok_or("no such group")?;
         if !self.rules.keep(Rule::YesWhilePending) {
@@ -291,7 +299,7 @@ impl Core {
         if run.ended.is_some() {
             return Err("the run has ended".into());
         }
-        let live = self.lives.get(&request.key).ok_or("the step is not pending")?;
+        let live = self.live_on_wire(&request.key).ok_or("the step is not pending")?;
         let pending = matches!(
             live.stage,
             Stage::Sent { .. } | Stage::Asking | Stage::AskAgain { .. } | Stage::Doubtful { .. }

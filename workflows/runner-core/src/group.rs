@@ -33,6 +33,7 @@ pub struct Record {
     /// Risks taken, a site each.
     pub accepted: BTreeMap<SiteId, Acceptance>,
     /// What is owed.
+    #[serde(with = "pairs")]
     pub debts: BTreeMap<u64, Debt>,
     /// The last number given to a debt.
     pub last_debt: u64,

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::core::{Asked, Claim, Core, Timer};
 use crate::entry::{GroupEntry, Intent, RunEntry};
-use crate::rules::Rule;
+use crate::rules::{Rule, Rules};
 use crate::seam::Now;
 
 /// A call without a bound of its own.
@@ -102,6 +102,15 @@ impl Live {
     pub(crate) fn wait(&mut self, why: impl Into<String>) {
         self.waits_for = Some(why.into());
     }
+}
+
+/// The key as services know it: all of it. Without the rule of visits it names the task only.
+pub(crate) fn on_wire(rules: Rules, key: &Key) -> Key {
+    if rules.keep(Rule::Visits) {
+        return key.clone();
+    }
+    let task = key.position.as_str().split('#').next().unwrap_or_default();
+    Key { run: key.run, position: schemas::Position::new(task).unwrap_or_else(|_| key.position.clone()) }
 }
 
 /// The bound of a call that has none of its own.
@@ -301,7 +310,7 @@ impl Core {
                     None => return,
                 },
             },
-            key: key.clone(),
+            key: on_wire(self.rules, key),
             attempt: live.attempt,
             epoch,
             act_within: within,
@@ -366,7 +375,8 @@ impl Core {
         live.stage = Stage::Asking;
         live.waits_for.get_or_insert_with(|| "an answer to what became of it".into());
         let subject = self.prefix.request(&live.address, Verb::Outcome);
-        let request = OutcomeRequest { group, key: key.clone(), attempt: live.attempt, epoch, wait };
+        let wired = on_wire(self.rules, key);
+        let request = OutcomeRequest { group, key: wired, attempt: live.attempt, epoch, wait };
         let body = serde_json::to_vec(&request).unwrap_or_default();
         self.ask(Asked::Outcome(key.clone()), subject, Vec::new(), body, wait + Duration::from_secs(1));
     }

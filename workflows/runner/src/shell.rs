@@ -1,6 +1,7 @@
 //! The loop: one input at a time into the core, its entries and effects through the journal, its local work
 //! beside it.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -172,8 +173,9 @@ impl Shell {
 
     /// Hands entries and effects to the journal as one batch, and does the local work.
     fn take(&mut self, output: Output) -> Result<(), RunError> {
-        let mut outputs = vec![output];
-        while let Some(output) = outputs.pop() {
+        // First come, first written: the core numbers its entries in the order in which it is asked.
+        let mut outputs = VecDeque::from([output]);
+        while let Some(output) = outputs.pop_front() {
             if output.is_empty() {
                 continue;
             }
@@ -186,7 +188,7 @@ impl Shell {
             self.journal.submit(batch).map_err(|_| RunError::Closed)?;
             for local in output.local {
                 if let Some(input) = self.local(local) {
-                    outputs.push(self.core.step(clock::now(), input));
+                    outputs.push_back(self.core.step(clock::now(), input));
                 }
             }
         }
