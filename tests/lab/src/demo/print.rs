@@ -8,6 +8,7 @@ use super::report::Case;
 pub fn case(case: &Case, view: &RunView) {
     let state = serde_json::to_value(view.state).unwrap_or_default();
     println!("   run {} epoch {} {}: {}", view.id, view.epoch, view.workflow, word(&state));
+    println!("   by {} ({}): {}", view.who.person, view.who.claimed, view.why);
     println!("   {:>8} {:>8}  step", "at", "took");
     for (step, reported) in view.steps.iter().zip(&case.steps) {
         let at = step.started.map(|at| (at - view.started).num_milliseconds());
