@@ -207,15 +207,23 @@ impl std::fmt::Display for Event {
             }
             Event::Patience { of, id } => write!(f, "{of} waits no longer for {}", id.0),
             Event::MayI { from, runner, request } => {
-                write!(f, "{} asks runner {runner}: may I open, e{} #{}", from.0, request.epoch, request.attempt)
+                write!(
+                    f,
+                    "{} asks runner {runner}: may I open, e{} #{}",
+                    from.0, request.epoch, request.attempt
+                )
             }
-            Event::May { to, reply, .. } => write!(f, "{} hears {}", to.0, if reply.yes { "yes" } else { "no" }),
+            Event::May { to, reply, .. } => {
+                write!(f, "{} hears {}", to.0, if reply.yes { "yes" } else { "no" })
+            }
             Event::Beat { from, runner, .. } => write!(f, "{from} beats to runner {runner}"),
             Event::Hand { host, effect } => {
                 let kind = format!("{effect:?}");
                 write!(f, "{}: {}", host.0, kind.split_whitespace().next().unwrap_or_default())
             }
-            Event::Statement { host, statement, .. } => write!(f, "{}: statement {} moves", host.0, statement.0),
+            Event::Statement { host, statement, .. } => {
+                write!(f, "{}: statement {} moves", host.0, statement.0)
+            }
             Event::Told { host, acted, .. } => write!(f, "{}: told {acted:?}", host.0),
             Event::Orphan(statement) => write!(f, "orphan {} moves", statement.0),
             Event::Pulse { host } => write!(f, "{} pulses", host.0),

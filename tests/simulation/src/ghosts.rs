@@ -232,7 +232,9 @@ impl Ghosts {
                 || matches!(ground.look(&ghost.address, ghost.action, &Value::Null), Looked::InEffect(_));
             let Some(Settlement { by, result, .. }) = &ghost.settled else { continue };
             match result {
-                SettledAs::NotDone { problem } if effects && problem.code != Code::Undone && by != "person" => {
+                SettledAs::NotDone { problem }
+                    if effects && problem.code != Code::Undone && by != "person" =>
+                {
                     found = Some(format!("{key} was settled as not done ({problem}), and has its effect"));
                 }
                 SettledAs::Done { .. } if !ghost.was_in_effect && by != "person" => {
@@ -256,7 +258,8 @@ impl Ghosts {
                 let holds = hosts.get(address.site.as_str()).and_then(held);
                 let mine = holds.is_some_and(|(e, run)| e == record.epoch && Some(run) == record.holder);
                 if mine && *epoch == record.epoch && ground.is_open(address) {
-                    found = Some(format!("runner {runner} counts {address} of `{group}` as closed; it is open"));
+                    found =
+                        Some(format!("runner {runner} counts {address} of `{group}` as closed; it is open"));
                 }
             }
         }
@@ -274,8 +277,12 @@ impl Ghosts {
                 let what = format!("`{group}` owes {:?} and doubts {:?}", record.debts, record.doubts);
                 self.broken("I5", what);
             }
-            let open: Vec<&Address> =
-                self.one_live.iter().filter(|(a, g)| **g == group && ground.is_open(a)).map(|(a, _)| a).collect();
+            let open: Vec<&Address> = self
+                .one_live
+                .iter()
+                .filter(|(a, g)| **g == group && ground.is_open(a))
+                .map(|(a, _)| a)
+                .collect();
             let sites: BTreeSet<&SiteId> = open.iter().map(|a| &a.site).collect();
             if sites.len() > 1 {
                 self.broken("I5", format!("{open:?} stay open"));

@@ -1,7 +1,7 @@
 //! One runner: a core over one life of the journal's twin in memory, opened by the same replay as the product's.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
@@ -133,9 +133,10 @@ impl RunnerSlot {
         for (_, text) in &scene.definitions {
             journal.put(text.as_bytes()).unwrap_or_else(|e| panic!("{e}"));
         }
-        let definitions = scene.definitions.iter().map(|(name, text)| {
-            (name.clone(), (Digest::of(text.as_bytes()), loaded(name, text)))
-        });
+        let definitions = scene
+            .definitions
+            .iter()
+            .map(|(name, text)| (name.clone(), (Digest::of(text.as_bytes()), loaded(name, text))));
         let settings = Settings {
             prefix: scene.prefix(),
             source: format!("/runner/{}", self.life.runner),
@@ -175,8 +176,8 @@ impl RunnerSlot {
     fn take(&mut self, now: Now, output: Output) -> Came {
         let mut came = Came { durable: Vec::new(), effects: Vec::new(), died: false };
         let Some(alive) = &mut self.alive else { return came };
-        let mut outputs = vec![output];
-        while let Some(output) = outputs.pop() {
+        let mut outputs = VecDeque::from([output]);
+        while let Some(output) = outputs.pop_front() {
             if output.is_empty() {
                 continue;
             }
@@ -202,7 +203,7 @@ impl RunnerSlot {
                 match local {
                     Local::Evaluate { run, at, job } => {
                         let result = evaluate(job);
-                        outputs.push(alive.core.step(now, Input::Evaluated { run, at, result }));
+                        outputs.push_back(alive.core.step(now, Input::Evaluated { run, at, result }));
                     }
                     // Ended runs are read from the journal by the shell; no test here asks for them.
                     Local::Show { .. } | Local::List { .. } => {}

@@ -81,7 +81,9 @@ impl Scene {
             for address in plan.resources.iter().chain(&plan.clients) {
                 let at_home = Some(&address.site) == home.as_ref();
                 let state = match address.service {
-                    Service::Database if plan.one_live.contains(&address.resource) && !at_home => "closed".into(),
+                    Service::Database if plan.one_live.contains(&address.resource) && !at_home => {
+                        "closed".into()
+                    }
                     Service::Database => "open".into(),
                     Service::Process if at_home => "running".into(),
                     Service::Process => "stopped".into(),

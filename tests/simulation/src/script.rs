@@ -13,7 +13,9 @@ use crate::random::Dice;
 use crate::world::{Chance, World};
 
 /// No test needs more events than this; one that does is stuck.
-const EVENTS_MAX: u64 = 60_000;
+const EVENTS_MAX: u64 = 12_000;
+/// The lines of history that a failure tells.
+const TOLD: usize = 90;
 
 impl World {
     /// Moves on until something holds.
@@ -57,8 +59,14 @@ impl World {
     /// Always.
     #[track_caller]
     pub fn fail(&self, why: &str) -> ! {
-        let from = self.trace.len().saturating_sub(120);
-        panic!("{why}\n{}\nbroken: {:#?}", self.trace[from..].join("\n"), self.ghosts.violations);
+        let told = |line: &&String| {
+            ["pulses", " beats to ", "waits no longer", ": Look", ": Check"]
+                .iter()
+                .all(|dull| !line.contains(dull))
+        };
+        let lines: Vec<&str> = self.trace.iter().filter(told).map(String::as_str).collect();
+        let from = lines.len().saturating_sub(TOLD);
+        panic!("{why}\n{}\nbroken: {:#?}", lines[from..].join("\n"), self.ghosts.violations);
     }
 
     /// No invariant was broken so far.
@@ -134,7 +142,14 @@ impl World {
 
     /// A new run takes over.
     #[track_caller]
-    pub fn supersede(&mut self, runner: usize, old: RunId, workflow: &str, to: &str, accepted: &[&str]) -> RunId {
+    pub fn supersede(
+        &mut self,
+        runner: usize,
+        old: RunId,
+        workflow: &str,
+        to: &str,
+        accepted: &[&str],
+    ) -> RunId {
         let group = self.scene.groups[0].group.as_str().to_owned();
         let mut op = World::start_op(workflow, &group, Some(to));
         if let Op::Start { supersede, accept_unfenced, .. } = &mut op {
@@ -214,9 +229,10 @@ impl World {
         self.heal();
         let group_id = GroupId::new(group).unwrap_or_else(|e| panic!("{e}"));
         for _ in 0..EVENTS_MAX {
-            let quiet = self.ghosts.record(0, &group_id).is_some_and(|r| {
-                r.active.is_none() && r.debts.is_empty() && r.doubts.is_empty()
-            });
+            let quiet = self
+                .ghosts
+                .record(0, &group_id)
+                .is_some_and(|r| r.active.is_none() && r.debts.is_empty() && r.doubts.is_empty());
             if quiet && self.ground.statements.is_empty() {
                 break;
             }

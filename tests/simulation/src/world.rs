@@ -7,9 +7,7 @@ use chrono::{DateTime, Utc};
 use journal::memory::{Medium, Moment};
 use runner_core::{Answered, BusRequest, Effect as RunnerEffect, Input as RunnerInput, ReplyTo};
 use schemas::op::OpRequest;
-use schemas::{
-    Address, Beat, Code, Frame, GroupId, MessageId, Problem, Verb, args,
-};
+use schemas::{Address, Beat, Code, Frame, GroupId, MessageId, Problem, Verb, args};
 use service_core::{Acted, Answered as Said, Ask, Effect, Input, Registered, Step};
 
 use crate::event::{Event, Tap, Then};
@@ -116,7 +114,8 @@ impl World {
     /// All processes run; nothing is adopted yet.
     pub fn new(scene: Scene) -> World {
         let one_live = scene.groups.iter().flat_map(|plan| {
-            let of = |a: &&Address| plan.one_live.contains(&a.resource) && a.service == schemas::Service::Database;
+            let of =
+                |a: &&Address| plan.one_live.contains(&a.resource) && a.service == schemas::Service::Database;
             plan.resources.iter().filter(of).map(|a| (a.clone(), plan.group.clone()))
         });
         let ground =
@@ -667,12 +666,7 @@ impl World {
         self.to_host(name, input);
     }
 
-    fn statement_moves(
-        &mut self,
-        host: (String, u32),
-        op: service_core::OpId,
-        statement: StatementId,
-    ) {
+    fn statement_moves(&mut self, host: (String, u32), op: service_core::OpId, statement: StatementId) {
         if !self.lives(&host) {
             return;
         }

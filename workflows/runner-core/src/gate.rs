@@ -8,7 +8,7 @@ use schemas::{
 };
 
 use crate::core::{Core, Timer};
-use crate::entry::{ByPerson, GroupEntry, SettledAs};
+use crate::entry::{ByPerson, GroupEntry, Owed, SettledAs};
 use crate::live::{Live, Stage};
 use crate::rules::Rule;
 use crate::seam::{Now, ReplyTo};
@@ -122,8 +122,26 @@ impl Core {
                     return;
                 }
             }
+            self.owe_accepted(now, &group, &address, key.run);
         }
         self.intend(now, key);
+    }
+
+    /// What was accepted as perhaps open is opened beside: its close is owed (law 8), whoever accepted it and why.
+    fn owe_accepted(&mut self, now: Now, group: &schemas::GroupId, opening: &Address, run: schemas::RunId) {
+        for site in self.other_sites(group, &opening.site) {
+            let Ok(Shut::Acceptance(who)) = self.shut(now, group, &site, &opening.resource) else { continue };
+            let args = serde_json::json!({ "resource": opening.resource, "site": site });
+            let owed = Owed {
+                address: Address { site, ..opening.clone() },
+                action: Some(schemas::Action::DisableAccess),
+                args,
+                run,
+                since: now.wall,
+                why: format!("accepted as unfenced by {who}"),
+            };
+            self.new_debt(now, group, owed);
+        }
     }
 
     pub(crate) fn at_await_closed(&mut self, now: Now, key: &Key, site: &SiteId) {

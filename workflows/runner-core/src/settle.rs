@@ -20,7 +20,9 @@ impl Core {
         let Some(live) = self.lives.get_mut(key) else { return };
         match answer {
             Answered::Reply(body) => match serde_json::from_slice::<Reply>(&body) {
-                Ok(reply) if reply.key == crate::live::on_wire(self.rules, key) => self.on_reply(now, key, reply, act),
+                Ok(reply) if reply.key == crate::live::on_wire(self.rules, key) => {
+                    self.on_reply(now, key, reply, act)
+                }
                 _ => {
                     live.undelivered = false;
                     let detail = String::from_utf8_lossy(&body).chars().take(300).collect::<String>();

@@ -9,11 +9,19 @@ use simulation::{Scene, World, definition, group_plan};
 macro_rules! close {
     ($site:literal, $within:literal, $doubt:literal) => {
         concat!(
-            "  - close-", $site, ":\n",
+            "  - close-",
+            $site,
+            ":\n",
             "      call: database.disable-access:1.0.0@default\n",
-            "      with: { resource: config, site: '${ $workflow.input.", $site, " }' }\n",
-            "      timeout: { after: ", $within, " }\n",
-            "      metadata: { dr: { inDoubt: ", $doubt, " } }\n",
+            "      with: { resource: config, site: '${ $workflow.input.",
+            $site,
+            " }' }\n",
+            "      timeout: { after: ",
+            $within,
+            " }\n",
+            "      metadata: { dr: { inDoubt: ",
+            $doubt,
+            " } }\n",
         )
     };
 }
@@ -21,11 +29,15 @@ macro_rules! close {
 macro_rules! close_or_pass {
     ($site:literal) => {
         concat!(
-            "  - close-", $site, ":\n",
+            "  - close-",
+            $site,
+            ":\n",
             "      try:\n",
             "        - ask:\n",
             "            call: database.disable-access:1.0.0@default\n",
-            "            with: { resource: config, site: '${ $workflow.input.", $site, " }' }\n",
+            "            with: { resource: config, site: '${ $workflow.input.",
+            $site,
+            " }' }\n",
             "            timeout: { after: PT4S }\n",
             "            metadata: { dr: { inDoubt: pass } }\n",
             "      catch:\n",
@@ -38,14 +50,32 @@ macro_rules! close_or_pass {
 macro_rules! open {
     ($site:literal) => {
         concat!(
-            "  - open-", $site, ":\n",
+            "  - open-",
+            $site,
+            ":\n",
             "      call: database.enable-access:1.0.0@default\n",
-            "      with: { resource: config, site: '${ $workflow.input.", $site, " }' }\n",
+            "      with: { resource: config, site: '${ $workflow.input.",
+            $site,
+            " }' }\n",
         )
     };
 }
 
-const GROUP: &str = r"
+macro_rules! again {
+    () => {
+        concat!(
+            "  - enough: { switch: [ again: { when: '${ ($context.again? // false) | not }', then: reopen }, \
+             done: { then: open-to } ] }\n",
+            "  - reopen:\n",
+            "      call: database.enable-access:1.0.0@default\n",
+            "      with: { resource: config, site: '${ $workflow.input.from }' }\n",
+            "      export: { as: '${ { again: true } }' }\n",
+            "      then: close-from\n",
+        )
+    };
+}
+
+pub(crate) const GROUP: &str = r"
 version: 1
 group: GROUP
 order: 10
@@ -163,6 +193,8 @@ const SMALL: &[(&str, &str, &str)] = &[
     ("retry-lost", LOST, close!("from", "PT2S", "retry")),
     // In doubt, a person is asked.
     ("close", "", close!("from", "PT3S", "ask")),
+    // Closes, opens again, closes again: a second visit.
+    ("twice", "", concat!(close!("from", "PT4S", "ask"), again!(), open!("to"))),
     // Moves the wrong way round: to the site that is live.
     ("swap", "", concat!(close!("to", "PT4S", "ask"), open!("from"))),
 ];

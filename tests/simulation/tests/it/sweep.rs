@@ -20,11 +20,31 @@ struct Case {
 }
 
 const CASES: &[Case] = &[
-    Case { name: "failover, main answers", script: failover_answering, ends: RunState::Completed, may_be_lost: true },
-    Case { name: "failover, main is down and comes back", script: failover_down, ends: RunState::Completed, may_be_lost: false },
-    Case { name: "failover, main is cut off and comes back", script: failover_cut, ends: RunState::Completed, may_be_lost: false },
+    Case {
+        name: "failover, main answers",
+        script: failover_answering,
+        ends: RunState::Completed,
+        may_be_lost: true,
+    },
+    Case {
+        name: "failover, main is down and comes back",
+        script: failover_down,
+        ends: RunState::Completed,
+        may_be_lost: false,
+    },
+    Case {
+        name: "failover, main is cut off and comes back",
+        script: failover_cut,
+        ends: RunState::Completed,
+        may_be_lost: false,
+    },
     Case { name: "switchover", script: switchover, ends: RunState::Completed, may_be_lost: false },
-    Case { name: "switchover that backs out", script: back_out, ends: RunState::BackedOut, may_be_lost: false },
+    Case {
+        name: "switchover that backs out",
+        script: back_out,
+        ends: RunState::BackedOut,
+        may_be_lost: false,
+    },
 ];
 
 fn failover_answering(w: &mut World) -> RunId {

@@ -1,0 +1,203 @@
+//! What the laws promise beyond the table: late requests, racing triggers, everything stopped half way, two groups,
+//! two runners, idle runs.
+
+use std::time::Duration;
+
+use schemas::op::{Op, OpReply};
+use schemas::view::RunState;
+use schemas::{Action, CloudEvent, SiteId, Verb};
+use simulation::{Event, Lost, Scene, Then, World, address, definition};
+
+use crate::common::{end, pair, ready, start_of, triggered, whole};
+
+fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// Answers to acts at `site` that say `void`, as they are sent.
+fn voids(w: &World) -> usize {
+    w.trace.iter().filter(|line| line.contains("\"refused\"") && line.contains("void true")).count()
+}
+
+#[test]
+fn requests_that_arrive_late_over_a_frozen_link_are_refused_as_void() {
+    let mut w = ready(whole());
+    w.tap(
+        "late",
+        Then::Hold,
+        |e| matches!(e, Event::Ask { verb: Verb::Act(_), address, .. } if address.site.as_str() == "main"),
+    );
+    let run = w.start(0, start_of("failover", &["main"]));
+    // The acts are frozen on their way; the questions for their outcome are not.
+    w.until_ended(run);
+    let frozen = w.holds("late");
+    assert!(frozen >= 3, "{frozen} requests were on their way");
+    let before = w.ground.effects.len();
+    let said = voids(&w);
+    w.release("late");
+    w.pass(seconds(1));
+    // What is owed is on its way too, and may act; the run's own steps were settled and may not.
+    let step = |e: &&simulation::Effected| e.key.run == run && !e.key.position.as_str().starts_with("/debt/");
+    let late: Vec<_> = w.ground.effects[before..].iter().filter(step).collect();
+    assert!(late.is_empty(), "{late:?}");
+    w.until("all are answered", |w| w.holds("late") == 0);
+    assert!(voids(&w) >= said, "the answers are refusals");
+    w.finish("cfg");
+    w.clean();
+}
+
+#[test]
+fn an_opening_that_arrives_after_its_run_was_superseded_opens_nothing() {
+    let mut w = ready(pair());
+    w.tap("opening", Then::Hold, |e| e.asks("b", Action::EnableAccess));
+    let run = w.start(0, World::start_op("move", "cfg", None));
+    w.until("the opening is out", |w| w.holds("opening") == 1);
+    let second = w.supersede(0, run, "move", "a", &[]);
+    assert_eq!(w.until_ended(second), RunState::Completed);
+    assert_eq!(w.ended(run), Some(RunState::Fenced));
+    w.release("opening");
+    w.pass(seconds(5));
+    assert!(!w.ground.is_open(&address("b.database.config")));
+    assert!(w.ground.is_open(&address("a.database.config")));
+    w.finish("cfg");
+    w.clean();
+}
+
+#[test]
+fn of_two_runners_with_equal_epochs_the_second_is_refused_everywhere() {
+    let mut w = ready(pair());
+    let copy = w.save_journal(0);
+    let other = w.add_runner_on(&copy);
+    w.pass(seconds(3));
+    let first = w.start(0, World::start_op("move", "cfg", None));
+    w.until_ended(first);
+    let second = w.start(other, World::start_op("swap", "cfg", None));
+    w.pass(seconds(10));
+    let view = w.view(other, second);
+    assert_eq!(view.state, RunState::Held, "{view:#?}");
+    assert!(view.waits_for.iter().any(|why| why.contains("another run")), "{view:#?}");
+    assert!(w.ground.effects.iter().all(|e| e.key.run == first));
+    w.clean();
+}
+
+fn lost(site: &str, n: usize, w: &World) -> CloudEvent {
+    let data = serde_json::json!({ "site": site });
+    CloudEvent::new(format!("alert-{n}"), "/prober/witness", "io.pointsman.site.lost.v1", w.wall(), data)
+}
+
+#[test]
+fn a_hundred_racing_triggers_give_one_run() {
+    let scene = triggered("auto", "{ accepted_by: ops, why: one place only, until: 2030-01-01 }");
+    let mut w = ready(scene);
+    w.kill_host_for_good("main");
+    w.pass(seconds(7));
+    for n in 0..100 {
+        let event = lost("main", n, &w);
+        let place = SiteId::new("witness").unwrap();
+        w.to_runner(0, runner_core::Input::Event { place, event: Box::new(event) });
+    }
+    w.until("a run", |w| w.record(0, "cfg").active.is_some());
+    let run = w.record(0, "cfg").active.unwrap();
+    w.accept(0, run, "main");
+    w.until_ended(run);
+    for n in 100..110 {
+        let event = lost("main", n, &w);
+        let place = SiteId::new("witness").unwrap();
+        w.to_runner(0, runner_core::Input::Event { place, event: Box::new(event) });
+    }
+    w.pass(seconds(90));
+    assert_eq!(w.record(0, "cfg").epoch.0, 2, "one run: one epoch after the adoption's");
+    w.finish("cfg");
+    w.clean();
+}
+
+#[test]
+fn a_switchover_half_done_everything_stopped_everything_started_goes_on() {
+    let calm = {
+        let mut w = ready(whole());
+        let run = w.start(0, start_of("switchover", &[]));
+        w.until_ended(run);
+        w.finish("cfg");
+        end(&w)
+    };
+    for half in 1..=14 {
+        let mut w = ready(whole());
+        let run = w.start(0, start_of("switchover", &[]));
+        w.until("half of it", |w| w.ground.effects.len() >= half);
+        w.restart = None;
+        w.kill_runner(0);
+        for host in ["main", "secondary", "witness"] {
+            w.kill_host(host, if half % 2 == 0 { Lost::Power } else { Lost::Process });
+        }
+        w.pass(seconds(300));
+        w.heal();
+        assert_eq!(w.until_ended(run), RunState::Completed, "after {half} effects");
+        w.finish("cfg");
+        w.clean();
+        assert_eq!(calm, end(&w), "after {half} effects");
+    }
+}
+
+#[test]
+fn two_groups_move_at_once_and_do_not_meet() {
+    let one = whole().groups.remove(0);
+    let mut two = pair().groups.remove(0);
+    two.group = "other".parse().unwrap();
+    for address in &mut two.resources {
+        address.resource = "other".parse().unwrap();
+        address.site = SiteId::new(if address.site.as_str() == "a" { "main" } else { "secondary" }).unwrap();
+    }
+    two.one_live = vec!["other".parse().unwrap()];
+    two.sites = one.sites.clone();
+    let text = |(name, text): (String, String)| (name, text.replace("resource: config", "resource: other"));
+    let mut definitions: Vec<_> = pair().definitions.into_iter().map(text).collect();
+    definitions.extend([definition("failover"), definition("switchover")]);
+    let mut w = ready(Scene::new(vec![one, two], definitions));
+    let first = w.request(0, "both", World::start_op("switchover", "cfg", None));
+    let second = w.request(0, "both", World::start_op("move", "other", None));
+    w.kill_runner(0);
+    w.until("both are over", |w| {
+        ["cfg", "other"].iter().all(|group| {
+            let record = w.record(0, group);
+            record.active.is_none() && record.live.as_ref().is_some_and(|live| live.as_str() == "secondary")
+        })
+    });
+    assert_ne!(first, second);
+    assert_eq!((w.record(0, "cfg").epoch.0, w.record(0, "other").epoch.0), (2, 2));
+    w.finish("other");
+    w.finish("cfg");
+    w.clean();
+}
+
+#[test]
+fn a_run_that_lay_idle_is_held_until_a_person_resumes_it() {
+    let mut w = ready(whole());
+    let run = w.start(0, start_of("switchover", &[]));
+    w.until("half of it", |w| w.ground.effects.len() >= 4);
+    w.restart = None;
+    w.kill_runner(0);
+    w.pass(seconds(16 * 60));
+    let before = w.ground.effects.len();
+    w.start_runner(0);
+    w.pass(seconds(60));
+    assert_eq!(w.view(0, run).state, RunState::Held);
+    assert_eq!(w.ground.effects.len(), before, "nothing begins while it is held");
+    let reply = w.ask_runner(0, "it may go on", Op::Resume { run: run.to_string() });
+    assert!(matches!(reply, OpReply::Recorded { .. }), "{reply:?}");
+    assert_eq!(w.until_ended(run), RunState::Completed);
+    w.finish("cfg");
+    w.clean();
+}
+
+#[test]
+fn the_same_script_gives_the_same_history() {
+    let play = || {
+        let mut w = ready(whole());
+        w.kill_host_for_good("main");
+        let run = w.start(0, start_of("failover", &["main"]));
+        w.until_ended(run);
+        w.finish("cfg");
+        (w.trace.join("\n"), w.runners[0].medium.log())
+    };
+    assert!(play() == play());
+}
