@@ -5,4 +5,5 @@ mod bench;
 mod kills;
 mod losses;
 mod moves;
+mod system_calls;
 mod tool;
