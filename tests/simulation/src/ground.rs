@@ -151,7 +151,7 @@ impl Ground {
                 Err(Problem::new(Code::NotConfirmed, "its deadline has passed"))
             }
             Point::Checked if self.broken.contains(&(address.clone(), order.action)) => {
-                Err(Problem::new(Code::Failed, "it is broken"))
+                Err(Problem::new(Code::Precondition, "it is broken"))
             }
             Point::Checked => {
                 self.take_effect(&address, &order);

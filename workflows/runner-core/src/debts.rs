@@ -120,7 +120,9 @@ impl Core {
             .record
             .doubts
             .iter()
-            .filter(|(key, d)| d.epoch == epoch && wanted(&d.address) && !self.lives.contains_key(key))
+            // Client hosts know no epoch: no claim ever ends their doubts, so they are asked whatever the epoch.
+            .filter(|(_, d)| d.epoch == epoch || g.plan.clients.contains(&d.address))
+            .filter(|(key, d)| wanted(&d.address) && !self.lives.contains_key(key))
             .filter(|(_, d)| self.is_heard(now, &d.address))
             .map(|(key, doubt)| (key.clone(), doubt.clone()))
             .collect();
