@@ -176,7 +176,17 @@ async fn halt(
                 )
                 .await;
             match noted {
-                Ok(()) => break,
+                Ok(()) => {
+                    let seen = Receiver::see(session, subscription).await?;
+                    if seen.still() {
+                        return Ok(output(seen.position));
+                    }
+                    if seen.enabled {
+                        let why = format!("subscription {subscription} was started again meanwhile");
+                        return Err(precondition(why));
+                    }
+                    // A late worker, as below: the launcher had decided before the subscription was disabled.
+                }
                 // A worker that was just being started: it will see that it is disabled.
                 Err(error) if error.sqlstate() == Some(sqlstate::PRECONDITION) => {}
                 Err(error) => return Err(error),
@@ -187,11 +197,6 @@ async fn halt(
         }
         tokio::time::sleep(EVERY).await;
     }
-    let seen = Receiver::see(session, subscription).await?;
-    if !seen.still() {
-        return Err(precondition(format!("subscription {subscription} was started again meanwhile")));
-    }
-    Ok(output(seen.position))
 }
 
 /// Which of `wanted` are not reached here; those that are missing do not count.
