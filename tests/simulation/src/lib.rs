@@ -8,12 +8,15 @@
 //! - [`Ghosts`]: the invariants I1a to I6 of the protocol, checked after every event
 //! - [`Scene`]: which groups, definitions and rules
 
+mod bus;
 mod event;
 mod ghosts;
 mod ground;
 mod host;
+mod hosts;
 mod random;
 mod runner;
+mod runners;
 mod scene;
 mod script;
 mod world;

@@ -1,277 +1,32 @@
-//! Each row of the protocol's table, played through the real cores: with all rules nothing breaks; with the row's
-//! rule left out, the row's invariant does.
+//! The traces of the protocol's table, in words and in events.
 
 use std::time::Duration;
 
-use runner_core::Rule as R;
 use schemas::{Action, Address, Epoch, Verb};
-use service_core::Rule as S;
-use simulation::{Event, Lost, Point, Scene, Then, World, address};
-
-use crate::common::{pair, ready};
+use simulation::{Event, Lost, Point, Then, World, address};
 
 const CLOSE: Action = Action::DisableAccess;
 const OPEN: Action = Action::EnableAccess;
 
-/// What is left out.
-#[derive(Debug, Clone, Copy)]
-enum Out {
-    Runner(R),
-    Service(S),
-    /// A service's rule, and the epoch in the database, which would hide it.
-    ServiceAndSecondLine(S),
-    /// Something that a person does.
-    Person,
-}
-
-/// One row.
-struct Row {
-    without: &'static str,
-    out: Out,
-    breaks: &'static str,
-    /// The trace. It is told whether a person keeps his rule.
-    play: fn(&mut World, kept: bool),
-}
-
-const ROWS: &[Row] = &[
-    Row {
-        without: "ending earlier acts before looking",
-        out: Out::Service(S::EndEarlier),
-        breaks: "I1a",
-        play: an_orphan_opens_after_a_look,
-    },
-    Row {
-        without: "the same, across epochs",
-        out: Out::Service(S::EndEarlier),
-        breaks: "I4",
-        play: an_orphan_acts_after_the_new_claim,
-    },
-    Row {
-        without: "the same, within a key",
-        out: Out::Service(S::EndEarlier),
-        breaks: "I2",
-        play: an_orphan_acts_beside_the_next_attempt,
-    },
-    Row {
-        without: "no new intent on a resource with an open key",
-        out: Out::Runner(R::OneOpenKey),
-        breaks: "I3",
-        play: an_old_close_is_heard_of_after_a_new_opening,
-    },
-    Row {
-        without: "the same, late close",
-        out: Out::Runner(R::OneOpenKey),
-        breaks: "I6",
-        play: an_old_close_arrives_after_a_new_opening,
-    },
-    Row {
-        without: "`refused` settles only with `void` (the runner's half)",
-        out: Out::Runner(R::RefusedNeedsVoid),
-        breaks: "I2",
-        play: a_refused_request_comes_twice,
-    },
-    Row {
-        without: "`refused` settles only with `void` (the service's half)",
-        out: Out::Service(S::HonestRefusal),
-        breaks: "I2",
-        play: a_refused_request_comes_twice,
-    },
-    Row {
-        without: "\"no responders\" of every attempt",
-        out: Out::Runner(R::EveryAttemptUndelivered),
-        breaks: "I2",
-        play: the_first_attempt_arrives_after_the_second_had_no_responders,
-    },
-    Row {
-        without: "`stale-epoch`",
-        out: Out::Service(S::StaleEpoch),
-        breaks: "I2",
-        play: a_forgotten_key_is_asked_for,
-    },
-    Row {
-        without: "an acceptance serves one epoch, ends with an opening there",
-        out: Out::Runner(R::AcceptanceOneEpoch),
-        breaks: "I1a",
-        play: an_old_acceptance_is_still_there,
-    },
-    Row {
-        without: "waiting 2 s + the act's bound before an acceptance counts",
-        out: Out::Runner(R::AcceptanceWaits),
-        breaks: "I1b",
-        play: a_yes_in_hand_is_used_after_an_acceptance,
-    },
-    Row {
-        without: "a key that ended applied never acts again",
-        out: Out::Service(S::AppliedOnce),
-        breaks: "I2",
-        play: a_second_attempt_arrives_after_the_key_was_settled,
-    },
-    Row {
-        without: "stopping the old runner before a take-over past a silent site",
-        out: Out::Person,
-        breaks: "I1b",
-        play: the_old_runner_says_yes,
-    },
-    Row {
-        without: "refusing an equal epoch of another run",
-        out: Out::ServiceAndSecondLine(S::EqualEpoch),
-        breaks: "I1a",
-        play: two_journals_have_the_same_epoch,
-    },
-    Row {
-        without: "`outcome` writes `void`",
-        out: Out::Service(S::Void),
-        breaks: "I2",
-        play: a_request_arrives_after_its_key_was_settled,
-    },
-    Row {
-        without: "confirmation before an opening",
-        out: Out::Service(S::Confirm),
-        breaks: "I1b",
-        play: an_opening_arrives_after_its_run_was_superseded,
-    },
-    Row {
-        without: "a yes that expires",
-        out: Out::Service(S::YesExpires),
-        breaks: "I1b",
-        play: a_yes_is_used_too_late,
-    },
-    Row {
-        without: "a yes only while pending",
-        out: Out::Runner(R::YesWhilePending),
-        breaks: "I1b",
-        play: an_opening_arrives_after_its_run_was_superseded,
-    },
-    Row { without: "the gate", out: Out::Runner(R::Gate), breaks: "I1a", play: nobody_closed_a },
-    Row { without: "debts", out: Out::Runner(R::Debts), breaks: "I5", play: a_returns_open },
-    Row {
-        without: "the ledger's id",
-        out: Out::Service(S::AdoptedFirst),
-        breaks: "I2",
-        play: a_ledger_is_lost,
-    },
-    Row {
-        without: "the attempt fence",
-        out: Out::Service(S::AttemptFence),
-        breaks: "I2",
-        play: a_request_arrives_after_its_key_was_settled,
-    },
-    Row {
-        without: "the visit in the key",
-        out: Out::Runner(R::Visits),
-        breaks: "I3",
-        play: a_is_closed_twice,
-    },
-    Row {
-        without: "refusing a lower epoch",
-        out: Out::Service(S::LowerEpoch),
-        breaks: "I2",
-        play: an_old_claim_comes_again,
-    },
-    Row {
-        without: "`started` first",
-        out: Out::Service(S::StartedFirst),
-        breaks: "I2",
-        play: a_service_dies_right_after_its_effect,
-    },
-];
-
-fn a() -> Address {
+pub(super) fn a() -> Address {
     address("a.database.config")
 }
 
-fn b() -> Address {
+pub(super) fn b() -> Address {
     address("b.database.config")
 }
 
-fn seconds(n: u64) -> Duration {
+pub(super) fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-fn scene(out: Out, kept: bool) -> Scene {
-    let mut scene = pair();
-    if let Out::ServiceAndSecondLine(_) = out {
-        scene.second_line = false;
-    }
-    match out {
-        Out::Runner(rule) if !kept => scene.without_runner(rule),
-        Out::Service(rule) | Out::ServiceAndSecondLine(rule) if !kept => scene.without_service(rule),
-        _ => scene,
-    }
-}
-
-#[test]
-fn every_row_is_clean_with_its_rule_and_breaks_without_it() {
-    let mut wrong = Vec::new();
-    let only = std::env::var("POINTSMAN_ROW").unwrap_or_default();
-    for row in ROWS.iter().filter(|row| row.without.contains(&only)) {
-        let mut w = ready(scene(row.out, true));
-        (row.play)(&mut w, true);
-        if !w.ghosts.violations.is_empty() {
-            wrong.push(format!("{}: not clean with all rules: {:?}", row.without, w.ghosts.violations));
-        }
-        let mut w = ready(scene(row.out, false));
-        (row.play)(&mut w, false);
-        let broken: Vec<&str> = w.ghosts.violations.iter().map(|v| v.invariant).collect();
-        if !broken.contains(&row.breaks) {
-            wrong.push(format!("{}: without it {:?} broke, not {}", row.without, broken, row.breaks));
-            if std::env::var_os("POINTSMAN_TRACE").is_some() {
-                println!("---- {}\n{}", row.without, w.trace.join("\n"));
-            }
-        }
-    }
-    println!("{} rows of the protocol's table were played, each with its rule and without it", ROWS.len());
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-/// The epoch in the database is a second line: none of the rows needs it while earlier acts are ended; without
-/// that, an orphan that has not yet compared its epoch is stopped by it.
-#[test]
-fn the_epoch_in_the_database_is_a_second_line() {
-    let play = |end_earlier: bool, second_line: bool| {
-        let mut scene = if end_earlier { pair() } else { pair().without_service(S::EndEarlier) };
-        scene.second_line = second_line;
-        let mut w = ready(scene);
-        orphan_of_an_opening(&mut w, Point::Begun);
-        w.ghosts.violations.iter().any(|v| v.invariant == "I1a")
-    };
-    assert!(!play(true, false), "it is not needed while earlier acts are ended");
-    assert!(!play(false, true), "it stops what has not compared yet");
-    assert!(play(false, false), "without both, two sites open");
-}
-
-/// A journal that was set back must not go on in its old epoch. In the real cores this row's trace cannot reach I3
-/// with this rule alone left out: the opening of the forgotten intent is `unended` in every look, so no look proves
-/// its site closed, and the confirmation is refused. What can be seen is that the run is held.
-#[test]
-fn a_journal_that_was_set_back_is_held() {
-    let play = |scene: Scene| {
-        let mut w = ready(scene);
-        w.tap("opening", Then::Hold, |e| e.asks("b", OPEN));
-        let run = w.start(0, World::start_op("move", "cfg", None));
-        let old = w.save_journal(0);
-        w.until("the opening's intent", |w| w.holds("opening") == 1);
-        w.kill_runner(0);
-        w.until("another claim, with a later sequence", |w| w.runner_lives(0));
-        w.pass(seconds(1));
-        w.restore_journal(0, &old);
-        w.pass(seconds(3));
-        w.clean();
-        w.view(0, run).waits_for.iter().any(|why| why.contains("journal-behind"))
-    };
-    assert!(play(pair()));
-    assert!(!play(pair().without_runner(R::JournalBehind)));
-}
-
-// ---- the traces ----
-
 /// B's opening has its yes, the service is killed, its statement lives; the next run finds B closed by a look,
 /// opens A; the orphan commits.
-fn an_orphan_opens_after_a_look(w: &mut World, _: bool) {
+pub(super) fn an_orphan_opens_after_a_look(w: &mut World, _: bool) {
     orphan_of_an_opening(w, Point::Checked);
 }
 
-fn orphan_of_an_opening(w: &mut World, at: Point) {
+pub(super) fn orphan_of_an_opening(w: &mut World, at: Point) {
     w.restart = Some(Duration::from_millis(50));
     w.stop_at = Some(("b".into(), at));
     let run = w.start(0, World::start_op("move", "cfg", None));
@@ -286,7 +41,7 @@ fn orphan_of_an_opening(w: &mut World, at: Point) {
 }
 
 /// Started, killed, restart, the new claim written and acknowledged, the old orphan commits.
-fn an_orphan_acts_after_the_new_claim(w: &mut World, _: bool) {
+pub(super) fn an_orphan_acts_after_the_new_claim(w: &mut World, _: bool) {
     w.stop_at = Some(("a".into(), Point::Checked));
     let run = w.start(0, World::start_op("close", "cfg", None));
     w.until("the close at its point", |w| w.holds("stopped") == 1);
@@ -299,7 +54,7 @@ fn an_orphan_acts_after_the_new_claim(w: &mut World, _: bool) {
 }
 
 /// A look says "not in effect", the next attempt acts, the orphan commits.
-fn an_orphan_acts_beside_the_next_attempt(w: &mut World, _: bool) {
+pub(super) fn an_orphan_acts_beside_the_next_attempt(w: &mut World, _: bool) {
     w.stop_at = Some(("a".into(), Point::Checked));
     w.start(0, World::start_op("close", "cfg", None));
     w.until("the close at its point", |w| w.holds("stopped") == 1);
@@ -311,7 +66,7 @@ fn an_orphan_acts_beside_the_next_attempt(w: &mut World, _: bool) {
 }
 
 /// Close A is passed; open A is intended; the old close turns out applied and marks A closed; open A then acts.
-fn an_old_close_is_heard_of_after_a_new_opening(w: &mut World, _: bool) {
+pub(super) fn an_old_close_is_heard_of_after_a_new_opening(w: &mut World, _: bool) {
     w.tap("reply", Then::Lose, |e| e.answers("a", CLOSE));
     w.tap("outcome", Then::Lose, |e| e.asks_verb("a", Verb::Outcome));
     w.tap("opening", Then::Hold, |e| e.asks("a", OPEN));
@@ -325,7 +80,7 @@ fn an_old_close_is_heard_of_after_a_new_opening(w: &mut World, _: bool) {
 }
 
 /// Close A is passed, open A is done; the late close arrives and closes the live site.
-fn an_old_close_arrives_after_a_new_opening(w: &mut World, _: bool) {
+pub(super) fn an_old_close_arrives_after_a_new_opening(w: &mut World, _: bool) {
     w.tap("close", Then::Hold, |e| e.asks("a", CLOSE));
     w.tap("outcome", Then::Lose, |e| e.asks_verb("a", Verb::Outcome));
     w.start(0, World::start_op("reopen", "cfg", None));
@@ -338,7 +93,7 @@ fn an_old_close_arrives_after_a_new_opening(w: &mut World, _: bool) {
 }
 
 /// A request is refused (the host's brake is on), that settles it; the brake is let go, a copy of it comes.
-fn a_refused_request_comes_twice(w: &mut World, _: bool) {
+pub(super) fn a_refused_request_comes_twice(w: &mut World, _: bool) {
     w.arm("a", false);
     w.tap("copy", Then::Double, |e| e.asks("a", CLOSE));
     w.start(0, World::start_op("close", "cfg", None));
@@ -350,7 +105,7 @@ fn a_refused_request_comes_twice(w: &mut World, _: bool) {
 }
 
 /// Attempt 2 had no responders; attempt 1 arrives later and acts.
-fn the_first_attempt_arrives_after_the_second_had_no_responders(w: &mut World, _: bool) {
+pub(super) fn the_first_attempt_arrives_after_the_second_had_no_responders(w: &mut World, _: bool) {
     w.tap("first", Then::Hold, |e| e.asks("a", CLOSE));
     w.start(0, World::start_op("retry-lost", "cfg", None));
     w.until("the request is out", |w| w.holds("first") == 1);
@@ -363,7 +118,7 @@ fn the_first_attempt_arrives_after_the_second_had_no_responders(w: &mut World, _
 }
 
 /// The ledger forgot the older epoch's key; asked for it, it says `void`, falsely.
-fn a_forgotten_key_is_asked_for(w: &mut World, _: bool) {
+pub(super) fn a_forgotten_key_is_asked_for(w: &mut World, _: bool) {
     let copy = w.save_journal(0);
     w.tap("reply", Then::Lose, |e| e.answers("a", CLOSE) && e.runner() == Some(0));
     w.tap("outcome", Then::Hold, |e| e.asks_verb("a", Verb::Outcome) && e.runner() == Some(0));
@@ -381,7 +136,7 @@ fn a_forgotten_key_is_asked_for(w: &mut World, _: bool) {
 }
 
 /// B is accepted; the next run opens B all the same; the one after it opens A through the old acceptance.
-fn an_old_acceptance_is_still_there(w: &mut World, _: bool) {
+pub(super) fn an_old_acceptance_is_still_there(w: &mut World, _: bool) {
     let run = w.start(0, World::start_op("move", "cfg", None));
     w.until_ended(run);
     w.cut("b", None);
@@ -396,7 +151,7 @@ fn an_old_acceptance_is_still_there(w: &mut World, _: bool) {
 }
 
 /// B's opening has its yes; supersede; accept B; A opens; within the 2 s B acts.
-fn a_yes_in_hand_is_used_after_an_acceptance(w: &mut World, _: bool) {
+pub(super) fn a_yes_in_hand_is_used_after_an_acceptance(w: &mut World, _: bool) {
     w.stop_at = Some(("b".into(), Point::Checked));
     let run = w.start(0, World::start_op("move", "cfg", None));
     w.until("the opening has its yes", |w| w.holds("stopped") == 1);
@@ -409,7 +164,7 @@ fn a_yes_in_hand_is_used_after_an_acceptance(w: &mut World, _: bool) {
 }
 
 /// Attempt 1's `applied` arrives late, the run opens A again; attempt 2 arrives, looks, and closes A again.
-fn a_second_attempt_arrives_after_the_key_was_settled(w: &mut World, _: bool) {
+pub(super) fn a_second_attempt_arrives_after_the_key_was_settled(w: &mut World, _: bool) {
     w.tap("late", Then::Hold, |e| e.answers("a", CLOSE));
     w.tap("outcome", Then::Lose, |e| e.asks_verb("a", Verb::Outcome));
     w.tap("second", Then::Hold, |e| e.asks("a", CLOSE) && e.attempt() > Some(schemas::Attempt(1)));
@@ -423,7 +178,7 @@ fn a_second_attempt_arrives_after_the_key_was_settled(w: &mut World, _: bool) {
 }
 
 /// A second runner takes over past the silent B, which it accepts; the old one still says yes to B.
-fn the_old_runner_says_yes(w: &mut World, stopped: bool) {
+pub(super) fn the_old_runner_says_yes(w: &mut World, stopped: bool) {
     let copy = w.save_journal(0);
     w.tap("opening", Then::Hold, |e| e.asks("b", OPEN));
     w.tap("outcome", Then::Lose, |e| e.asks_verb("b", Verb::Outcome));
@@ -447,7 +202,7 @@ fn the_old_runner_says_yes(w: &mut World, stopped: bool) {
 
 /// Two journals, both in epoch 2: one closes A and intends B; the other closes B and opens A; the first one's
 /// opening of B arrives, and its own runner says yes.
-fn two_journals_have_the_same_epoch(w: &mut World, _: bool) {
+pub(super) fn two_journals_have_the_same_epoch(w: &mut World, _: bool) {
     let copy = w.save_journal(0);
     let other = w.add_runner_on(&copy);
     w.cut("a", Some(0));
@@ -465,7 +220,7 @@ fn two_journals_have_the_same_epoch(w: &mut World, _: bool) {
 }
 
 /// Asked, the service has nothing of the key, that settles it; then the request arrives and acts.
-fn a_request_arrives_after_its_key_was_settled(w: &mut World, _: bool) {
+pub(super) fn a_request_arrives_after_its_key_was_settled(w: &mut World, _: bool) {
     w.tap("close", Then::Hold, |e| e.asks("a", CLOSE));
     w.start(0, World::start_op("close", "cfg", None));
     w.pass(seconds(10));
@@ -475,7 +230,7 @@ fn a_request_arrives_after_its_key_was_settled(w: &mut World, _: bool) {
 
 /// The opening of B is on its way; supersede; accept B; open A; B, which the new claim has not reached, gets the
 /// old request.
-fn an_opening_arrives_after_its_run_was_superseded(w: &mut World, _: bool) {
+pub(super) fn an_opening_arrives_after_its_run_was_superseded(w: &mut World, _: bool) {
     w.tap("to b", Then::Hold, |e| e.asks("b", OPEN) || e.asks_verb("b", Verb::Outcome));
     let run = w.start(0, World::start_op("move", "cfg", None));
     w.until("the opening is out", |w| w.holds("to b") == 1);
@@ -487,7 +242,7 @@ fn an_opening_arrives_after_its_run_was_superseded(w: &mut World, _: bool) {
 }
 
 /// As above, with a yes in hand.
-fn a_yes_is_used_too_late(w: &mut World, _: bool) {
+pub(super) fn a_yes_is_used_too_late(w: &mut World, _: bool) {
     w.stop_at = Some(("b".into(), Point::Checked));
     let run = w.start(0, World::start_op("move", "cfg", None));
     w.until("the opening has its yes", |w| w.holds("stopped") == 1);
@@ -500,13 +255,13 @@ fn a_yes_is_used_too_late(w: &mut World, _: bool) {
 }
 
 /// Nobody closed A, and B is to be opened.
-fn nobody_closed_a(w: &mut World, _: bool) {
+pub(super) fn nobody_closed_a(w: &mut World, _: bool) {
     w.start(0, World::start_op("open", "cfg", None));
     w.pass(seconds(10));
 }
 
 /// A is silent, accepted, B is opened; A returns, open.
-fn a_returns_open(w: &mut World, _: bool) {
+pub(super) fn a_returns_open(w: &mut World, _: bool) {
     w.kill_host_for_good("a");
     let mut op = World::start_op("move-lost", "cfg", None);
     if let schemas::op::Op::Start { accept_unfenced, .. } = &mut op {
@@ -518,7 +273,7 @@ fn a_returns_open(w: &mut World, _: bool) {
 }
 
 /// Close A is applied, the ledger is lost, the old claim is taken again; asked, the new ledger says `void`.
-fn a_ledger_is_lost(w: &mut World, _: bool) {
+pub(super) fn a_ledger_is_lost(w: &mut World, _: bool) {
     w.tap("reply", Then::Lose, |e| e.answers("a", CLOSE));
     w.start(0, World::start_op("close", "cfg", None));
     w.until("the close took effect", |w| !w.ground.is_open(&a()));
@@ -530,7 +285,7 @@ fn a_ledger_is_lost(w: &mut World, _: bool) {
 }
 
 /// A is closed, opened again, closed again: the second close is answered by the first one's line.
-fn a_is_closed_twice(w: &mut World, _: bool) {
+pub(super) fn a_is_closed_twice(w: &mut World, _: bool) {
     w.start(0, World::start_op("twice", "cfg", None));
     w.pass(seconds(10));
     let closed = w.ground.effects.iter().filter(|e| e.address == a() && e.action == CLOSE).count();
@@ -538,7 +293,7 @@ fn a_is_closed_twice(w: &mut World, _: bool) {
 }
 
 /// A claim of run 1 comes again after run 2 closed A.
-fn an_old_claim_comes_again(w: &mut World, _: bool) {
+pub(super) fn an_old_claim_comes_again(w: &mut World, _: bool) {
     w.tap("claim", Then::Double, |e| e.asks_verb("a", Verb::Claim));
     let run = w.start(0, World::start_op("open", "cfg", None));
     w.until("the claim", |w| w.ghosts.acknowledged_epoch(&a()) == Epoch(2));
@@ -555,7 +310,7 @@ fn an_old_claim_comes_again(w: &mut World, _: bool) {
 }
 
 /// Killed right after its effect, started again; asked, it says `void`.
-fn a_service_dies_right_after_its_effect(w: &mut World, _: bool) {
+pub(super) fn a_service_dies_right_after_its_effect(w: &mut World, _: bool) {
     w.start(0, World::start_op("close", "cfg", None));
     w.until("the close took effect", |w| !w.ground.is_open(&a()));
     w.restart = None;
