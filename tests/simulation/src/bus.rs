@@ -23,7 +23,7 @@ impl World {
         self.held = kept;
         let out: Vec<(&str, Event)> = out;
         for (_, event) in out {
-            self.note(format!("released: {event}"));
+            self.note(|| format!("released: {event}"));
             self.push(event, HOP);
         }
     }
@@ -35,13 +35,13 @@ impl World {
 
     /// Cuts a host's link to one runner, or to all: messages wait, and arrive when it is mended.
     pub fn cut(&mut self, host: &str, runner: Option<usize>) {
-        self.note(format!("the link of {host} is cut"));
+        self.note(|| format!("the link of {host} is cut"));
         self.cut.insert((host.into(), runner));
     }
 
     /// Mends a link; what waited arrives in order.
     pub fn mend(&mut self, host: &str) {
-        self.note(format!("the link of {host} is mended"));
+        self.note(|| format!("the link of {host} is mended"));
         self.cut.retain(|(of, _)| of != host);
         for event in std::mem::take(&mut self.frozen) {
             self.send(event);
@@ -58,9 +58,9 @@ impl World {
     pub(crate) fn send(&mut self, event: Event) {
         let taken = self.taps.iter().find(|tap| (tap.takes)(&event)).map(|tap| (tap.name, tap.then));
         match taken {
-            Some((_, Then::Lose)) => return self.note(format!("lost: {event}")),
+            Some((_, Then::Lose)) => return self.note(|| format!("lost: {event}")),
             Some((name, Then::Hold)) => {
-                self.note(format!("held by `{name}`: {event}"));
+                self.note(|| format!("held by `{name}`: {event}"));
                 return self.held.push((name, event));
             }
             Some((name, Then::Double)) => self.held.push((name, event.clone())),
@@ -77,7 +77,7 @@ impl World {
         let twice = chance.dice.once_in(chance.doubles);
         let later = delay + Duration::from_millis(chance.dice.below(5_000));
         if chance.dice.once_in(chance.loses) {
-            return self.note(format!("lost: {event}"));
+            return self.note(|| format!("lost: {event}"));
         }
         if twice {
             self.push(event.clone(), later);

@@ -43,6 +43,7 @@ pub struct Ghosts {
     /// When an opening was settled as done, and for which key.
     opened: BTreeMap<Address, u64>,
     judged: usize,
+    judged_clock: u64,
     /// Everything broken so far, each sort once.
     pub violations: Vec<Violation>,
 }
@@ -164,12 +165,15 @@ impl Ghosts {
 
     /// Judges what has happened since it was last called.
     pub(crate) fn judge(&mut self, ground: &Ground, hosts: &BTreeMap<String, Host>) {
-        for effect in ground.effects.iter().skip(self.judged) {
-            self.effect(ground, effect);
+        // Without a new effect or entry only what services hold can have changed.
+        if ground.effects.len() > self.judged || self.clock > self.judged_clock {
+            for effect in ground.effects.iter().skip(self.judged) {
+                self.effect(ground, effect);
+            }
+            self.two_open(ground);
+            self.keys_settled_truly(ground);
+            (self.judged, self.judged_clock) = (ground.effects.len(), self.clock);
         }
-        self.judged = ground.effects.len();
-        self.two_open(ground);
-        self.keys_settled_truly(ground);
         self.account(ground, hosts);
     }
 

@@ -28,7 +28,7 @@ impl World {
 
     /// Kills a host's service now; the statements it made are orphans.
     pub fn kill_host(&mut self, name: &str, lost: Lost) {
-        self.note(format!("{name} is killed: {lost:?}"));
+        self.note(|| format!("{name} is killed: {lost:?}"));
         let Some(host) = self.hosts.get_mut(name) else { return };
         host.die(lost);
         let mut orphans = Vec::new();
@@ -143,7 +143,7 @@ impl World {
                 return;
             }
             for record in &records {
-                self.note(format!("{name} wrote {}", brief_record(record)));
+                self.note(|| format!("{name} wrote {}", brief_record(record)));
             }
             if let Some(host) = self.hosts.get_mut(name) {
                 host.write(records, sync);

@@ -23,7 +23,7 @@ impl World {
 
     /// Kills a runner now: what it had in mind is gone.
     pub fn kill_runner(&mut self, runner: usize) {
-        self.note(format!("runner {runner} is killed"));
+        self.note(|| format!("runner {runner} is killed"));
         self.runners[runner].alive = None;
         self.runner_died(runner);
     }
@@ -44,7 +44,7 @@ impl World {
 
     pub(crate) fn came(&mut self, runner: usize, came: Came) {
         for append in &came.durable {
-            self.note(format!("runner {runner} wrote {} {}", append.kind, brief(&append.body)));
+            self.note(|| format!("runner {runner} wrote {} {}", append.kind, brief(&append.body)));
         }
         self.ghosts.durable(runner, &came.durable);
         self.note_ends(&came.durable);
@@ -52,7 +52,7 @@ impl World {
             self.released(runner, effect);
         }
         if came.died {
-            self.note(format!("runner {runner} died at a write"));
+            self.note(|| format!("runner {runner} died at a write"));
             self.runner_died(runner);
         }
     }
@@ -115,7 +115,7 @@ impl World {
     /// A dead runner's disk is set back; it starts on it.
     pub fn restore_journal(&mut self, runner: usize, saved: &Saved) {
         self.kill_runner(runner);
-        self.note(format!("the journal of runner {runner} is set back"));
+        self.note(|| format!("the journal of runner {runner} is set back"));
         self.ghosts.set_back(runner, saved.records.clone());
         self.runners[runner].medium = saved.medium.fork();
         self.start_runner(runner);

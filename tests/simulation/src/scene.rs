@@ -20,6 +20,8 @@ pub struct Scene {
     pub service_rules: ServiceRules,
     /// Whether databases compare epochs themselves.
     pub second_line: bool,
+    /// Whether a world keeps its history for failures; sweeps do without, for speed.
+    pub traced: bool,
     /// The first states of resources; the others are `null`.
     pub states: BTreeMap<Address, Value>,
 }
@@ -99,8 +101,16 @@ impl Scene {
             runner_rules: RunnerRules::all(),
             service_rules: ServiceRules::default(),
             second_line: true,
+            traced: true,
             states,
         }
+    }
+
+    /// Without history, unless `POINTSMAN_TRACE` is set.
+    #[must_use]
+    pub fn untraced(mut self) -> Scene {
+        self.traced = std::env::var_os("POINTSMAN_TRACE").is_some();
+        self
     }
 
     /// Leaves one of the runner's rules out.

@@ -66,7 +66,8 @@ impl World {
         };
         let lines: Vec<&str> = self.trace.iter().filter(told).map(String::as_str).collect();
         let from = lines.len().saturating_sub(TOLD);
-        panic!("{why}\n{}\nbroken: {:#?}", lines[from..].join("\n"), self.ghosts.violations);
+        let hint = if self.scene.traced { "" } else { "(POINTSMAN_TRACE=1 tells the history)" };
+        panic!("{why} {hint}\n{}\nbroken: {:#?}", lines[from..].join("\n"), self.ghosts.violations);
     }
 
     /// No invariant was broken so far.

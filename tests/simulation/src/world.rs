@@ -174,11 +174,14 @@ impl World {
         service_core::Now { wall: self.wall(), boot: self.now }
     }
 
-    pub(crate) fn note(&mut self, line: String) {
+    pub(crate) fn note(&mut self, line: impl FnOnce() -> String) {
+        if !self.scene.traced {
+            return;
+        }
         if self.trace.len() > 2 * TRACE_MAX {
             self.trace.drain(..TRACE_MAX);
         }
-        self.trace.push(format!("{:9.3} {line}", self.now.as_secs_f64()));
+        self.trace.push(format!("{:9.3} {}", self.now.as_secs_f64(), line()));
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
@@ -227,7 +230,7 @@ impl World {
     }
 
     pub(crate) fn deliver(&mut self, event: Event) {
-        self.note(event.to_string());
+        self.note(|| event.to_string());
         match event {
             Event::Ask { from, id, address, verb, frame, body } => {
                 self.arrives(Asker { life: from, id, address, verb }, frame, &body);

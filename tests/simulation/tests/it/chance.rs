@@ -39,7 +39,7 @@ fn whatever_happens_the_invariants_hold() {
 fn play(seed: u64) -> u64 {
     let mut dice = Dice::new(seed);
     let small = !dice.once_in(3);
-    let mut w = ready(if small { pair() } else { whole() });
+    let mut w = ready(if small { pair().untraced() } else { whole().untraced() });
     let sites = if small { ["a", "b"] } else { ["main", "secondary"] };
     let workflows = if small { ["move", "move-lost"] } else { ["switchover", "failover"] };
     w.orphans_commit = dice.once_in(2).then(|| Duration::from_millis(dice.below(4000)));

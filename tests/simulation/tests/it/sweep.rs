@@ -86,7 +86,7 @@ fn back_out(w: &mut World) -> RunId {
 
 /// Plays a case, disturbed as `disturb` says, to its end.
 fn play(case: &Case, disturb: impl FnOnce(&mut World)) -> World {
-    let mut w = ready(whole());
+    let mut w = ready(whole().untraced());
     disturb(&mut w);
     let run = (case.script)(&mut w);
     w.finish("cfg");
@@ -110,7 +110,7 @@ fn same_end(case: &Case, w: &World, at: &str, calm: &End) {
 }
 
 fn sweep_runner(case: &Case) {
-    let before = ready(whole()).writes(0);
+    let before = ready(whole().untraced()).writes(0);
     let calm = play(case, |_| ());
     let (last, calm) = (calm.writes(0), end(&calm));
     let mut points = 0;
@@ -141,7 +141,7 @@ fn ways(point: u64) -> Vec<(Lost, Option<Duration>)> {
 }
 
 fn sweep_host(case: &Case, host: &str) {
-    let fresh = ready(whole());
+    let fresh = ready(whole().untraced());
     let before = fresh.points(host);
     let calm = play(case, |_| ());
     let (last, calm) = (calm.points(host), end(&calm));
