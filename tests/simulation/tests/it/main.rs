@@ -1,4 +1,8 @@
 //! The protocol, proved on the real cores: sweeps, directed traces, chance.
+//!
+//! `POINTSMAN_SEED=N` plays one seed again, `POINTSMAN_SEEDS=N` plays so many; `POINTSMAN_SWEEP=all` kills a service in
+//! every way at every point (else the ways take turns); `POINTSMAN_ROW=TEXT` plays the rows of the table that contain
+//! it; `POINTSMAN_TRACE=1` tells the history of what failed.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod chance;
