@@ -30,7 +30,13 @@ pub(crate) async fn run(ask: Adopt, bus: &Bus, out: &Output) -> anyhow::Result<E
     let reply = bus.change(op, &ask.why.why, None).await?;
     out.value(&reply);
     match &reply {
-        OpReply::Recorded { what, at } => out.line(format!("{}  {what}", out.time(*at))),
+        OpReply::Recorded { what, at } => {
+            out.line(format!("{}  {what}", out.time(*at)));
+            if what.contains("; not: ") {
+                out.line("What was not adopted acts on nothing: adopt again when it answers.");
+                return Ok(Exit::NeedsPerson);
+            }
+        }
         OpReply::World(_) => out.line(format!("{} is recorded as live at {site}", ask.group)),
         other => return Err(strange(other)),
     }

@@ -46,6 +46,11 @@ pub fn defaults() -> String {
 /// only the first is written.
 pub fn host(kinds: &[HostKind]) -> String {
     let mut text = include_str!("init/host-head.yaml").to_owned();
+    let at_a_site = kinds.iter().any(|kind| matches!(kind, HostKind::Database | HostKind::Process));
+    if !at_a_site && !kinds.is_empty() && !kinds.contains(&HostKind::Client) {
+        // Runner and DNS stand best at a third place.
+        text = text.replacen("site: main   ", "site: witness", 1);
+    }
     let mut dns = false;
     for kind in kinds {
         let is_dns = matches!(kind, HostKind::Dns | HostKind::Client);

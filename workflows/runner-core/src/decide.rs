@@ -113,7 +113,7 @@ impl Core {
                 let number = run.steps.iter().rposition(|s| s.position == at).map(|i| i + 1);
                 let step = number.map_or(at.to_string(), |n| n.to_string());
                 let why = format!(
-                    "step {step} failed: {detail}. pointsman retry|skip|done {short} {step}, or cancel {short}"
+                    "step {step} failed: {detail}. pointsman retry|skip|done {short} {step} --why …, or cancel {short} --why …"
                 );
                 self.hold(now, id, why);
             }

@@ -17,6 +17,7 @@ mod group;
 mod live;
 mod ops;
 mod plan;
+mod protection;
 mod query;
 mod read;
 mod rules;

@@ -18,6 +18,8 @@ use crate::start::Start;
 
 /// How long all the answers are awaited: `status` on a half-dead system must answer within two seconds.
 const WITHIN: Duration = Duration::from_millis(600);
+/// How long they are awaited where the world is recorded as it is seen.
+const LOOK_WITHIN: Duration = Duration::from_secs(2);
 /// How long adopting may take.
 const ADOPT_WITHIN: Duration = Duration::from_secs(5);
 
@@ -50,11 +52,13 @@ impl Core {
             Purpose::Done { run, at, .. } => self.address_of(*run, at).into_iter().collect(),
         };
         let id = self.next_query();
-        let due = now.boot + WITHIN;
+        let recording = matches!(&purpose, Purpose::World { record: Some(_), .. });
+        let within = if recording { LOOK_WITHIN } else { WITHIN };
+        let due = now.boot + within;
         self.queries.insert(id, Query { purpose, waiting: addresses.clone(), due });
         self.timer(due, Timer::Query(id));
         for address in addresses {
-            self.look_at(now, &address, Some(id));
+            self.look_within(&address, Some(id), within);
         }
         self.check_query(now, id);
     }
@@ -87,15 +91,21 @@ impl Core {
             return;
         }
         let _ = now;
+        self.look_within(address, query, WITHIN);
+    }
+
+    fn look_within(&mut self, address: &Address, query: Option<u64>, within: Duration) {
         let subject = self.prefix.request(address, Verb::Observe);
         let why = Asked::Observe { address: address.clone(), query };
-        self.ask(why, subject, Vec::new(), b"{}".to_vec(), WITHIN);
+        self.ask(why, subject, Vec::new(), b"{}".to_vec(), within);
     }
 
     pub(crate) fn on_observed(&mut self, now: Now, address: Address, query: Option<u64>, answer: Answered) {
         match &answer {
             Answered::Reply(_) => self.mute.remove(&address),
-            Answered::NoResponders | Answered::Silence => self.mute.insert(address.clone()),
+            Answered::NoResponders => self.mute.insert(address.clone()),
+            // A busy service: its beats tell.
+            Answered::Silence => false,
         };
         if let Answered::Reply(body) = answer
             && let Ok(seen) = serde_json::from_slice::<Observation>(&body)

@@ -6,7 +6,7 @@ use schemas::op::{Fact, Preview};
 use schemas::view::{
     DebtView, GroupView, Mode, ResourceView, RunState, RunView, SiteView, StepState, StepView, WorldView,
 };
-use schemas::{Access, Address, GroupId, Key, Problem, Seen, Service, SiteId};
+use schemas::{Access, Address, GroupId, Key, Problem, ReplicationState, Seen, Service, SiteId};
 use serde_json::Value;
 
 use crate::call::{CallRecord, CallState};
@@ -290,10 +290,12 @@ impl Core {
                 format!("run {short} moves it to {}{held}; pointsman watch {short}", text(&run.started.to)),
             );
         }
-        let silent = resources.iter().filter(|r| r.address.site == *live && r.silent).count();
+        let other = g.plan.sites.iter().find(|s| *s != live);
+        // An answer that is late on a busy host is no lost site: three beats have to be missing.
+        let lately = now.wall - crate::core::SILENT_AFTER;
+        let silent = |r: &&ResourceView| r.silent && r.heard.is_none_or(|heard| heard < lately);
         let all = resources.iter().filter(|r| r.address.site == *live).count();
-        if all > 0 && silent == all {
-            let other = g.plan.sites.iter().find(|s| *s != live);
+        if all > 0 && resources.iter().filter(|r| r.address.site == *live).filter(silent).count() == all {
             return (
                 Mode::Limited,
                 format!(
@@ -306,12 +308,19 @@ impl Core {
             0 => String::new(),
             n => format!(", {n} owed"),
         };
-        match g.plan.sites.first() == Some(live) {
-            true => (Mode::Normal, format!("{live} is live{debts}")),
-            false => (
+        let protected = other.is_some_and(|other| self.is_protected(now, id, live, other));
+        match (g.plan.sites.first() == Some(live), protected) {
+            (true, true) => (Mode::Normal, format!("{live} is live, protected{debts}")),
+            (true, false) => (Mode::Normal, format!("{live} is live, replication is not seen to run{debts}")),
+            (false, true) => (
+                Mode::Normal,
+                format!("{live} is live, protected{debts}; the way back: pointsman switchover {id} --why …"),
+            ),
+            (false, false) => (
                 Mode::FailedOver,
                 format!(
-                    "{live} is live, unprotected{debts}; the way back: pointsman switchover {id} once replication runs back"
+                    "{live} is live, unprotected{debts}; before the way back replication from {live} has to run: \
+                     save what only the other site has, then start it there by hand"
                 ),
             ),
         }
@@ -391,6 +400,20 @@ impl Core {
                 Err(_) => (format!("{} is closed by the run", checked.from), "PLANNED"),
             };
             facts.push(Fact { label: "fence".into(), text, verdict: Some(verdict.into()) });
+        }
+        for (resource, state) in self.replications(now, &start.group, &checked.from, &checked.to) {
+            let (text, verdict) = match state {
+                Some(state) => (format!("{resource}: {state:?}").to_lowercase(), None),
+                None => (format!("{resource}: not seen at {}", checked.to), Some("UNKNOWN".to_owned())),
+            };
+            let stopped = matches!(state, Some(ReplicationState::Stopped | ReplicationState::Capturing));
+            if stopped && !checked.unplanned {
+                // A planned move would close the live site and then wait for what can never come.
+                let detail = format!("{resource} does not run at {}: start it there first", checked.to);
+                refusals.push(Problem::new(schemas::Code::Precondition, detail));
+            }
+            let verdict = if stopped { Some("STOPPED".to_owned()) } else { verdict };
+            facts.push(Fact { label: "replication".into(), text, verdict });
         }
         if let Some(g) = g {
             for (key, doubt) in

@@ -1,0 +1,45 @@
+//! Which way a group is protected: what the receivers of its replications were last seen to do.
+
+use schemas::{Address, GroupId, ReplicationState, ResourceId, Seen, Service, SiteId};
+
+use crate::core::Core;
+use crate::seam::Now;
+
+impl Core {
+    /// The replications of the databases that may be open at one site only, from one site to the other, each
+    /// with what its receiver was last seen to do; none where that is not known.
+    pub(crate) fn replications(
+        &self,
+        now: Now,
+        group: &GroupId,
+        from: &SiteId,
+        to: &SiteId,
+    ) -> Vec<(ResourceId, Option<ReplicationState>)> {
+        let Some(g) = self.groups.get(group) else { return Vec::new() };
+        let direction = format!("{from}->{to}");
+        let name = |database: &ResourceId| -> Option<ResourceId> {
+            let databases = g.plan.input.get("databases")?;
+            databases.get(database.as_str())?.get("replication")?.get(&direction)?.as_str()?.parse().ok()
+        };
+        let state = |resource: &ResourceId| {
+            let address =
+                Address { site: to.clone(), service: Service::Replication, resource: resource.clone() };
+            let (at, seen) = self.observed.get(&address)?;
+            let fresh = now.boot < at.boot + crate::core::SILENT_AFTER && !self.mute.contains(&address);
+            match &seen.seen {
+                Seen::Replication(seen) if fresh => Some(seen.state),
+                _ => None,
+            }
+        };
+        g.plan.one_live.iter().filter_map(name).map(|resource| (resource.clone(), state(&resource))).collect()
+    }
+
+    /// Whether the other site receives what is written at the live one.
+    pub(crate) fn is_protected(&self, now: Now, group: &GroupId, live: &SiteId, other: &SiteId) -> bool {
+        let all = self.replications(now, group, live, other);
+        let receives = |state: &Option<ReplicationState>| {
+            matches!(state, Some(ReplicationState::Running | ReplicationState::Draining))
+        };
+        !all.is_empty() && all.iter().all(|(_, state)| receives(state))
+    }
+}
