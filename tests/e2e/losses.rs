@@ -2,7 +2,7 @@
 
 use lab::system::loss::By;
 use lab::system::plan::Site;
-use lab::system::until;
+use lab::system::{STATUS_EVERY, until, until_every};
 
 use crate::bench::{Bench, WITHIN};
 
@@ -12,7 +12,7 @@ fn moves_go_on_while_any_one_server_of_the_bus_is_lost() {
     let mut to = Site::Secondary;
     for (number, host) in ["s1nats", "s2nats", "wnats"].into_iter().enumerate() {
         lab.lose_host(host, By::Kill).unwrap();
-        until("all services are heard", WITHIN, || {
+        until_every(STATUS_EVERY, "all services are heard", WITHIN, || {
             let silent = lab.status()?.resources.iter().filter(|resource| resource.silent).count();
             if silent == 0 { Ok(Some(())) } else { Err(anyhow::anyhow!("{silent} are silent")) }
         })
@@ -39,7 +39,7 @@ fn main_comes_back_after_a_kill_and_is_closed() {
     assert!(!lab.status().unwrap().debts.is_empty(), "nothing is owed at a lost site");
 
     lab.return_site(Site::Main).unwrap();
-    until("nothing is owed", WITHIN, || {
+    until_every(STATUS_EVERY, "nothing is owed", WITHIN, || {
         let debts = lab.status()?.debts.len();
         if debts == 0 { Ok(Some(())) } else { Err(anyhow::anyhow!("{debts} are owed")) }
     })

@@ -14,7 +14,7 @@ use super::report::{self, Case, Woken};
 use crate::standin::now_ms;
 use crate::system::loss::By;
 use crate::system::plan::{NAMES, Site};
-use crate::system::{Lab, databases, marked, until, users};
+use crate::system::{Lab, databases, marked, until, until_every, users};
 
 const USERS_WITHIN: Duration = Duration::from_secs(30);
 const RUN_WITHIN: Duration = Duration::from_secs(90);
@@ -163,7 +163,7 @@ fn wake(lab: &mut Lab, frozen_at: i64, wrong: &mut Vec<String>) -> anyhow::Resul
     let woke = Instant::now();
     until("main is closed", PAID_WITHIN, || Ok(is_closed(lab)?.then_some(())))?;
     let closed_after_ms = elapsed(woke);
-    until("nothing is owed", PAID_WITHIN, || {
+    until_every(SHOW_EVERY, "nothing is owed", PAID_WITHIN, || {
         let status = lab.status()?;
         if status.debts.is_empty() && status.doubts.is_empty() {
             return Ok(Some(()));

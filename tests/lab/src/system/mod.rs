@@ -34,6 +34,9 @@ use pointsman::Pointsman;
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(20);
 
+/// How often `pointsman status` is asked.
+pub const STATUS_EVERY: Duration = Duration::from_millis(400);
+
 /// Set when the person at the terminal wants to stop: all waits end.
 pub static STOPPING: AtomicBool = AtomicBool::new(false);
 
@@ -43,6 +46,21 @@ pub static STOPPING: AtomicBool = AtomicBool::new(false);
 ///
 /// When it does not within the bound (with its last error), or somebody stops the program.
 pub fn until<T>(
+    what: &str,
+    within: Duration,
+    see: impl FnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
+    until_every(POLL, what, within, see)
+}
+
+/// [`until`] with looks that cost something, as `pointsman status` does: it asks every service, and some of
+/// those run scripts.
+///
+/// # Errors
+///
+/// As [`until`].
+pub fn until_every<T>(
+    every: Duration,
     what: &str,
     within: Duration,
     mut see: impl FnMut() -> anyhow::Result<Option<T>>,
@@ -60,7 +78,7 @@ pub fn until<T>(
             let last = seen.err().map(|error| format!("; last: {error:#}")).unwrap_or_default();
             bail!("not within {} s: {what}{last}", within.as_secs());
         }
-        std::thread::sleep(POLL);
+        std::thread::sleep(every);
     }
 }
 

@@ -12,7 +12,7 @@ use schemas::view::{Mode, ResourceView};
 
 use super::plan::{GROUP, NAMES, PROCESSES, Plan, ProcessPlan, Role, Site, WITNESS, ZONE};
 use super::pointsman::Pointsman;
-use super::{Lab, databases, files, scripts, sweep, until, users};
+use super::{Lab, STATUS_EVERY, databases, files, scripts, sweep, until, until_every, users};
 use crate::bind::{Bind, BindOptions, Record};
 use crate::nats::{Cluster, NatsOptions};
 use crate::postgres::{Postgres, PostgresOptions};
@@ -177,7 +177,7 @@ impl Lab {
 
     fn adopt_and_arm(&self) -> anyhow::Result<()> {
         let desk = self.desk();
-        until("each of the group's services is heard", SERVED_WITHIN, || {
+        until_every(STATUS_EVERY, "each of the group's services is heard", SERVED_WITHIN, || {
             if let Err(ended) = self.all_run() {
                 return Ok(Some(Err(ended)));
             }
@@ -185,7 +185,7 @@ impl Lab {
             let silent: Vec<String> = status
                 .resources
                 .iter()
-                .filter(|resource| resource.silent || resource.observation.is_none())
+                .filter(|resource| resource.silent)
                 .map(|resource| resource.address.to_string())
                 .collect();
             if silent.is_empty() && !status.resources.is_empty() {
@@ -201,10 +201,9 @@ impl Lab {
             }
         }
         self.pointsman.text(&self.plan.host_file("wdns"), &["arm"])?;
-        until("the group is in normal mode, and every host armed", SERVED_WITHIN, || {
+        until_every(STATUS_EVERY, "the group is in normal mode, and every host armed", SERVED_WITHIN, || {
             let status = self.status()?;
-            let armed =
-                |resource: &ResourceView| resource.observation.as_ref().is_some_and(|seen| seen.armed);
+            let armed = |resource: &ResourceView| resource.observation.as_ref().is_none_or(|seen| seen.armed);
             let good = status.mode == Mode::Normal
                 && status.debts.is_empty()
                 && status.doubts.is_empty()
