@@ -74,7 +74,12 @@ fn print(group: &GroupView, out: &Output) {
     }
     let mut sites = out.table();
     for (name, site) in &group.sites {
-        let open = if site.counts_open { "counts as OPEN" } else { "CLOSED" };
+        let open = match (site.counts_open, site.why.contains("accepted by")) {
+            (true, _) => "counts as OPEN",
+            // Nobody saw it closed: somebody took the risk.
+            (false, true) => "ACCEPTED",
+            (false, false) => "CLOSED",
+        };
         let proof = site.closed_seen.map(|at| format!("closed seen {}", text::age(at, group.at)));
         sites.add_row([
             format!("  {name}"),
