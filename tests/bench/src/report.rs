@@ -129,6 +129,11 @@ impl Report {
         let (step, through, idle) = (&self.durable_step, &self.throughput, &self.idle);
         println!("durable step, one run: {:.0} us", step.one_run_us);
         goal("  to the floor", step.ratio, 2.0, "");
+        if step.ratio < 1.0 {
+            println!(
+                "  which cannot be: the floors had worse minutes than the steps; this run tells nothing of it"
+            );
+        }
         goal("  the runner's fdatasyncs", step.fdatasyncs, 1.05, "");
         let rate = through.steps_per_second;
         let verdict = if rate >= 5000.0 { "reached" } else { "MISSED" };
