@@ -2,6 +2,15 @@
 //! HTTP. The kit is not part of this repository: its folder is `POINTSMAN_OWS`, by default
 //! `../shared/ows` beside the checkout.
 
+/// Past the test runner's capture: a count that nobody sees is no count.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        // Fails where nobody listens.
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), format!($($text)*).as_bytes());
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), b"\n");
+    }};
+}
+
 use std::path::PathBuf;
 
 use engine::{Definition, Entry, Error, Outcome, Resolution, Want};
@@ -126,7 +135,7 @@ fn scenario(scenario: &Scenario) -> Result<(), String> {
 fn the_kit_passes_where_it_needs_no_http() {
     let folder = kit();
     let Ok(files) = std::fs::read_dir(&folder) else {
-        println!("NOT RUN: there is no conformance kit at {} (POINTSMAN_OWS)", folder.display());
+        say!("NOT RUN: there is no conformance kit at {} (POINTSMAN_OWS)", folder.display());
         return;
     };
     let mut files: Vec<_> = files.map(|f| f.unwrap().path()).collect();
@@ -142,8 +151,8 @@ fn the_kit_passes_where_it_needs_no_http() {
             }
         }
     }
-    println!("conformance kit: {passed} scenarios passed, {} need HTTP and were not run:", left_out.len());
-    left_out.iter().for_each(|l| println!("  {l}"));
+    say!("conformance kit: {passed} scenarios passed, {} need HTTP and were not run:", left_out.len());
+    left_out.iter().for_each(|l| say!("  {l}"));
     assert_eq!((passed, left_out.len()), (12, 9));
 }
 
