@@ -146,7 +146,7 @@ async fn fdatasyncs(plant: &Plant) -> anyhow::Result<f64> {
 pub(crate) async fn throughput(plant: &mut Plant) -> anyhow::Result<Throughput> {
     let mut ends = Ends::listen(plant).await?;
     let processes = [plant.runner()?.pid(), plant.service().pid(), plant.nats_pid()?, std::process::id()];
-    let before = processes.map(cpu_of_tree);
+    let before = processes.map(cpu_of);
     let start = Instant::now();
     let begun = (0..plant.groups).map(|number| plant.begin(CHAIN, number));
     let runs: Vec<RunId> = futures_util::future::try_join_all(begun).await?;
@@ -156,7 +156,7 @@ pub(crate) async fn throughput(plant: &mut Plant) -> anyhow::Result<Throughput> 
     }
     let took = start.elapsed();
     let steps = plant.groups * plant.steps;
-    let after = processes.map(cpu_of_tree);
+    let after = processes.map(cpu_of);
     for run in runs {
         sound(&plant.show(run).await?, plant.steps)?;
     }
@@ -232,10 +232,10 @@ pub(crate) async fn idle(plant: &mut Plant, watched: Duration) -> anyhow::Result
     // Starting is not idling.
     tokio::time::sleep(watched / 4).await;
     let runner = plant.runner()?;
-    let before = cpu_of_tree(runner.pid());
+    let before = cpu_of(runner.pid());
     let start = Instant::now();
     tokio::time::sleep(watched).await;
-    let used = cpu_of_tree(runner.pid()) - before;
+    let used = cpu_of(runner.pid()) - before;
     Ok(Idle {
         runner_rss_mib: rss_mib(runner)?,
         service_rss_mib: rss_mib(&service)?,
@@ -254,8 +254,8 @@ fn rss_mib(process: &Process) -> anyhow::Result<f64> {
     Ok(kib as f64 / 1024.0)
 }
 
-/// Processor time so far of a process and of all its threads and reaped children.
-fn cpu_of_tree(pid: u32) -> Duration {
+/// Processor time so far of a process with all its threads; its children have their own.
+fn cpu_of(pid: u32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
     // After the name: the 12th and 13th are utime and stime, in hundredths (proc(5)).
