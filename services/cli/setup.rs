@@ -4,8 +4,8 @@ use std::path::Path;
 
 use config::{Host, Settings};
 use document::Diagnostics;
-use postgres::setup::{Receiver, SetupInput, sql};
-use schemas::{ResourceId, Service};
+use postgres::setup::{SetupInput, sql};
+use schemas::Service;
 
 use crate::args::{Setup, SetupAsk};
 use crate::exit::{Exit, Usage};
@@ -40,24 +40,16 @@ fn input(host: &Host, settings: &Settings<'_>, role: &str) -> Result<Option<Setu
     let database::Settings::Postgres(own) = settings.located.typed::<database::Settings>(path)? else {
         return Ok(None);
     };
-    let mut receivers = Vec::new();
-    let mut publications = Vec::new();
-    for replication in host.settings(Service::Replication).filter(|r| belongs(r, settings.resource)) {
-        let text =
-            |key: &str| replication.located.get(key).and_then(|value| value.as_str()).map(str::to_owned);
-        match (text("subscription"), text("publication"), text("slot")) {
-            // The receiving half names its subscription; publication and slot are the source's.
-            (Some(subscription), publication, slot) => receivers.push(Receiver {
-                publication: publication.unwrap_or_default(),
-                slot: slot.unwrap_or_else(|| subscription.clone()),
-                subscription,
-            }),
-            (None, Some(publication), _) => publications.push(publication),
+    let mut halves = Vec::new();
+    for its in host.settings(Service::Replication) {
+        match its.located.typed::<replication::Settings>(path)? {
+            replication::Settings::Postgres(its) if its.database == *settings.resource => {
+                halves.push(its.half)
+            }
             _ => {}
         }
     }
-    publications.sort();
-    publications.dedup();
+    let (receivers, publications) = replication::set_up(halves.iter());
     Ok(Some(SetupInput {
         role: role.to_owned(),
         site: host.site.to_string(),
@@ -69,8 +61,4 @@ fn input(host: &Host, settings: &Settings<'_>, role: &str) -> Result<Option<Setu
         receivers,
         publications,
     }))
-}
-
-fn belongs(replication: &Settings<'_>, database: &ResourceId) -> bool {
-    replication.located.get("database").and_then(|value| value.as_str()) == Some(database.as_str())
 }
