@@ -1,6 +1,7 @@
 //! The built command on real servers: the lab, its users, and what is lost and killed.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod acts;
 mod bench;
 mod kills;
 mod losses;

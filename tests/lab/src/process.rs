@@ -181,6 +181,16 @@ impl Process {
         }
     }
 
+    /// Kills it alone with signal 9, as a crash of it does: its children are left to themselves.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end.
+    pub fn kill_alone(&self) -> anyhow::Result<()> {
+        signal_pid(self.pid(), Signal::KILL);
+        self.wait_exit(END_WITHIN).map(drop)
+    }
+
     /// Kills the whole tree with signal 9 and returns when none of it is left.
     ///
     /// Nothing of it runs an exit handler. Does nothing when it has ended already.
@@ -281,6 +291,16 @@ fn state(pid: u32) -> Option<char> {
 
 fn is_running(pid: u32) -> bool {
     state(pid).is_some_and(|state| !matches!(state, 'T' | 't' | 'Z' | 'X'))
+}
+
+/// Stops one process in its tracks, whoever's it is.
+pub fn freeze_pid(pid: u32) {
+    signal_pid(pid, Signal::STOP);
+}
+
+/// Lets it go on.
+pub fn thaw_pid(pid: u32) {
+    signal_pid(pid, Signal::CONT);
 }
 
 /// Best effort: a process that is gone needs no signal.

@@ -1,0 +1,90 @@
+//! `process.*` by the operator's scripts: a daemon with a pid file.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use lab::process::is_alive;
+use schemas::{Action, Service};
+
+use super::case::{Case, Settles};
+use super::desk::{Desk, WITHIN, address};
+use super::scripts::Gate;
+
+const START: &str =
+    "setsid sh -c 'echo $$ >pid; echo $$ >>all; exec sleep 300' &\nwhile ! test -s pid; do sleep 0.01; done";
+const STOP: &str = "kill $(cat pid); rm pid";
+const CHECK: &str = "test -s pid || exit 1\n\
+    case $(sed -n 's/^State:[[:space:]]*\\(.\\).*/\\1/p' /proc/$(cat pid)/status 2>/dev/null) in ''|Z|X) exit 1;; esac";
+
+/// Every daemon that was ever started in the folder; ended with the test.
+#[derive(Clone)]
+struct Daemons(PathBuf);
+
+impl Daemons {
+    fn alive(&self) -> Vec<u32> {
+        let all = std::fs::read_to_string(self.0.join("all")).unwrap_or_default();
+        all.lines().filter_map(|pid| pid.parse().ok()).filter(|pid| is_alive(*pid)).collect()
+    }
+
+    /// By hand: none is left.
+    fn end(&self) {
+        let end = Instant::now() + WITHIN;
+        let _ = std::fs::remove_file(self.0.join("pid"));
+        while let alive @ [_, ..] = self.alive().as_slice() {
+            assert!(Instant::now() < end, "{alive:?} do not end");
+            lab::system::marked::kill(alive);
+        }
+    }
+
+    /// By hand: one runs.
+    fn start(&self) {
+        self.end();
+        self.by_hand(&self.0.join("by-hand"));
+    }
+
+    fn by_hand(&self, script: &Path) {
+        let status = Command::new(script).stdin(Stdio::null()).stdout(Stdio::null()).status().unwrap();
+        assert!(status.success());
+    }
+}
+
+/// Ends what is left, also when the test fails.
+struct Cleaned(Daemons);
+
+impl Drop for Cleaned {
+    fn drop(&mut self) {
+        lab::system::marked::kill(&self.0.alive());
+    }
+}
+
+#[test]
+fn processes_by_the_operators_scripts() {
+    let mut desk = Desk::start();
+    let gate = Gate::new(&desk);
+    let daemons = Daemons(desk.folder.path().into());
+    let _cleaned = Cleaned(daemons.clone());
+    desk.script("start", &gate.around(START));
+    desk.script("stop", &gate.around(STOP));
+    desk.script("check", CHECK);
+    desk.script("by-hand", START);
+    desk.host_file(
+        "main",
+        "process:\n  echo: { driver: exec, start: start, stop: stop, check: check, settle: 0s }\n",
+    );
+    let at = address("main", Service::Process, "echo");
+    desk.serve("main", std::slice::from_ref(&at));
+
+    // An extra start of a killed service was ended by the guard, also where the daemon ran already.
+    let (ended, counted) = (daemons.clone(), daemons.clone());
+    let case = Case::new(at.clone(), Action::StartProcess)
+        .before(move || ended.end())
+        .effects(move || counted.alive().len() as u64);
+    gate.holds(case, Settles::NotDone).run(&mut desk);
+
+    let (started, counted) = (daemons.clone(), daemons.clone());
+    let case = Case::new(at, Action::StopProcess)
+        .before(move || started.start())
+        .effects(move || u64::from(counted.alive().is_empty()));
+    gate.holds(case, Settles::Applied).run(&mut desk);
+}
