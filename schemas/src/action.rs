@@ -124,6 +124,17 @@ impl fmt::Display for Service {
     }
 }
 
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Effect::Opens => "opens",
+            Effect::Closes => "closes",
+            Effect::Changes => "changes",
+            Effect::Observes => "observes",
+        })
+    }
+}
+
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.service(), self.as_str())

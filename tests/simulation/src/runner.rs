@@ -8,7 +8,9 @@ use std::sync::Arc;
 use engine::Definition;
 use journal::memory::{Kept, Medium, Memory, Moment, Pace, collect};
 use journal::{Batch, NewEntry, Record as _, StreamId};
-use runner_core::{Append, Core, Effect, Ids, Input, Local, Now, Output, ReplyTo, Settings, Stored, Stream};
+use runner_core::{
+    Append, Core, Effect, Ids, Input, Local, Now, Output, ReplyTo, Settings, Started, Stored, Stream,
+};
 use schemas::op::OpReply;
 use schemas::{Digest, GroupId, MessageId, RunId};
 use uuid::Uuid;
@@ -130,8 +132,11 @@ impl RunnerSlot {
         {
             journal.die_at(write - self.writes, moment);
         }
-        for (_, text) in &scene.definitions {
-            journal.put(text.as_bytes()).unwrap_or_else(|e| panic!("{e}"));
+        for (name, text) in &scene.definitions {
+            let definition = loaded(name, text);
+            for text in [text].into_iter().chain(definition.functions().values()) {
+                journal.put(text.as_bytes()).unwrap_or_else(|e| panic!("{e}"));
+            }
         }
         let definitions = scene
             .definitions
@@ -229,18 +234,28 @@ fn read_run(journal: &Journal, stream: &StreamId) -> runner_core::ReadRun {
         let entry = entry.unwrap_or_else(|e| panic!("{e}"));
         Stored { seq: entry.seq, at: entry.at, kind: entry.kind, body: entry.body }
     });
-    let definition = |digest: &Digest| -> Result<Arc<Definition>, String> {
+    let text = |digest: &Digest| -> Result<String, String> {
         let kept: journal::Digest =
             digest.to_string().parse().map_err(|e: journal::BadDigest| e.to_string())?;
         let text = journal.get(&kept).map_err(|e| e.to_string())?;
-        let text = String::from_utf8(text).map_err(|e| e.to_string())?;
-        Ok(loaded("stored", &text))
+        String::from_utf8(text).map_err(|e| e.to_string())
+    };
+    let definition = |started: &Started| {
+        KEPT.with_borrow_mut(|known| {
+            let digests = (started.definition, started.functions.clone());
+            let load = || started.load(text).unwrap_or_else(|e| panic!("{e}"));
+            Ok::<_, String>(known.entry(digests).or_insert_with(load).clone())
+        })
     };
     runner_core::read_run(id, stored.collect::<Vec<_>>(), definition).unwrap_or_else(|e| panic!("{e}"))
 }
 
+/// The digests of a definition's text and of its functions'.
+type Meant = (Digest, BTreeMap<String, Digest>);
+
 thread_local! {
     static LOADED: RefCell<BTreeMap<String, Arc<Definition>>> = const { RefCell::new(BTreeMap::new()) };
+    static KEPT: RefCell<BTreeMap<Meant, Arc<Definition>>> = const { RefCell::new(BTreeMap::new()) };
     static EVALUATED: RefCell<BTreeMap<String, Result<engine::Evaluation, engine::Error>>> =
         const { RefCell::new(BTreeMap::new()) };
     static INLINE: RefCell<expressions::Inline> = RefCell::new(expressions::Inline::new());

@@ -1,14 +1,26 @@
 //! The functions that a definition may call.
 
+use std::collections::BTreeMap;
+
 use schemas::{Action, Effect};
 
 /// One function of a catalog.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Function {
-    /// What it does to a site.
-    pub effect: Effect,
-    /// What it does, in words.
-    pub summary: String,
+pub enum Function {
+    /// An action of a service, or of the runner itself.
+    Action {
+        /// What it does to a site.
+        effect: Effect,
+        /// What it does, in words.
+        summary: String,
+    },
+    /// A task, written in the language. Its effect is the worst of its parts.
+    Task {
+        /// Where the text comes from; for messages.
+        path: String,
+        /// The text.
+        text: String,
+    },
 }
 
 /// Knows functions by name and version.
@@ -22,9 +34,12 @@ pub trait Catalog {
     }
 }
 
-/// The functions of the services and of the runner itself, all in version 1.0.0.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct DefaultCatalog;
+/// The functions of the services and of the runner itself, and tasks made of them, all in version 1.0.0.
+#[derive(Debug, Clone, Default)]
+pub struct DefaultCatalog {
+    /// Texts of tasks by `name:version`; nothing: those that come with the program.
+    kept: Option<BTreeMap<String, String>>,
+}
 
 /// The version of each function of the [`DefaultCatalog`].
 pub const VERSION: &str = "1.0.0";
@@ -32,26 +47,65 @@ pub const VERSION: &str = "1.0.0";
 /// What `group.await-closed` is called: the runner itself answers it.
 pub const AWAIT_CLOSED: &str = "group.await-closed";
 
+macro_rules! shipped {
+    ($($name:literal)*) => {
+        /// The tasks that come with the program: name, path, text.
+        pub const SHIPPED: &[(&str, &str, &str)] = &[$((
+            $name,
+            concat!("workflows/definitions/functions/", $name, ".yaml"),
+            include_str!(concat!("../../definitions/functions/", $name, ".yaml")),
+        ),)*];
+    };
+}
+
+shipped! {
+    "move.planned"
+    "names.follow"
+    "site.close"
+    "site.open"
+    "site.serve"
+    "stream.drain"
+    "stream.logs"
+    "stream.protect"
+}
+
 impl Catalog for DefaultCatalog {
     fn function(&self, name: &str, version: &str) -> Option<Function> {
+        if let Some(kept) = &self.kept
+            && let Some(text) = kept.get(&format!("{name}:{version}"))
+        {
+            return Some(Function::Task { path: format!("{name}:{version}"), text: text.clone() });
+        }
         if version != VERSION {
             return None;
         }
         if name == AWAIT_CLOSED {
             let summary = "Waits until a site is closed: by proof, by its fence path, or by acceptance.";
-            return Some(Function { effect: Effect::Observes, summary: summary.into() });
+            return Some(Function::Action { effect: Effect::Observes, summary: summary.into() });
         }
-        let action = Action::ALL.iter().find(|a| a.to_string() == name)?;
-        Some(Function { effect: action.effect(), summary: action.summary().into() })
+        if let Some(action) = Action::ALL.iter().find(|a| a.to_string() == name) {
+            return Some(Function::Action { effect: action.effect(), summary: action.summary().into() });
+        }
+        let (_, path, text) = SHIPPED.iter().find(|(own, ..)| *own == name && self.kept.is_none())?;
+        Some(Function::Task { path: (*path).into(), text: (*text).into() })
     }
 
     fn names(&self) -> Vec<String> {
         let actions = Action::ALL.iter().map(ToString::to_string);
-        actions.chain([AWAIT_CLOSED.to_owned()]).collect()
+        let tasks: Vec<String> = match &self.kept {
+            Some(kept) => kept.keys().filter_map(|key| Some(key.split_once(':')?.0.to_owned())).collect(),
+            None => SHIPPED.iter().map(|(name, ..)| (*name).to_owned()).collect(),
+        };
+        actions.chain([AWAIT_CLOSED.to_owned()]).chain(tasks).collect()
     }
 }
 
 /// The catalog `default` of the language.
 pub fn default() -> DefaultCatalog {
-    DefaultCatalog
+    DefaultCatalog::default()
+}
+
+/// The same with these tasks, by `name:version`, and no others: what a run was started with.
+pub fn kept(tasks: BTreeMap<String, String>) -> DefaultCatalog {
+    DefaultCatalog { kept: Some(tasks) }
 }

@@ -73,7 +73,8 @@ impl<'a> Decision<'a> {
             let Some(frame) = self.work.get(&at).filter(|f| jobs::is_simple(self.definition, f)) else {
                 continue;
             };
-            let Some(job) = jobs::job(self.definition, &self.work.head, &at, frame) else {
+            let context = self.work.context(frame);
+            let Some(job) = jobs::job(self.definition, &self.work.head, &context, &at, frame) else {
                 continue;
             };
             let Some(result) = job.run_here() else {
@@ -174,6 +175,7 @@ impl<'a> Decision<'a> {
         let wrong = |standard, why: String| Error::standard(standard, why);
         match &task.kind {
             Kind::Call(_) => Ok(Body::Call { args: value, timeout_ms }),
+            Kind::Function(_) => Ok(Body::Function { args: value }),
             Kind::For(def) => {
                 let most = if def.at_once { TOGETHER_MAX } else { ITEMS_MAX };
                 match value {

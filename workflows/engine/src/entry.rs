@@ -192,6 +192,11 @@ pub enum Body {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         timeout_ms: Option<u64>,
     },
+    /// A call of a function that is a task, with its arguments.
+    Function {
+        /// What it sees as `.` and, at first, as `$context`.
+        args: Value,
+    },
     /// A loop and its collection.
     For {
         /// The items.

@@ -47,7 +47,9 @@ pub struct StepInfo {
     pub depth: usize,
     /// `service.action:version` of a call.
     pub function: Option<String>,
-    /// What that does.
+    /// The function that it calls, where that is made of tasks: they follow.
+    pub made_of: Option<String>,
+    /// What it does to a site; of a function of tasks: the worst of them.
     pub effect: Option<Effect>,
     /// What undoes it.
     pub undo: Option<String>,

@@ -28,7 +28,13 @@ pub(crate) fn is_simple(definition: &Definition, frame: &Frame) -> bool {
 }
 
 /// The evaluation that a frame wants.
-pub(crate) fn job(definition: &Definition, head: &Head, at: &Position, frame: &Frame) -> Option<Job> {
+pub(crate) fn job(
+    definition: &Definition,
+    head: &Head,
+    context: &Value,
+    at: &Position,
+    frame: &Frame,
+) -> Option<Job> {
     let raw = || Value::clone(&frame.raw);
     let (work, input, task) = match (&frame.place, frame.what) {
         (Place::Arriving, What::Root) => (Work::Enter(Box::new(definition.enter.clone())), raw(), None),
@@ -60,7 +66,7 @@ pub(crate) fn job(definition: &Definition, head: &Head, at: &Position, frame: &F
         }
         _ => return None,
     };
-    let vars = variables(definition, head, frame, task, &work);
+    let vars = variables(definition, head, context, frame, task, &work);
     Some(Job { input, vars, work })
 }
 
@@ -116,7 +122,14 @@ fn draw(head: &Head, at: &Position, tries: u32) -> u16 {
 }
 
 /// The variables that the work uses, and no others.
-fn variables(definition: &Definition, head: &Head, frame: &Frame, task: Option<&Task>, work: &Work) -> Vars {
+fn variables(
+    definition: &Definition,
+    head: &Head,
+    context: &Value,
+    frame: &Frame,
+    task: Option<&Task>,
+    work: &Work,
+) -> Vars {
     let mut vars = Vars::new();
     let exprs = work.exprs();
     let mentions = |word: &str| exprs.iter().any(|e| e.jq.contains(word));
@@ -125,7 +138,7 @@ fn variables(definition: &Definition, head: &Head, frame: &Frame, task: Option<&
             continue;
         }
         let value = match name.as_str() {
-            "context" => Value::clone(&head.context),
+            "context" => context.clone(),
             "input" => Value::clone(&frame.input),
             "runtime" => json!({ "name": "Pointsman", "version": env!("CARGO_PKG_VERSION"), "metadata": {} }),
             "workflow" => workflow(definition, head, mentions("definition")),
@@ -148,7 +161,7 @@ fn workflow(definition: &Definition, head: &Head, whole: bool) -> Value {
     };
     let mut value = json!({ "id": facts.id, "input": facts.input, "startedAt": moment(facts.started_at) });
     if whole {
-        value["definition"] = definition.value.clone();
+        value["definition"] = definition.sources.first().cloned().unwrap_or_default();
     }
     value
 }
@@ -164,7 +177,9 @@ fn descriptor(definition: &Definition, frame: &Frame, task: Option<&Task>, whole
         "startedAt": moment(frame.started),
     });
     if whole {
-        value["definition"] = definition.value.pointer(&task.pointer).cloned().unwrap_or_default();
+        let (source, pointer) = &task.written;
+        let written = definition.sources.get(*source).and_then(|whole| whole.pointer(pointer));
+        value["definition"] = written.cloned().unwrap_or_default();
     }
     value
 }

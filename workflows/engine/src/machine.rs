@@ -143,7 +143,8 @@ impl Machine {
 
     fn want(&self, at: &Position, frame: &Frame, kind: WantKind) -> Option<Want> {
         let done = |number| self.state.done.get(&number).cloned();
-        want(&self.definition, &self.state.head, done, at, frame, kind)
+        let context = self.state.context(frame);
+        want(&self.definition, &self.state.head, &context, done, at, frame, kind)
     }
 
     /// How the run ended, if it has.

@@ -3,7 +3,11 @@
 //!
 //! Stored for ever: members may be added with a default, none may change its meaning.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
+use engine::Definition;
 use schemas::op::Who;
 use schemas::view::RunState;
 use schemas::{
@@ -146,6 +150,9 @@ pub struct Started {
     pub workflow: String,
     /// The definition's text.
     pub definition: Digest,
+    /// The texts of the catalog's tasks that it calls, by `name:version`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub functions: BTreeMap<String, Digest>,
     /// Its epoch.
     pub epoch: Epoch,
     /// The site left.
@@ -163,6 +170,24 @@ pub struct Started {
     pub why: String,
     /// The input that the definition sees.
     pub input: Value,
+}
+
+impl Started {
+    /// The definition as it was when the run started, from its kept texts: a changed file changes no run in flight.
+    ///
+    /// # Errors
+    ///
+    /// A text is missing, or does not load.
+    pub fn load(
+        &self,
+        mut text: impl FnMut(&Digest) -> Result<String, String>,
+    ) -> Result<Arc<Definition>, String> {
+        let functions: Result<BTreeMap<String, String>, String> =
+            self.functions.iter().map(|(name, digest)| Ok((name.clone(), text(digest)?))).collect();
+        let catalog = engine::catalog::kept(functions?);
+        let path = format!("definition {}", self.definition);
+        Definition::load(&text(&self.definition)?, &path, &catalog).map(Arc::new).map_err(|e| e.to_string())
+    }
 }
 
 /// What will be asked, and of whom. The arguments stand in the engine's entry or in the debt.

@@ -9,7 +9,7 @@ use schemas::{Digest, RunId};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::entry::{RunEntry, Stream, UnknownEntry, join};
+use crate::entry::{RunEntry, Started, Stream, UnknownEntry, join};
 use crate::run::{BadRun, Run};
 
 /// One stored entry.
@@ -52,7 +52,7 @@ pub enum ReadError {
     },
 }
 
-/// Folds a run's entries. `definition` finds the definition by the digest of its text.
+/// Folds a run's entries. `definition` finds the definition that it was started with ([`Started::load`]).
 ///
 /// # Errors
 ///
@@ -60,7 +60,7 @@ pub enum ReadError {
 pub fn read_run<E>(
     id: RunId,
     entries: impl IntoIterator<Item = Stored>,
-    definition: impl FnOnce(&Digest) -> Result<Arc<Definition>, E>,
+    definition: impl FnOnce(&Started) -> Result<Arc<Definition>, E>,
 ) -> Result<ReadRun, ReadError>
 where
     E: std::fmt::Display,
@@ -72,8 +72,11 @@ where
         return Err(ReadError::Beginning(id));
     };
     let digest = started.definition;
-    let definition =
-        definition(&digest).map_err(|why| ReadError::Definition { run: id, digest, why: why.to_string() })?;
+    let definition = definition(&started).map_err(|why| ReadError::Definition {
+        run: id,
+        digest,
+        why: why.to_string(),
+    })?;
     let mut run = Run::new(id, first.at, *started, definition);
     for stored in entries {
         let entry: RunEntry = join(&stream, stored.seq, &stored.kind, &stored.body)?;

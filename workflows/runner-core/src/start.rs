@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use schemas::view::RunState;
-use schemas::{Code, Epoch, GroupId, Problem, RunId, SiteId};
+use schemas::{Code, Digest, Epoch, GroupId, Problem, RunId, SiteId};
 use serde_json::{Value, json};
 
 use crate::core::Core;
@@ -101,6 +101,11 @@ impl Core {
             group: Some(start.group.clone()),
             workflow: checked.name.clone(),
             definition: digest,
+            functions: definition
+                .functions()
+                .iter()
+                .map(|(name, text)| (name.clone(), Digest::of(text.as_bytes())))
+                .collect(),
             epoch: checked.epoch,
             from: Some(checked.from.clone()),
             to: Some(checked.to.clone()),

@@ -46,9 +46,13 @@ pub(crate) fn definitions<E>(
         let definition = Definition::load(&text.text, &text.path, &engine::catalog::default())
             .map_err(LoadError::Definition)?;
         let name = definition.info().name.clone();
-        let kept = journal
-            .put(text.text.as_bytes())
-            .map_err(|source| LoadError::Keep { name: name.clone(), source })?;
+        let keep = |text: &str| {
+            journal.put(text.as_bytes()).map_err(|source| LoadError::Keep { name: name.clone(), source })
+        };
+        let kept = keep(&text.text)?;
+        for function in definition.functions().values() {
+            keep(function)?;
+        }
         found.insert(name, (Digest(*kept.as_bytes()), Arc::new(definition)));
     }
     Ok(found)
@@ -71,15 +75,13 @@ pub(crate) fn read_run<E>(journal: &Journal<E>, stream: &StreamId) -> Result<Rea
         .map(|entry| entry.map(stored))
         .collect::<Result<_, _>>()
         .map_err(|e| bad(stream, e))?;
-    let definition = |digest: &Digest| -> Result<Arc<Definition>, String> {
+    let text = |digest: &Digest| -> Result<String, String> {
         let kept: journal::Digest =
             digest.to_string().parse().map_err(|e: journal::BadDigest| e.to_string())?;
         let text = journal.get(&kept).map_err(|e| e.to_string())?;
-        let text = String::from_utf8(text).map_err(|e| e.to_string())?;
-        let path = format!("definition {digest}");
-        Definition::load(&text, &path, &engine::catalog::default()).map(Arc::new).map_err(|e| e.to_string())
+        String::from_utf8(text).map_err(|e| e.to_string())
     };
-    runner_core::read_run(id, entries, definition).map_err(|e| bad(stream, e))
+    runner_core::read_run(id, entries, |started| started.load(text)).map_err(|e| bad(stream, e))
 }
 
 /// Reads groups and unfinished runs into the core.

@@ -13,6 +13,7 @@ pub(crate) const NAME: &str = "definition-name";
 pub(crate) const DURATION: &str = "definition-duration";
 pub(crate) const SCHEMA: &str = "definition-schema";
 pub(crate) const IN_DOUBT: &str = "definition-in-doubt";
+pub(crate) const EFFECT: &str = "definition-effect";
 pub(crate) const SIZE: &str = "definition-too-large";
 
 /// Every code that loading a definition gives beside those of the crate `document`.
@@ -44,7 +45,7 @@ pub const CODES: &[CodeText] = &[
     },
     CodeText {
         code: FUNCTION,
-        cause: "A call names no function of the catalog.",
+        cause: "A call names no function of the catalog or of `use.functions`, or a function calls itself.",
         remedy: "Write service.action:version@default, such as database.enable-access:1.0.0@default.",
     },
     CodeText {
@@ -71,6 +72,11 @@ pub const CODES: &[CodeText] = &[
         code: IN_DOUBT,
         cause: "`inDoubt: pass` stands where an effect in doubt must not be passed over.",
         remedy: "Use `ask` for what opens a site; put a passing call into a `try` that catches the error `in-doubt`.",
+    },
+    CodeText {
+        code: EFFECT,
+        cause: "A function of the catalog does not say what it does to a site, or says something else than its parts do.",
+        remedy: "Write the worst of its parts into `metadata.dr.effect`: opens, closes, changes or observes.",
     },
     CodeText {
         code: SIZE,

@@ -47,7 +47,8 @@ impl Reader<'_> {
             info,
             schedule,
             steps: std::mem::take(&mut self.steps),
-            value: document.value().clone(),
+            sources: std::mem::take(&mut self.sources),
+            functions: std::mem::take(&mut self.functions),
             tasks,
             lists: std::mem::take(&mut self.lists),
             root: list,
@@ -122,7 +123,7 @@ impl Reader<'_> {
             "timeouts",
         ];
         self.keys(at, &known);
-        for key in ["authentications", "catalogs", "extensions", "functions", "secrets"] {
+        for key in ["authentications", "catalogs", "extensions", "secrets"] {
             let empty = value.get(key).is_none_or(|v| v.entries().is_empty() && v.items().is_empty());
             if !empty {
                 self.unsupported(&join("/use", key), &format!("`use.{key}`"));

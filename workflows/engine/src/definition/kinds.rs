@@ -7,9 +7,9 @@ use super::codes;
 use super::model::{CallDef, ForDef, FunctionName, Kind, Then};
 use super::reader::{At, Reader, Scope, join};
 use super::tasks::{Around, Ours};
-use crate::InDoubt;
 use crate::job::{Enter, Plan};
 use crate::template::Template;
+use crate::{Function, InDoubt};
 
 /// The keys that make a task what it is.
 const KINDS: &[&str] =
@@ -48,7 +48,7 @@ impl Reader<'_> {
             }
         };
         match kind {
-            "call" => (self.call(at, enter, ours), Some(&["call", "with"])),
+            "call" => (self.call(at, enter, ours, inside), Some(&["call", "with"])),
             "do" => (Kind::Do(self.inner(at, "do", "do", inside)), Some(&["do"])),
             "for" => (self.loops(at, enter, ours, inside), Some(&["for", "while", "do"])),
             "fork" => (self.fork(at, inside), Some(&["fork"])),
@@ -261,7 +261,7 @@ impl Reader<'_> {
         name
     }
 
-    fn call(&mut self, at: At<'_>, enter: &mut Enter, ours: &Ours) -> Kind {
+    fn call(&mut self, at: At<'_>, enter: &mut Enter, ours: &Ours, inside: (usize, Option<&str>)) -> Kind {
         let pointer = join(at.pointer, "call");
         let text = self.required(at, "call");
         if let Some(with) = at.value.get("with")
@@ -273,6 +273,9 @@ impl Reader<'_> {
         let nobody = FunctionName { service: String::new(), action: String::new(), version: String::new() };
         if matches!(text.as_str(), "asyncapi" | "grpc" | "http" | "openapi" | "a2a" | "mcp") {
             self.problem(&pointer, codes::UNSUPPORTED, format!("`call: {text}` is not supported yet"));
+        }
+        if let Some(kind) = self.task_function(&text, at, ours, inside) {
+            return kind;
         }
         let known = self.function(&text, &pointer);
         let (function, effect) = known.unwrap_or((nobody, schemas::Effect::Observes));
@@ -297,6 +300,7 @@ impl Reader<'_> {
             }
         };
         let undo = ours.undo.as_ref().and_then(|undo| self.function(undo, &join(&dr, "undo")));
+        let undo = undo.filter(|_| self.undoes);
         Kind::Call(CallDef { function, effect, in_doubt, undo })
     }
 
@@ -305,13 +309,10 @@ impl Reader<'_> {
         if matches!(text, "" | "asyncapi" | "grpc" | "http" | "openapi" | "a2a" | "mcp") {
             return None;
         }
-        let parts = text.split_once('@').and_then(|(rest, catalog)| {
-            let (name, version) = rest.split_once(':')?;
-            let (service, action) = name.split_once('.')?;
-            Some((service, action, version, catalog))
-        });
-        let Some((service, action, version, catalog)) = parts else {
-            let message = format!("`{text}` is not of the form service.action:version@default");
+        let Some((service, action, version, catalog)) = parts(text) else {
+            let message = format!(
+                "`{text}` is not of the form service.action:version@default, nor one of `use.functions`"
+            );
             self.problem(pointer, codes::FUNCTION, message);
             return None;
         };
@@ -325,7 +326,12 @@ impl Reader<'_> {
         }
         let name = FunctionName { service: service.into(), action: action.into(), version: version.into() };
         match self.catalog.function(&name.name(), version) {
-            Some(function) => Some((name, function.effect)),
+            Some(Function::Action { effect, .. }) => Some((name, effect)),
+            Some(Function::Task { .. }) => {
+                let message = format!("`{}` is made of several steps: name one of a service", name.name());
+                self.problem(pointer, codes::FUNCTION, message);
+                None
+            }
             None => {
                 let message = format!("the catalog has no `{}` in version {version}", name.name());
                 let mut problem = self.document.error(pointer, codes::FUNCTION, message);
@@ -335,4 +341,12 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// `service.action:version@catalog`.
+pub(super) fn parts(text: &str) -> Option<(&str, &str, &str, &str)> {
+    let (rest, catalog) = text.split_once('@')?;
+    let (name, version) = rest.split_once(':')?;
+    let (service, action) = name.split_once('.')?;
+    Some((service, action, version, catalog))
 }

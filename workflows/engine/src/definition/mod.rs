@@ -1,6 +1,7 @@
 //! A checked file of the language.
 
 pub(crate) mod codes;
+mod functions;
 mod head;
 mod kinds;
 pub(crate) mod model;
@@ -10,6 +11,8 @@ mod tries;
 
 pub use codes::CODES;
 pub use model::Definition;
+
+use std::collections::BTreeMap;
 
 use document::{Diagnostics, Document};
 
@@ -34,6 +37,12 @@ impl Definition {
             locals: Vec::new(),
             tries: Vec::new(),
             depth: 0,
+            sources: vec![document.value().clone()],
+            source: 0,
+            rebase: (String::new(), String::new()),
+            inside: Vec::new(),
+            undoes: true,
+            functions: BTreeMap::new(),
         };
         let definition = reader.workflow();
         let mut problems = Diagnostics(reader.problems);
@@ -54,7 +63,13 @@ impl Definition {
         self.schedule.as_ref()
     }
 
-    /// Its tasks, in the order of the file.
+    /// The texts of the catalog's tasks that it is made of, by `name:version`. With its own text they are all
+    /// that it means.
+    pub fn functions(&self) -> &BTreeMap<String, String> {
+        &self.functions
+    }
+
+    /// Its tasks, in the order of the file; those of a function follow on the call of it.
     pub fn steps(&self) -> Vec<StepInfo> {
         self.steps.clone()
     }

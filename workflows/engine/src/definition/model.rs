@@ -1,5 +1,7 @@
 //! A definition as the machine reads it: tasks and lists, each with a number.
 
+use std::collections::BTreeMap;
+
 use schemas::Effect;
 use serde_json::Value;
 
@@ -24,7 +26,10 @@ pub struct Definition {
     pub(crate) info: Info,
     pub(crate) schedule: Option<EventFilters>,
     pub(crate) steps: Vec<StepInfo>,
-    pub(crate) value: Value,
+    /// The file itself, then one for each call of a catalog's task.
+    pub(crate) sources: Vec<Value>,
+    /// The texts of the catalog's tasks that it calls, by `name:version`.
+    pub(crate) functions: BTreeMap<String, String>,
     pub(crate) tasks: Vec<Task>,
     pub(crate) lists: Vec<List>,
     pub(crate) root: ListId,
@@ -46,6 +51,8 @@ pub(crate) struct Task {
     pub(crate) segment: String,
     /// From the root, as the language writes it: `/do/0/name`.
     pub(crate) pointer: String,
+    /// Where it is written: which of the sources, and the pointer there.
+    pub(crate) written: (usize, String),
     pub(crate) list: ListId,
     pub(crate) index: usize,
     pub(crate) enter: Enter,
@@ -73,6 +80,7 @@ pub(crate) enum Then {
 #[derive(Debug, Clone)]
 pub(crate) enum Kind {
     Call(CallDef),
+    Function(FunctionDef),
     Do(ListId),
     For(ForDef),
     Fork { branches: ListId, compete: bool },
@@ -91,6 +99,17 @@ pub(crate) struct CallDef {
     pub(crate) effect: Effect,
     pub(crate) in_doubt: InDoubt,
     pub(crate) undo: Option<(FunctionName, Effect)>,
+}
+
+/// A call of a task: `use.functions`, or one of the catalog.
+#[derive(Debug, Clone)]
+pub(crate) struct FunctionDef {
+    /// `service.action:version`, or the name in the file.
+    pub(crate) name: String,
+    /// The worst of its parts.
+    pub(crate) effect: Effect,
+    /// One task.
+    pub(crate) body: ListId,
 }
 
 /// `service.action:version@default`.
@@ -162,6 +181,7 @@ impl Kind {
     pub(crate) fn as_str(&self) -> &'static str {
         match self {
             Kind::Call(_) => "call",
+            Kind::Function(_) => "function",
             Kind::Do(_) => "do",
             Kind::For(_) => "for",
             Kind::Fork { .. } => "fork",

@@ -1,5 +1,7 @@
 //! Reading with places: the small steps that all of loading is made of.
 
+use std::collections::BTreeMap;
+
 use document::{Diagnostic, Document, Located, Node};
 use serde_json::Value;
 
@@ -46,6 +48,18 @@ pub(crate) struct Reader<'a> {
     /// Of the `try` blocks around: whether they may catch `in-doubt`.
     pub(crate) tries: Vec<bool>,
     pub(crate) depth: usize,
+    /// The file itself, then one for each call of a catalog's task.
+    pub(crate) sources: Vec<Value>,
+    /// Which of them is being read.
+    pub(crate) source: usize,
+    /// A pointer of the document that begins with the first begins with the second in the whole.
+    pub(crate) rebase: (String, String),
+    /// The functions that are being read, outermost first.
+    pub(crate) inside: Vec<String>,
+    /// Whether calls that say what undoes them are undone.
+    pub(crate) undoes: bool,
+    /// The texts of the catalog's tasks.
+    pub(crate) functions: BTreeMap<String, String>,
 }
 
 /// The value below a pointer.
@@ -57,6 +71,12 @@ impl<'a> Reader<'a> {
     pub(crate) fn problem(&mut self, pointer: &str, code: &str, message: impl Into<String>) {
         let problem = self.document.error(pointer, code, message);
         self.problems.push(problem);
+    }
+
+    /// A pointer of this document, from the root of the whole.
+    pub(crate) fn whole(&self, pointer: &str) -> String {
+        let (here, there) = &self.rebase;
+        format!("{there}{}", pointer.strip_prefix(here.as_str()).unwrap_or(pointer))
     }
 
     pub(crate) fn key_problem(&mut self, pointer: &str, code: &str, message: impl Into<String>) {

@@ -17,8 +17,11 @@ const COMMON: &[&str] = &["if", "input", "output", "export", "timeout", "then", 
 const POSITION_MAX: usize = 496;
 const FRAME_EXTRA: usize = 18;
 
-/// Tasks that a definition may have.
-const TASKS_MAX: usize = 2_000;
+/// Tasks that a definition may have, those of functions counted at each call.
+pub(super) const TASKS_MAX: usize = 2_000;
+
+/// Where the one task of a function stands.
+pub(super) const BODY: &str = "call";
 
 /// What stands around a task.
 pub(crate) struct Around<'n> {
@@ -26,7 +29,7 @@ pub(crate) struct Around<'n> {
     pub(crate) names: &'n [String],
     pub(crate) list: ListId,
     pub(crate) index: usize,
-    /// `do`, `try`, `catch/do`, `fork/branches`: below the task around.
+    /// `do`, `try`, `catch/do`, `fork/branches`: below the task around; [`BODY`] for a function's one task.
     pub(crate) segment: &'n str,
     /// The position of the task around is as long as this.
     pub(crate) length: usize,
@@ -89,23 +92,27 @@ impl Reader<'_> {
         id
     }
 
-    fn task(&mut self, at: At<'_>, name: &str, around: &Around<'_>) -> TaskId {
+    pub(super) fn task(&mut self, at: At<'_>, name: &str, around: &Around<'_>) -> TaskId {
         let id = TaskId(self.tasks.len());
         self.tasks.push(None);
-        let segment = format!("{}/{}/{}", around.segment, around.index, encode(name));
+        let segment = match around.segment {
+            BODY => BODY.to_owned(),
+            segment => format!("{segment}/{}/{}", around.index, encode(name)),
+        };
         let length = around.length + 1 + segment.len() + FRAME_EXTRA;
         if length > POSITION_MAX {
             self.key_problem(at.pointer, codes::SIZE, "the position of this task would be too long");
         }
-        let ours = self.ours(at);
+        let ours = self.ours(at, around.segment == BODY);
         let phase = ours.phase.clone().or_else(|| around.phase.map(str::to_owned));
         let step = self.steps.len();
         self.steps.push(StepInfo {
-            pointer: at.pointer.to_owned(),
+            pointer: self.whole(at.pointer),
             name: name.to_owned(),
             kind: String::new(),
             depth: self.depth,
             function: None,
+            made_of: None,
             effect: None,
             undo: None,
             phase: phase.clone(),
@@ -132,6 +139,11 @@ impl Reader<'_> {
                     step.undo = call.undo.as_ref().map(|(undo, _)| undo.to_string());
                     step.with = at.value.get("with").map(Located::to_value);
                 }
+                Kind::Function(def) => {
+                    step.made_of = Some(def.name.clone());
+                    step.effect = Some(def.effect);
+                    step.with = at.value.get("with").map(Located::to_value);
+                }
                 Kind::For(def) => {
                     step.each = at.value.at("/for/in").and_then(Located::as_str).map(str::to_owned);
                     step.at_once = def.at_once;
@@ -141,11 +153,13 @@ impl Reader<'_> {
         }
         let immediate = matches!(kind, Kind::Set | Kind::Switch(_) | Kind::Emit);
         enter.exit = immediate.then(|| exit.clone());
+        let pointer = self.whole(at.pointer);
         if let Some(place) = self.tasks.get_mut(id.0) {
             *place = Some(Task {
                 name: name.to_owned(),
                 segment,
-                pointer: at.pointer.to_owned(),
+                pointer,
+                written: (self.source, at.pointer.to_owned()),
                 list: around.list,
                 index: around.index,
                 enter,
@@ -198,6 +212,12 @@ impl Reader<'_> {
         match then {
             "continue" => Then::Continue,
             "exit" => Then::Exit,
+            "end" if !self.inside.is_empty() => {
+                let message =
+                    "a function does not end the workflow that calls it: leave the list with `exit`";
+                self.problem(pointer, codes::THEN, message);
+                Then::Continue
+            }
             "end" => Then::End,
             name => match around.names.iter().position(|n| n == name) {
                 Some(index) if !branch => Then::Task(index),
@@ -214,14 +234,17 @@ impl Reader<'_> {
         }
     }
 
-    fn ours(&mut self, at: At<'_>) -> Ours {
+    /// `body`: the one task of a function, which says what the function does to a site.
+    fn ours(&mut self, at: At<'_>, body: bool) -> Ours {
         let pointer = join(at.pointer, "metadata");
         let Some(value) = at.value.get("metadata").and_then(|m| m.get("dr")) else {
             return Ours::default();
         };
         let pointer = join(&pointer, "dr");
         let dr = At { value, pointer: &pointer };
-        self.keys(dr, &["inDoubt", "undo", "phase", "manual", "atOnce"]);
+        let mut known = vec!["inDoubt", "undo", "phase", "manual", "atOnce"];
+        known.extend(body.then_some("effect"));
+        self.keys(dr, &known);
         let ours = Ours {
             in_doubt: self.text(dr, "inDoubt"),
             undo: self.text(dr, "undo"),

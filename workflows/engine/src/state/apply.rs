@@ -109,7 +109,7 @@ impl Work<'_> {
             (Kind::Set | Kind::Emit | Kind::Switch(_), None) => task.then,
             _ => return Err(format!("a task of the kind {} does not run at once", task.kind.as_str())),
         };
-        self.export(context);
+        self.export(at, context)?;
         self.leave(at, Arc::new(output.clone()), then)
     }
 
@@ -156,6 +156,12 @@ impl Work<'_> {
                 let args = Arc::new(args.clone());
                 self.set_place(at, Place::Calling { args, timeout_ms: *timeout_ms })
             }
+            (Kind::Function(def), Body::Function { args }) => {
+                let args = Arc::new(args.clone());
+                self.edit(at)?.context = Some(Arc::clone(&args));
+                self.set_place(at, Place::Running)?;
+                self.enter_list(at, def.body, args)
+            }
             (Kind::Wait, Body::Wait { until }) => self.set_place(at, Place::Waiting { until: *until }),
             (Kind::Listen { .. }, Body::Listen { filters }) => {
                 let heard = vec![None; filters.filters.len()];
@@ -187,7 +193,7 @@ impl Work<'_> {
         if !matches!(frame.place, Place::Exiting { .. }) {
             self.ended(at)?;
         }
-        self.export(context);
+        self.export(at, context)?;
         let then = match what {
             What::Root => {
                 self.remove(at);
@@ -206,10 +212,15 @@ impl Work<'_> {
         self.leave(at, Arc::new(output.clone()), then)
     }
 
-    fn export(&mut self, context: Option<&Value>) {
-        if let Some(context) = context {
-            self.head.context = Arc::new(context.clone());
+    /// What a task exports is seen by the tasks beside it: in the run, or in the function that it stands in.
+    fn export(&mut self, at: &Position, context: Option<&Value>) -> Result<(), Why> {
+        let Some(context) = context else { return Ok(()) };
+        let context = Arc::new(context.clone());
+        match self.frame(at)?.scope.clone() {
+            Some(function) => self.edit(&function)?.context = Some(context),
+            None => self.head.context = context,
         }
+        Ok(())
     }
 
     fn failed(&mut self, at: &Position, error: &Error) -> Result<(), Why> {

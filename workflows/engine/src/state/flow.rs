@@ -29,6 +29,8 @@ impl Frame {
             started,
             deadline: None,
             locals,
+            scope: None,
+            context: None,
             visits: BTreeMap::new(),
             tries: 0,
             handled: false,
@@ -69,7 +71,11 @@ impl Work<'_> {
     /// Enters a task: a new visit.
     pub(crate) fn enter(&mut self, parent: &Position, id: TaskId, raw: Arc<Value>) -> Result<(), Why> {
         let around = self.frame(parent)?;
-        let mut locals = Arc::clone(&around.locals);
+        // A function does not see the variables of whoever calls it.
+        let mut locals = match self.is_function(around) {
+            true => Arc::default(),
+            false => Arc::clone(&around.locals),
+        };
         if let (What::Task(owner), Place::Handling { error }) = (around.what, &around.place)
             && let Kind::Try(def) = &self.task(owner)?.kind
         {
@@ -95,9 +101,19 @@ impl Work<'_> {
             0 => position(format!("{above}/{segment}"))?,
             n => position(format!("{above}/{segment}#{n}"))?,
         };
-        let frame = Frame::new(What::Task(id), Some(parent.clone()), raw, locals, self.head.clock);
+        let mut frame = Frame::new(What::Task(id), Some(parent.clone()), raw, locals, self.head.clock);
+        let around = self.frame(parent)?;
+        frame.scope = match self.is_function(around) {
+            true => Some(parent.clone()),
+            false => around.scope.clone(),
+        };
         self.insert(at.clone(), frame)?;
         Ok(at)
+    }
+
+    fn is_function(&self, frame: &Frame) -> bool {
+        let What::Task(id) = frame.what else { return false };
+        self.definition.task(id).is_some_and(|task| matches!(task.kind, Kind::Function(_)))
     }
 
     /// A task is over.
@@ -239,13 +255,15 @@ impl Work<'_> {
         own.insert(def.each.clone(), items.get(index).cloned().unwrap_or_default());
         own.insert(def.at.clone(), Value::from(index));
         let at = position(format!("{around}[{index}]"))?;
-        let frame = Frame::new(
+        let scope = self.frame(around)?.scope.clone();
+        let mut frame = Frame::new(
             What::Iteration(id, index),
             Some(around.clone()),
             Arc::clone(&raw),
             locals,
             self.head.clock,
         );
+        frame.scope = scope;
         self.insert(at.clone(), frame)?;
         if def.condition.is_some() {
             return Ok(());

@@ -23,6 +23,10 @@ pub(crate) struct Frame {
     pub(crate) deadline: Option<DateTime<Utc>>,
     /// Loop and error variables.
     pub(crate) locals: Arc<Vars>,
+    /// The call of a function that it stands in: whose `$context` it sees.
+    pub(crate) scope: Option<Position>,
+    /// Of a call of a function that is a task: the `$context` within.
+    pub(crate) context: Option<Arc<Value>>,
     /// How often each task of this frame's lists was entered.
     pub(crate) visits: BTreeMap<TaskId, u32>,
     /// Retries that a `try` has made.

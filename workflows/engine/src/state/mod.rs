@@ -57,6 +57,12 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// The `$context` that a frame sees.
+    pub(crate) fn context(&self, frame: &Frame) -> Arc<Value> {
+        let own = frame.scope.as_ref().and_then(|at| self.frames.get(at)?.context.clone());
+        own.unwrap_or_else(|| Arc::clone(&self.head.context))
+    }
+
     pub(crate) fn new() -> State {
         State {
             head: Head {

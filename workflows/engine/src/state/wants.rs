@@ -56,6 +56,7 @@ impl Frame {
 pub(crate) fn want(
     definition: &Definition,
     head: &Head,
+    context: &serde_json::Value,
     done: impl Fn(u64) -> Option<Done>,
     at: &Position,
     frame: &Frame,
@@ -63,7 +64,7 @@ pub(crate) fn want(
 ) -> Option<Want> {
     let at = at.clone();
     Some(match kind {
-        WantKind::Evaluate => Want::Evaluate { job: jobs::job(definition, head, &at, frame)?, at },
+        WantKind::Evaluate => Want::Evaluate { job: jobs::job(definition, head, context, &at, frame)?, at },
         WantKind::Call => Want::Call { call: call(definition, done, frame)?, at },
         WantKind::CancelCall => Want::CancelCall { at },
         WantKind::Wake => Want::Wake { when: frame.wake()?, at },

@@ -73,6 +73,12 @@ impl<'a> Work<'a> {
         self.frames.get_mut(at).and_then(Option::as_mut).ok_or_else(missing)
     }
 
+    /// The `$context` that a frame sees.
+    pub(crate) fn context(&self, frame: &Frame) -> Arc<serde_json::Value> {
+        let own = frame.scope.as_ref().and_then(|at| self.get(at)?.context.clone());
+        own.unwrap_or_else(|| Arc::clone(&self.head.context))
+    }
+
     pub(crate) fn set_place(&mut self, at: &Position, place: Place) -> Result<(), Why> {
         self.head.stamp += 1;
         let stamp = self.head.stamp;

@@ -5,6 +5,7 @@ mod conformance;
 mod definitions;
 mod faults;
 mod flow;
+mod functions;
 mod loading;
 mod replay;
 mod support;

@@ -20,11 +20,38 @@ impl Catalog for TestCatalog {
             "test.look" => Effect::Observes,
             "test.change" | "test.back" => Effect::Changes,
             "test.open" => Effect::Opens,
-            _ => return engine::catalog::default().function(name, version),
+            _ => {
+                let task = TASKS.iter().find(|(own, _)| *own == name && version == "1.0.0");
+                let Some((_, text)) = task else { return engine::catalog::default().function(name, version) };
+                return Some(Function::Task { path: format!("{name}.yaml"), text: (*text).into() });
+            }
         };
-        Some(Function { effect, summary: name.into() })
+        Some(Function::Action { effect, summary: name.into() })
     }
 }
+
+/// Functions that are tasks.
+const TASKS: &[(&str, &str)] = &[
+    (
+        "part.twice",
+        "metadata: { dr: { effect: changes, phase: twice } }
+do:
+  - one:
+      call: test.change:1.0.0@default
+      with: { n: '${ $context.n }' }
+      metadata: { dr: { undo: 'test.back:1.0.0@default' } }
+      export: { as: '${ $context + { first: . } }' }
+  - two: { call: 'test.change:1.0.0@default', with: { n: '${ $context.n + 1 }', first: '${ $context.first }' } }
+",
+    ),
+    ("part.nested", "metadata: { dr: { effect: changes } }\ncall: part.twice:1.0.0@default\nwith: { n: '${ .n * 10 }' }\n"),
+    ("part.itself", "metadata: { dr: { effect: changes } }\ndo: [ a: { call: 'part.itself:1.0.0@default' } ]\n"),
+    ("part.modest", "metadata: { dr: { effect: changes } }\ndo: [ a: { call: 'test.open:1.0.0@default' } ]\n"),
+    ("part.silent", "do: [ a: { call: 'test.open:1.0.0@default' } ]\n"),
+    ("part.wrong", "metadata: { dr: { effect: changes } }\ndo:\n  - a: { call: 'test.change:1.0.0@default', with: { n: '${ $n }' } }\n  - b: { set: { a: 1 }, then: end }\n"),
+    ("part.passing", "metadata: { dr: { effect: changes } }\ncall: test.change:1.0.0@default\nmetadata2: 1\n"),
+    ("part.tenfold", "metadata: { dr: { effect: changes } }\nfor: { each: i, in: '${ [range(0; .n)] }' }\ndo: [ a: { call: 'test.change:1.0.0@default', with: { i: '${ $i }' } } ]\n"),
+];
 
 /// A run and what it has recorded.
 pub(crate) struct Run {

@@ -1,0 +1,174 @@
+//! Functions that are tasks: as if the task stood where it is called, but for what they see.
+
+use engine::{Resolution, Standard};
+use schemas::Effect;
+use serde_json::json;
+
+use crate::flow::of;
+use crate::support::{Run, load, problems};
+
+const TWICE: &str = "do:
+  - before: { set: { n: 3 }, export: { as: '${ { n: 7, kept: true } }' } }
+  - both: { call: 'part.twice:1.0.0@default', with: { n: '${ .n }' } }
+  - after: { set: { context: '${ $context }', output: '${ . }' } }
+";
+
+#[test]
+fn its_arguments_are_its_context_and_what_it_exports_stays_within() {
+    let mut run = Run::of(&of(TWICE), json!({}));
+    let (at, call) = run.calls().remove(0);
+    assert_eq!((at.as_str(), &call.args), ("/do/1/both/call/do/0/one", &json!({ "n": 3 })));
+    assert_eq!(call.phase.as_deref(), Some("twice"));
+    run.ok(&at, json!("one"));
+    let (at, call) = run.calls().remove(0);
+    assert_eq!((at.as_str(), &call.args), ("/do/1/both/call/do/1/two", &json!({ "n": 4, "first": "one" })));
+    run.check_replay();
+    run.ok(&at, json!("two"));
+    let context = json!({ "n": 7, "kept": true });
+    assert_eq!(run.output(), json!({ "context": context, "output": "two" }));
+    run.check_replay();
+}
+
+#[test]
+fn functions_call_functions() {
+    let run = Run::of(&of("do: [ a: { call: 'part.nested:1.0.0@default', with: { n: 2 } } ]"), json!({}));
+    let (at, call) = run.calls().remove(0);
+    assert_eq!((at.as_str(), &call.args["n"]), ("/do/0/a/call/call/do/0/one", &json!(20)));
+    let names: Vec<String> = run.machine.definition().functions().keys().cloned().collect();
+    assert_eq!(
+        names,
+        ["part.nested:1.0.0", "part.twice:1.0.0"],
+        "what a run is started with, and kept with it"
+    );
+}
+
+#[test]
+fn a_file_has_functions_of_its_own() {
+    let text = of("use: { functions: { look: { input: { schema: { document: { required: [x] } } }, \
+                   call: 'test.look:1.0.0@default', with: { x: '${ .x }' } } } }
+do:
+  - a: { call: look, with: { x: 1 }, then: c }
+  - b: { set: { never: true } }
+  - c: { call: look, with: { y: 1 } }");
+    let mut run = Run::of(&text, json!({}));
+    let (at, call) = run.calls().remove(0);
+    assert_eq!((at.as_str(), &call.args), ("/do/0/a/call", &json!({ "x": 1 })));
+    run.ok(&at, json!("seen"));
+    // The second call does not fit what the function asks for.
+    assert_eq!(run.wants(), ["decide /do/2/c/call"]);
+    run.resolve("/do/2/c/call", Resolution::Skip { output: json!("skipped") });
+    assert_eq!(run.output(), json!("skipped"));
+}
+
+#[test]
+fn a_loop_outside_is_not_seen_and_each_iteration_is_a_key_of_its_own() {
+    let text = of("do:
+  - each:
+      for: { each: n, in: '${ [1, 2] }' }
+      do: [ some: { call: 'part.tenfold:1.0.0@default', with: { n: '${ $n }' } } ]");
+    let mut run = Run::of(&text, json!({}));
+    let mut asked = Vec::new();
+    while let Some((at, call)) = run.calls().into_iter().next() {
+        asked.push(format!("{at} {}", call.args["i"]));
+        run.ok(&at, json!(null));
+        run.check_replay();
+    }
+    assert_eq!(
+        asked,
+        [
+            "/do/0/each[0]/do/0/some/call[0]/do/0/a 0",
+            "/do/0/each[1]/do/0/some/call[0]/do/0/a 0",
+            "/do/0/each[1]/do/0/some/call[1]/do/0/a 1",
+        ]
+    );
+}
+
+#[test]
+fn an_error_inside_is_caught_outside_and_a_retry_is_a_new_visit() {
+    let text = of("do:
+  - a:
+      try: [ b: { call: 'part.twice:1.0.0@default', with: { n: 1 } } ]
+      catch: { retry: { limit: { attempt: { count: 1 } } }, do: [ c: { set: { caught: true } } ] }");
+    let mut run = Run::of(&text, json!({}));
+    run.ok("/do/0/a/try/0/b/call/do/0/one", json!(1));
+    run.err("/do/0/a/try/0/b/call/do/1/two", engine::Error::standard(Standard::Runtime, "no"));
+    run.err("/do/0/a/try/0/b#1/call/do/0/one", engine::Error::standard(Standard::Runtime, "no"));
+    assert_eq!(run.output(), json!({ "caught": true }));
+    run.check_replay();
+}
+
+#[test]
+fn a_bound_of_the_call_bounds_all_within() {
+    let text =
+        of("do: [ a: { call: 'part.twice:1.0.0@default', with: { n: 1 }, timeout: { after: PT5S } } ]");
+    let mut run = Run::of(&text, json!({}));
+    assert_eq!(run.wants(), ["call /do/0/a/call/do/0/one", "wake /do/0/a"]);
+    run.pass(5);
+    run.wake("/do/0/a");
+    assert_eq!(run.wants(), ["cancel-call /do/0/a/call/do/0/one"]);
+    run.ok("/do/0/a/call/do/0/one", json!(1));
+    assert_eq!(run.wants(), ["decide /do/0/a"]);
+    run.resolve("/do/0/a", Resolution::BackOut);
+    assert_eq!(run.wants(), ["call /do/0/a/call/do/0/one!undo"]);
+}
+
+#[test]
+fn what_stands_within_is_undone_unless_the_call_says_none() {
+    for (undo, wanted) in
+        [("", "call /do/0/a/call/do/0/one!undo"), (", metadata: { dr: { undo: none } }", "")]
+    {
+        let text = of(&format!("do: [ a: {{ call: 'part.twice:1.0.0@default', with: {{ n: 1 }}{undo} }} ]"));
+        let mut run = Run::of(&text, json!({}));
+        run.ok("/do/0/a/call/do/0/one", json!(1));
+        run.err("/do/0/a/call/do/1/two", engine::Error::standard(Standard::Runtime, "no"));
+        run.resolve("/do/0/a/call/do/1/two", Resolution::BackOut);
+        assert_eq!(run.wants().join(", "), wanted);
+    }
+}
+
+#[test]
+fn a_function_does_what_the_worst_of_its_parts_does_and_says_so() {
+    let twice = load(&of(TWICE));
+    let step = twice.steps().into_iter().find(|s| s.made_of.is_some()).unwrap();
+    assert_eq!((step.kind.as_str(), step.function, step.effect), ("function", None, Some(Effect::Changes)));
+    let found = problems(&of("do: [ a: { call: 'part.modest:1.0.0@default' } ]"));
+    assert_eq!(found, ["1:27 definition-effect the parts of `part.modest:1.0.0` say: opens"]);
+    let found = problems(&of("do: [ a: { call: 'part.silent:1.0.0@default' } ]"));
+    assert_eq!(found, ["1:1 definition-effect `metadata.dr.effect` is missing: `part.silent:1.0.0` opens"]);
+}
+
+#[test]
+fn what_is_wrong_with_a_function_is_said_with_its_own_file_and_place() {
+    let found = problems(&of("do: [ a: { call: 'part.wrong:1.0.0@default' } ]"));
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(found[0].starts_with("3:56 definition-expression the variable `$n`"), "{found:#?}");
+    assert!(found[1].starts_with("4:31 definition-then a function does not end"), "{found:#?}");
+    let found = problems(&of("do: [ a: { call: 'part.passing:1.0.0@default' } ]"));
+    assert!(found[0].starts_with("3:1 definition-key `metadata2`"), "{found:#?}");
+    let found = problems(&of("do: [ a: { call: 'part.itself:1.0.0@default' } ]"));
+    assert_eq!(found, ["2:18 definition-function `part.itself:1.0.0` calls itself"]);
+    let own = "use: { functions: { a: { call: b }, b: { call: a } } }\ndo: [ a: { call: a } ]";
+    assert_eq!(problems(&of(own)), ["2:48 definition-function `a` calls itself"]);
+    let found = problems(&of("do: [ a: { call: 'part.none:1.0.0@default' } ]"));
+    assert!(found[0].starts_with("2:18 definition-function the catalog has no"), "{found:#?}");
+    let found = problems(&of("do: [ a: { call: nobody } ]"));
+    assert!(found[0].contains("nor one of `use.functions`"), "{found:#?}");
+    let dr = "do: [ a: { call: 'part.twice:1.0.0@default', metadata: { dr: { inDoubt: ask, undo: 'test.back:1.0.0@default' } } } ]";
+    let found = problems(&of(dr));
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(found.iter().all(|f| f.contains("at the calls of services within")), "{found:#?}");
+}
+
+#[test]
+fn functions_that_multiply_have_a_bound() {
+    let calls = |name: &str| -> String {
+        (0..13).map(|n| format!("c{n}: {{ call: {name} }}")).collect::<Vec<_>>().join(" }, { ")
+    };
+    let part = |name: &str, next: &str| format!("{name}: {{ do: [ {{ {} }} ] }}", calls(next));
+    let leaf = "f: { set: { a: 1 } }".to_owned();
+    let parts = [part("a", "b"), part("b", "c"), part("c", "d"), part("d", "e"), part("e", "f"), leaf];
+    let text = of(&format!("use: {{ functions: {{ {} }} }}\ndo: [ all: {{ call: a }} ]", parts.join(", ")));
+    let found = problems(&text);
+    assert!(found.iter().any(|f| f.contains("definition-too-large")), "{found:#?}");
+    assert!(found.len() < 10_000, "{}", found.len());
+}
