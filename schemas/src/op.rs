@@ -1,5 +1,7 @@
 //! What a person asks of the runner, and what he is answered.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -50,6 +52,19 @@ pub enum Op {
     Show {
         /// Which.
         run: String,
+    },
+    /// A run's entries and what proves them, page by page, as lines of a journal's export.
+    Evidence {
+        /// Which.
+        run: String,
+        /// Where the page before said that the next one begins.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<String>,
+    },
+    /// The text of a definition that can be started.
+    Definition {
+        /// Its name.
+        workflow: String,
     },
     /// Detections and decisions, newest first.
     Decisions {
@@ -167,6 +182,8 @@ impl Op {
             Op::Status { .. } => "status",
             Op::Runs { .. } => "runs",
             Op::Show { .. } => "show",
+            Op::Evidence { .. } => "evidence",
+            Op::Definition { .. } => "definition",
             Op::Decisions { .. } => "decisions",
             Op::Start { .. } => "start",
             Op::Approve { .. } => "approve",
@@ -186,7 +203,12 @@ impl Op {
     /// Whether it changes something, and so needs a reason and is journalled.
     pub fn changes(&self) -> bool {
         match self {
-            Op::Status { .. } | Op::Runs { .. } | Op::Show { .. } | Op::Decisions { .. } => false,
+            Op::Status { .. }
+            | Op::Runs { .. }
+            | Op::Show { .. }
+            | Op::Evidence { .. }
+            | Op::Definition { .. }
+            | Op::Decisions { .. } => false,
             Op::Start { dry_run, .. } => !dry_run,
             Op::Adopt { record, .. } => record.is_some(),
             _ => true,
@@ -213,6 +235,10 @@ pub enum OpReply {
     Runs(Vec<RunView>),
     /// To `show`.
     Run(Box<RunView>),
+    /// To `evidence`.
+    Evidence(EvidencePage),
+    /// To `definition`.
+    Definition(DefinitionText),
     /// To `decisions`.
     Decisions(Vec<DecisionView>),
     /// To `start` with `dry_run`: what would be done, from today's observations.
@@ -235,6 +261,30 @@ pub enum OpReply {
     },
     /// Not done.
     Problem(Problem),
+}
+
+/// A page of a run's evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EvidencePage {
+    /// Lines of a journal's export: the stored entries byte for byte, with their hashes.
+    pub lines: Vec<String>,
+    /// Where the next page begins; none after the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A definition that can be started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DefinitionText {
+    /// `name:version`.
+    pub workflow: String,
+    /// Of its text.
+    pub digest: crate::Digest,
+    /// YAML or JSON.
+    pub text: String,
+    /// The texts of the catalog's tasks that it calls, by `name:version`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub functions: BTreeMap<String, String>,
 }
 
 /// What a move would do.

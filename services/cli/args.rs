@@ -11,8 +11,8 @@ pub(crate) use moves::{
     Accept, Ack, Adopt, Approve, Cancel, Done, Move, Retry, RunWhy, StepWhy, Switch, Triggers,
 };
 pub(crate) use place::{
-    Arm, Config, ConfigAsk, Explain, Init, InitKind, Journal, JournalAsk, Runner, Serve, ServicePart, Setup,
-    SetupAsk, Validate,
+    Arm, Config, ConfigAsk, Explain, Init, InitKind, Journal, JournalAsk, Paper, Report, ReportAsk, ReportOf,
+    ReportVerify, Runner, Serve, ServicePart, Setup, SetupAsk, Validate,
 };
 
 /// Moves a system between two sites, durably, and says how it stands.
@@ -92,6 +92,9 @@ pub(crate) enum Command {
     /// Follow a run, step by step, until it ends; Ctrl-C leaves it alone
     #[command(after_help = "Example: pointsman watch 7f3a")]
     Watch(RunOnly),
+    /// Print a run's report: times, doubts, decisions, debts, and what proves it
+    #[command(after_help = "Example: pointsman report 7f3a --form html --to 7f3a.html")]
+    Report(Report),
     /// Let a waiting decision start
     #[command(after_help = "Example: pointsman approve cfg --why \"seen on camera\"")]
     Approve(Approve),

@@ -16,6 +16,7 @@ mod output;
 mod parts;
 mod person;
 mod plain;
+mod report;
 mod runs;
 mod setup;
 mod start;
@@ -79,12 +80,14 @@ fn run(args: Args, out: &Output) -> anyhow::Result<Exit> {
         Command::Setup(ask) => setup::run(&ask, &host, out),
         Command::Arm(ask) => arm::run(&ask, &host, out),
         Command::Journal(ask) => journal::run(&ask, &host, out),
+        Command::Report(ask) => report::run(&ask, &host, out),
         Command::Runner(ask) => parts::runner(&ask, &host),
         Command::Serve(ask) => parts::serve(&ask, &host),
         command => runtime()?.block_on(ask::run(command, &host, out)),
     }
 }
 
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+/// For what speaks on the bus and returns.
+pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }

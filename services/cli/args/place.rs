@@ -159,3 +159,63 @@ pub(crate) enum ServicePart {
     /// Processes and switches
     Process,
 }
+
+/// A run's report, or its verification.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct Report {
+    #[command(subcommand)]
+    pub(crate) ask: Option<ReportAsk>,
+    #[command(flatten)]
+    pub(crate) of: ReportOf,
+}
+
+/// Which run, from where, to where.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReportOf {
+    /// The run: its id, or the shortest unique end of it
+    #[arg(required = true)]
+    pub(crate) run: Option<String>,
+    /// What is printed; `--output json` prints the report with its evidence
+    #[arg(long, value_name = "FORM", default_value = "markdown")]
+    pub(crate) form: Paper,
+    /// A journal's export, instead of the runner
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Option<PathBuf>,
+    /// A new file; standard output if it is left out
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
+}
+
+/// What a page is printed as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Paper {
+    /// Text with headings and tables
+    Markdown,
+    /// One page that needs nothing else
+    Html,
+}
+
+/// What can be asked of a report.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReportAsk {
+    /// Say whether a report's JSON, or a journal's export, is what was recorded: 8 if it is not
+    #[command(
+        after_help = "The head is in the run's last event on the bus (`data.head` of run-ended): take it from \
+                      where events are kept.\n\nExample: pointsman report verify report.json --head HASH"
+    )]
+    Verify(ReportVerify),
+}
+
+/// What is compared.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReportVerify {
+    /// The head of the run's chain, from outside
+    #[arg(long, value_name = "HASH")]
+    pub(crate) head: String,
+    /// What `report --output json` printed, or what `journal export` wrote
+    pub(crate) file: PathBuf,
+    /// Which run of an export; may be left out where there is one only
+    #[arg(long, value_name = "RUN")]
+    pub(crate) run: Option<String>,
+}

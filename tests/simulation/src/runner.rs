@@ -210,8 +210,11 @@ impl RunnerSlot {
                         let result = evaluate(job);
                         outputs.push_back(alive.core.step(now, Input::Evaluated { run, at, result }));
                     }
-                    // Ended runs are read from the journal by the shell; no test here asks for them.
-                    Local::Show { .. } | Local::List { .. } => {}
+                    // What is read from the journal is the shell's; no test here asks for it.
+                    Local::Show { .. }
+                    | Local::List { .. }
+                    | Local::Evidence { .. }
+                    | Local::Definition { .. } => {}
                 }
             }
         }

@@ -75,7 +75,7 @@ pub enum ExportError {
 /// checked by whoever reads it.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Line<'a> {
+pub(crate) enum Line<'a> {
     Journal { v: u64 },
     Entry { hash: Digest, stored: &'a RawValue },
     Damaged { stream: &'a StreamId, seq: u64, why: String },
@@ -228,7 +228,7 @@ fn line(out: &mut impl Write, line: &Line<'_>) -> Result<(), ExportError> {
     out.write_all(b"\n").map_err(ExportError::Write)
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes
         .iter()
         .flat_map(|byte| [byte >> 4, byte & 15])

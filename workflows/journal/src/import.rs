@@ -22,7 +22,7 @@ use crate::{Digest, StreamId, StreamKind};
 /// Entries that one batch of an import writes.
 const BATCH: usize = 256;
 /// The longest line that is taken, in bytes: a content of the greatest size, escaped.
-const LINE_MAX: u64 = 512 << 20;
+pub(crate) const LINE_MAX: u64 = 512 << 20;
 
 /// An export could not be imported.
 #[derive(Debug, Error)]
@@ -78,7 +78,7 @@ pub struct Imported {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
-enum Line<'a> {
+pub(crate) enum Line<'a> {
     Journal {
         v: u64,
     },

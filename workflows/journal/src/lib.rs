@@ -94,6 +94,7 @@ mod disk;
 mod durable;
 mod entry;
 mod error;
+mod excerpt;
 mod import;
 mod journal;
 pub mod memory;
@@ -117,6 +118,7 @@ pub use entry::{
     RESERVED, STORED_MAX, VERSION,
 };
 pub use error::{Closed, OpenError, ReadError};
+pub use excerpt::{Excerpt, ExcerptError, Lines};
 pub use import::{ImportError, Imported, import};
 pub use journal::{Journal, Opened, Recovered, open};
 pub use options::{FailStop, FailStopHook, Options};

@@ -290,7 +290,10 @@ impl Core {
             Ok(changes) => {
                 let ended = matches!(entry, RunEntry::Ended { .. });
                 let (kind, body) = split(&entry);
-                let append = Append { stream: Stream::Run(id), seq, at: now.wall, kind, body, link: None };
+                // The run's last entry names the head of its group's chain, so that one head proves both.
+                let group = if ended { run.started.group.clone() } else { None };
+                let link = group.map(Stream::Group);
+                let append = Append { stream: Stream::Run(id), seq, at: now.wall, kind, body, link };
                 self.push(id, append);
                 if ended {
                     self.flush(id);
@@ -315,14 +318,8 @@ impl Core {
     pub(crate) fn append_started(&mut self, now: Now, run: Run) {
         let id = run.id;
         let (kind, body) = split(&RunEntry::Started(Box::new(run.started.clone())));
-        self.out.entries.push(Append {
-            stream: Stream::Run(id),
-            seq: 1,
-            at: now.wall,
-            kind,
-            body,
-            link: None,
-        });
+        let link = run.started.group.clone().map(Stream::Group);
+        self.out.entries.push(Append { stream: Stream::Run(id), seq: 1, at: now.wall, kind, body, link });
         self.runs.insert(id, run);
     }
 

@@ -139,6 +139,33 @@ pub enum RunEntry {
     },
 }
 
+impl RunEntry {
+    /// Reads a stored entry of a run.
+    ///
+    /// # Errors
+    ///
+    /// It is of a kind that this program does not know.
+    pub fn read(run: RunId, seq: u64, kind: &str, body: &Map<String, Value>) -> Result<Self, UnknownEntry> {
+        join(&Stream::Run(run), seq, kind, body)
+    }
+}
+
+impl GroupEntry {
+    /// Reads a stored entry of a group.
+    ///
+    /// # Errors
+    ///
+    /// It is of a kind that this program does not know.
+    pub fn read(
+        group: &GroupId,
+        seq: u64,
+        kind: &str,
+        body: &Map<String, Value>,
+    ) -> Result<Self, UnknownEntry> {
+        join(&Stream::Group(group.clone()), seq, kind, body)
+    }
+}
+
 /// The first entry of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

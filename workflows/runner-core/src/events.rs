@@ -16,6 +16,18 @@ pub struct Outgoing {
     pub event: CloudEvent,
 }
 
+impl Outgoing {
+    /// Adds the hash of the entry itself. On a run's last event it is the head of the run's chain: whoever
+    /// keeps it can prove later that nobody rewrote the journal.
+    #[must_use]
+    pub fn with_head(mut self, hash: &str) -> Outgoing {
+        if let Some(data) = self.event.data.as_object_mut() {
+            data.insert("head".into(), hash.into());
+        }
+        self
+    }
+}
+
 /// The event of one stored entry; most entries have none. `group` is the run's group.
 pub fn event_of(
     source: &str,

@@ -70,7 +70,12 @@ impl Core {
                 let id = self.find_run(run).ok()?;
                 self.runs.get(&id)?.started.group.clone()
             }
-            Op::Status { .. } | Op::Runs { .. } | Op::Show { .. } | Op::Decisions { .. } => None,
+            Op::Status { .. }
+            | Op::Runs { .. }
+            | Op::Show { .. }
+            | Op::Evidence { .. }
+            | Op::Definition { .. }
+            | Op::Decisions { .. } => None,
         }
     }
 
@@ -117,6 +122,26 @@ impl Core {
                 Err(_) => {
                     self.out.local.push(Local::Show { run, reply_to });
                     None
+                }
+            },
+            Op::Evidence { run, after } => {
+                // Unended runs are in the journal too, as far as they are durable.
+                let run = self.find_run(&run).map_or(run, |id| id.to_string());
+                self.out.local.push(Local::Evidence { run, after, reply_to });
+                None
+            }
+            Op::Definition { workflow } => match self.definitions.get(&workflow) {
+                Some((digest, definition)) => {
+                    let info = definition.info();
+                    let workflow = format!("{}:{}", info.name, info.version);
+                    let (digest, functions) = (*digest, definition.functions().clone());
+                    self.out.local.push(Local::Definition { workflow, digest, functions, reply_to });
+                    None
+                }
+                None => {
+                    let names: Vec<&str> = self.definitions.keys().map(String::as_str).collect();
+                    let detail = format!("there is no definition `{workflow}`: {}", names.join(", "));
+                    Some(Err(Problem::new(Code::BadDefinition, detail)))
                 }
             },
             Op::Decisions { group, limit } => {

@@ -140,6 +140,26 @@ pub enum Local {
         /// Whom to answer.
         reply_to: ReplyTo,
     },
+    /// A page of a run's evidence is to be read from the journal.
+    Evidence {
+        /// The run, or the end of its id.
+        run: String,
+        /// Where the page begins.
+        after: Option<String>,
+        /// Whom to answer.
+        reply_to: ReplyTo,
+    },
+    /// A definition's text is to be read from the journal.
+    Definition {
+        /// `name:version`.
+        workflow: String,
+        /// Of its text.
+        digest: schemas::Digest,
+        /// The tasks of the catalog that it calls, by `name:version`.
+        functions: std::collections::BTreeMap<String, String>,
+        /// Whom to answer.
+        reply_to: ReplyTo,
+    },
     /// Ended runs are to be listed, newest first, before those that are given.
     List {
         /// One group's, or all.

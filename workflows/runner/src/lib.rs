@@ -4,6 +4,7 @@
 mod bus;
 mod clock;
 mod evaluate;
+mod evidence;
 mod load;
 mod outbox;
 mod seams;

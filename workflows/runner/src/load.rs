@@ -105,8 +105,8 @@ pub(crate) fn replay<E>(
     Ok(())
 }
 
-/// The run that `text` names, among those that ended.
-pub(crate) fn find_ended<E>(journal: &Journal<E>, text: &str) -> Result<RunView, schemas::Problem> {
+/// The stream of the run that `text` names: its id or the shortest unique end of it.
+pub(crate) fn find<E>(journal: &Journal<E>, text: &str) -> Result<StreamId, schemas::Problem> {
     let unknown = |detail: String| schemas::Problem::new(schemas::Code::UnknownRun, detail);
     let wanted = text.replace('-', "").to_ascii_lowercase();
     let listed = journal.streams(journal::Which::All, usize::MAX).map_err(|e| unknown(e.to_string()))?;
@@ -116,13 +116,17 @@ pub(crate) fn find_ended<E>(journal: &Journal<E>, text: &str) -> Result<RunView,
             && l.stream.name().replace('-', "").ends_with(&wanted)
     });
     match (fitting.next(), fitting.next()) {
-        (Some(one), None) => {
-            let run = read_run(journal, &one.stream).map_err(|e| unknown(e.to_string()))?;
-            Ok(runner_core::show(&run, true))
-        }
+        (Some(one), None) => Ok(one.stream.clone()),
         (Some(_), Some(_)) => Err(unknown(format!("`{text}` fits several runs"))),
         _ => Err(unknown(format!("`{text}`"))),
     }
+}
+
+/// The run that `text` names, among those that ended.
+pub(crate) fn find_ended<E>(journal: &Journal<E>, text: &str) -> Result<RunView, schemas::Problem> {
+    let stream = find(journal, text)?;
+    let unknown = |e: LoadError| schemas::Problem::new(schemas::Code::UnknownRun, e.to_string());
+    Ok(runner_core::show(&read_run(journal, &stream).map_err(unknown)?, true))
 }
 
 /// The runs of a group, newest first; those in memory come first.

@@ -147,11 +147,16 @@ impl Outbox {
         let kept = self.is_kept().await;
         let stream = async_nats::jetstream::new(self.client.clone());
         for entry in entries {
-            let Some(outgoing) =
+            let Some(mut outgoing) =
                 event_of(&self.source, &entry.stream, entry.seq, entry.at, &entry.kind, &entry.body)
             else {
                 continue;
             };
+            if entry.kind == "run.ended"
+                && let Some(hash) = self.hash(entry)
+            {
+                outgoing = outgoing.with_head(&hash);
+            }
             let Ok(kind) = KindId::new(outgoing.kind) else { continue };
             let Some(subject) = self.subject(entry, &kind) else { continue };
             let Ok(body) = serde_json::to_vec(&outgoing.event) else { continue };
@@ -173,6 +178,12 @@ impl Outbox {
         let connected = self.client.connection_state() == async_nats::connection::State::Connected;
         let flushed = tokio::time::timeout(Duration::from_secs(2), self.client.flush()).await;
         connected && matches!(flushed, Ok(Ok(())))
+    }
+
+    fn hash(&self, entry: &Recorded) -> Option<String> {
+        let stream = crate::seams::stream_id(&entry.stream).ok()?;
+        let stored = self.journal.read(&stream, entry.seq).ok()?.next()?.ok()?;
+        Some(stored.hash.to_string())
     }
 
     fn subject(&mut self, entry: &Recorded, kind: &KindId) -> Option<String> {

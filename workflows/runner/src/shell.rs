@@ -19,7 +19,7 @@ use crate::bus::{self, Incoming, Replies};
 use crate::evaluate::Evaluations;
 use crate::load::{self, LoadError};
 use crate::outbox::{Outbox, Recorded};
-use crate::{clock, seams};
+use crate::{clock, evidence, seams};
 
 /// One definition's text and where it comes from.
 #[derive(Debug, Clone)]
@@ -202,6 +202,18 @@ impl Shell {
                 self.read_aside(reply_to, move |journal| match load::find_ended(journal, &run) {
                     Ok(view) => OpReply::Run(Box::new(view)),
                     Err(problem) => OpReply::Problem(problem),
+                });
+            }
+            Local::Evidence { run, after, reply_to } => {
+                self.read_aside(reply_to, move |journal| {
+                    evidence::page(journal, &run, after.as_deref())
+                        .map_or_else(OpReply::Problem, OpReply::Evidence)
+                });
+            }
+            Local::Definition { workflow, digest, functions, reply_to } => {
+                self.read_aside(reply_to, move |journal| {
+                    evidence::definition(journal, workflow, digest, functions)
+                        .map_or_else(OpReply::Problem, OpReply::Definition)
                 });
             }
             Local::List { group, limit, first, reply_to } => {

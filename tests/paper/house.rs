@@ -1,0 +1,253 @@
+//! A whole installation whose drivers are values in memory: the real command as services of three hosts, as
+//! the runner, and as what persons type, over a real bus.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use lab::nats::{Nats, NatsOptions};
+use lab::process::{Process, Program};
+use responder::memory::World;
+use schemas::CloudEvent;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// How long anything may take; it says nothing about speed.
+pub(crate) const BOUND: Duration = Duration::from_secs(60);
+
+/// The hosts that serve: each site's, and the third place's.
+pub(crate) const HOSTS: [&str; 3] = ["main", "secondary", "witness"];
+
+const GROUP: &str = "version: 1
+group: cfg
+sites: [main, secondary]
+databases:
+  config: { kind: one-live, replication: { \"main->secondary\": csp, \"secondary->main\": css } }
+live_only: [cs-primary, cs-backup]
+names: { max_ttl: 60s, records: { cfg-a: { name: cfg-a.example.net, at: witness } } }
+clients: { hosts: [{ host: s2app, site: secondary }], within: 10s }
+fence: { within: 20s, paths: [database] }
+target: { rto: 5m, rpo: 30s }
+";
+
+/// The installation. Dropping it ends everything.
+pub(crate) struct House {
+    services: BTreeMap<&'static str, Process>,
+    runner: Option<Process>,
+    _nats: Nats,
+    folder: TempDir,
+    events: Receiver<(String, CloudEvent)>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl House {
+    /// Live at main, protected, adopted.
+    pub(crate) fn start() -> House {
+        let folder = tempfile::tempdir().unwrap();
+        let nats = Nats::start(NatsOptions::default()).unwrap();
+        for host in HOSTS {
+            write_host(folder.path(), host, &nats.url());
+        }
+        std::fs::create_dir(folder.path().join("groups")).unwrap();
+        std::fs::write(folder.path().join("groups/cfg.yaml"), GROUP).unwrap();
+        let (runtime, events) = listen(&nats.url());
+        let services = BTreeMap::new();
+        let mut house = House { services, runner: None, _nats: nats, folder, events, _runtime: runtime };
+        for host in HOSTS {
+            assert_eq!(house.code(&house.on(host, &["arm"])), 0);
+            house.serve(host);
+        }
+        house.run_runner();
+        let until = Instant::now() + BOUND;
+        loop {
+            let words = ["adopt", "cfg", "--live", "main", "--yes", "--why", "day one"];
+            let adopted = house.person(&words);
+            if house.code(&adopted) == 0 {
+                return house;
+            }
+            assert!(Instant::now() < until, "{}\n{}", text(&adopted), house.logs());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn host_file(&self, host: &str) -> PathBuf {
+        self.folder.path().join(format!("{host}.yaml"))
+    }
+
+    /// The services of a host.
+    pub(crate) fn serve(&mut self, host: &'static str) {
+        let process = self.stay(host, &["serve"]);
+        self.services.insert(host, process);
+    }
+
+    /// Ends a host's services with signal 9.
+    pub(crate) fn lose(&mut self, host: &str) {
+        self.services.remove(host).unwrap().kill().unwrap();
+    }
+
+    pub(crate) fn run_runner(&mut self) {
+        self.runner = Some(self.stay("witness", &["runner"]));
+    }
+
+    pub(crate) fn kill_runner(&mut self) {
+        self.runner.take().unwrap().kill().unwrap();
+    }
+
+    fn stay(&self, host: &str, words: &[&str]) -> Process {
+        let mut args = vec!["--config".to_owned(), self.host_file(host).display().to_string()];
+        args.extend(words.iter().map(|word| (*word).to_owned()));
+        Process::start(&Program {
+            path: env!("CARGO_BIN_EXE_pointsman").into(),
+            args,
+            env: vec![("POINTSMAN_LOG".into(), "info".into())],
+            folder: self.folder.path().into(),
+            log: self.folder.path().join(format!("{host}-{}.log", words[0])),
+            account: None,
+        })
+        .unwrap()
+    }
+
+    /// What the services and the runner logged.
+    pub(crate) fn logs(&self) -> String {
+        let mut all = String::new();
+        for entry in std::fs::read_dir(self.folder.path()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|end| end == "log") {
+                all += &format!("{}:\n{}", path.display(), std::fs::read_to_string(&path).unwrap());
+            }
+        }
+        all
+    }
+
+    /// The command on a host.
+    pub(crate) fn on(&self, host: &str, words: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_pointsman"))
+            .arg("--config")
+            .arg(self.host_file(host))
+            .args(words)
+            .stdin(Stdio::null())
+            .current_dir(self.folder.path())
+            .env_remove("POINTSMAN_CONFIG")
+            .env("TZ", "UTC")
+            .output()
+            .unwrap()
+    }
+
+    /// The command at a person's desk.
+    pub(crate) fn person(&self, words: &[&str]) -> Output {
+        self.on("witness", words)
+    }
+
+    #[track_caller]
+    pub(crate) fn code(&self, output: &Output) -> i32 {
+        output.status.code().unwrap()
+    }
+
+    /// The command, which must end so; gives its standard output.
+    #[track_caller]
+    pub(crate) fn says(&self, expected: i32, words: &[&str]) -> String {
+        let done = self.person(words);
+        assert_eq!(self.code(&done), expected, "{words:?}: {}\n{}", text(&done), self.logs());
+        String::from_utf8(done.stdout).unwrap()
+    }
+
+    /// The last run, as programs are told.
+    pub(crate) fn last_run(&self) -> Value {
+        let runs: Value = serde_json::from_str(&self.says(0, &["runs", "--output", "json"])).unwrap();
+        runs["runs"][0].clone()
+    }
+
+    /// Waits for an event of this kind (the last token of its subject).
+    pub(crate) fn event(&self, kind: &str) -> CloudEvent {
+        let until = Instant::now() + BOUND;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let (subject, event) = self.events.recv_timeout(left).unwrap();
+            if subject.ends_with(kind) && !subject.contains(".-.") {
+                return event;
+            }
+        }
+    }
+
+    /// A state of a host's world, as its drivers left it.
+    pub(crate) fn state(&self, host: &str, resource: &str) -> Value {
+        World::in_file(rehearsal(self.folder.path(), host)).unwrap().state(resource)
+    }
+
+    /// How often the resource was changed.
+    pub(crate) fn effects(&self, host: &str, resource: &str) -> usize {
+        World::in_file(rehearsal(self.folder.path(), host)).unwrap().effects(resource).len()
+    }
+}
+
+fn rehearsal(folder: &Path, host: &str) -> PathBuf {
+    folder.join(host).join("rehearsal.json")
+}
+
+fn write_host(folder: &Path, host: &str, url: &str) {
+    let at = folder.display();
+    let mut file = format!(
+        "version: 1\nsite: {host}\ngroups: [cfg]\nstate: {at}/{host}\n\
+         bus: {{ servers: [\"{url}\"], person: anna }}\n"
+    );
+    std::fs::create_dir(folder.join(host)).unwrap();
+    let world = World::in_file(rehearsal(folder, host)).unwrap();
+    if host == "witness" {
+        file += "dns: { cfg-a: { driver: memory, sites: [main, secondary], points_at: main } }\n";
+        file += &format!("runner: {{ journal: {at}/journal, groups: {at}/groups }}\n");
+    } else {
+        let live = host == "main";
+        let (access, csp, css) =
+            if live { ("open", "source", "receiver") } else { ("closed", "receiver", "source") };
+        file += &format!(
+            "database: {{ config: {{ driver: memory, access: {access} }} }}\n\
+             replication: {{ csp: {{ driver: memory, half: {csp} }}, css: {{ driver: memory, half: {css} }} }}\n\
+             process: {{ cs-primary: {{ driver: memory }}, cs-backup: {{ driver: memory }} }}\n"
+        );
+        let enabled = if live { json!({ "slot": true }) } else { json!({ "enabled": true }) };
+        world.set("replication.csp", enabled);
+        if live {
+            for process in ["process.cs-primary", "process.cs-backup"] {
+                world.set(process, json!("running"));
+            }
+        } else {
+            file += "dns: { s2app: { client: memory, sites: [main, secondary] } }\n";
+        }
+    }
+    std::fs::write(folder.join(format!("{host}.yaml")), file).unwrap();
+}
+
+/// Every event of the installation, from now on.
+fn listen(url: &str) -> (tokio::runtime::Runtime, Receiver<(String, CloudEvent)>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (sender, events) = channel();
+    let mut messages = runtime.block_on(async {
+        let client = async_nats::connect(url).await.unwrap();
+        let subject = schemas::Prefix::new("pointsman").unwrap().events_out();
+        let messages = client.subscribe(subject).await.unwrap();
+        client.flush().await.unwrap();
+        messages
+    });
+    runtime.spawn(async move {
+        while let Some(message) = messages.next().await {
+            if let Ok(event) = serde_json::from_slice(&message.payload)
+                && sender.send((message.subject.to_string(), event)).is_err()
+            {
+                break;
+            }
+        }
+    });
+    (runtime, events)
+}
+
+/// All that a command printed.
+pub(crate) fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}

@@ -1,0 +1,126 @@
+//! How long each part took, and the two objectives.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use runner_core::GroupEntry;
+use schemas::view::{RunState, RunView, StepState};
+use serde_json::Value;
+
+use crate::Evidence;
+use crate::report::build::{between, took};
+use crate::report::{Objective, Phase, lasting};
+
+/// The parts in which clients get their service back, in order.
+const SERVING: [&str; 4] = ["open", "start", "name", "clients"];
+
+/// When monitoring first said it, and when the hold-down was over: of the decision that led to the run.
+fn detected(evidence: &Evidence) -> Option<(DateTime<Utc>, Option<DateTime<Utc>>)> {
+    let id = evidence.group.iter().find_map(|noted| match &noted.entry {
+        GroupEntry::RunStarted { run, decision, .. } if *run == evidence.run => decision.clone(),
+        _ => None,
+    })?;
+    let mut first = None;
+    let mut asked = None;
+    for noted in &evidence.group {
+        if let GroupEntry::Decision { decision, verdict, .. } = &noted.entry
+            && *decision == id
+        {
+            first = first.or(Some(noted.at));
+            if verdict == "ask" {
+                asked = Some(noted.at);
+            }
+        }
+    }
+    first.map(|first| (first, asked))
+}
+
+pub(super) fn all(evidence: &Evidence, view: &RunView) -> Vec<Phase> {
+    let mut found = Vec::new();
+    let mut push = |name: &str, from, to: Option<DateTime<Utc>>, slowest| {
+        let took_ms = to.and_then(|to| between(from, to));
+        found.push(Phase { name: name.to_owned(), from, to, took_ms, slowest });
+    };
+    if let Some((first, asked)) = detected(evidence) {
+        // Started by itself: nothing lies between the end of the hold-down and the run.
+        push("detect", first, Some(asked.unwrap_or(view.started)), None);
+        push("decide", asked.unwrap_or(view.started), Some(view.started), None);
+    }
+    let mut names: Vec<&str> = Vec::new();
+    let mut steps: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+    for step in &view.steps {
+        let name = step.phase.as_deref().unwrap_or("other");
+        if !names.contains(&name) {
+            names.push(name);
+        }
+        steps.entry(name).or_default().push(step);
+    }
+    for name in names {
+        let of = &steps[name];
+        let Some(from) = of.iter().filter_map(|step| step.started).min() else { continue };
+        let to = match of.iter().any(|step| step.ended.is_none()) {
+            true => None,
+            false => of.iter().filter_map(|step| step.ended).max(),
+        };
+        let slowest = of.iter().filter_map(|step| Some((step.name.clone(), took(step)?)));
+        push(name, from, to, slowest.max_by_key(|(_, ms)| *ms));
+    }
+    found
+}
+
+fn target(evidence: &Evidence, which: &str) -> Option<u64> {
+    let text = evidence.started.input.pointer("/group/target")?.get(which).and_then(Value::as_str)?;
+    let duration = schemas::duration::parse_iso(text).ok()?;
+    u64::try_from(duration.as_millis()).ok()
+}
+
+fn objective(target_ms: Option<u64>, measured_ms: Option<u64>, how: String) -> Objective {
+    let met = target_ms.zip(measured_ms).map(|(target, measured)| measured <= target);
+    Objective { target_ms, measured_ms, met, how }
+}
+
+/// From the first word of monitoring, or from the start by a person, to the end of the last part in which
+/// clients get their service back.
+pub(super) fn rto(evidence: &Evidence, view: &RunView, phases: &[Phase]) -> Objective {
+    let target = target(evidence, "rto");
+    let (since, what) = match detected(evidence) {
+        Some((first, _)) => (first, "the first word of monitoring"),
+        None => (view.started, "the start by a person (when the trouble began is not known here)"),
+    };
+    let reached = phases.iter().rfind(|phase| SERVING.contains(&phase.name.as_str()));
+    match (view.state, reached) {
+        (RunState::Completed, Some(Phase { name, to: Some(to), .. })) => {
+            objective(target, between(since, *to), format!("from {what} to the end of the phase {name}"))
+        }
+        (RunState::Completed, _) => objective(target, None, "the run has no part that serves clients".into()),
+        (state, _) if state.ended() => objective(target, None, "the move was not completed".into()),
+        _ => objective(target, None, "the run has not ended".into()),
+    }
+}
+
+/// Nothing is lost where each stream was drained from a closed source; else what a step measured counts.
+pub(super) fn rpo(evidence: &Evidence, view: &RunView) -> Objective {
+    let target = target(evidence, "rpo");
+    let done = |function: &str| {
+        let all = || view.steps.iter().filter(move |step| step.function == function);
+        (all().filter(|step| step.state == StepState::Done).count(), all().count())
+    };
+    let (drained, drains) = done("replication.drain");
+    let (_, abandoned) = done("replication.abandon");
+    if view.state != RunState::Completed {
+        return objective(target, None, "the move was not completed".into());
+    }
+    if drains > 0 && drained == drains && abandoned == 0 {
+        let how = format!("{drains} of {drains} streams drained after the source was closed");
+        return objective(target, Some(0), how);
+    }
+    let measured = view.steps.iter().filter_map(|step| step.output.get("lossMillis")?.as_u64()).max();
+    match measured {
+        Some(ms) => objective(target, Some(ms), format!("estimated: at most {}", lasting(ms))),
+        None if abandoned > 0 => {
+            let how = "the source was lost: what had not arrived is lost, and nothing measured how much";
+            objective(target, None, how.into())
+        }
+        None => objective(target, None, "no step of the run says".into()),
+    }
+}
