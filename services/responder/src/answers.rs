@@ -12,6 +12,8 @@ use service_core::{Answered, Ticket};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
+use crate::once;
+
 /// How long one answer may take to get into the client; later it is dropped, and the asker asks again.
 const SEND_WITHIN: Duration = Duration::from_secs(5);
 
@@ -43,7 +45,7 @@ impl Answers {
         lock(&self.waiting).insert(ticket, asker);
     }
 
-    /// Answers the ticket, in a task of its own: a slow bus holds up nothing.
+    /// Answers the ticket. Where the bus is slow it goes on in a task of its own, and holds up nothing.
     pub(crate) fn give(&self, runtime: &Handle, ticket: Ticket, answered: Answered) {
         if let Some(asker) = lock(&self.waiting).remove(&ticket) {
             self.send(runtime, asker, answered);
@@ -55,16 +57,16 @@ impl Answers {
         if let Some(problem) = problem_of(&answered) {
             *lock(&self.told).entry((asker.endpoint.clone(), problem.code)).or_default() += 1;
         }
-        self.sending.spawn_on(
-            async move {
-                match tokio::time::timeout(SEND_WITHIN, send(&asker.request, &answered)).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => tracing::warn!(error, "an answer could not be sent"),
-                    Err(_) => tracing::warn!("an answer could not be sent: the bus is away"),
-                }
-            },
-            runtime,
-        );
+        let mut sent = Box::pin(async move {
+            match tokio::time::timeout(SEND_WITHIN, send(&asker.request, &answered)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(error, "an answer could not be sent"),
+                Err(_) => tracing::warn!("an answer could not be sent: the bus is away"),
+            }
+        });
+        if once::now(&mut sent).is_none() {
+            self.sending.spawn_on(sent, runtime);
+        }
     }
 
     /// What STATS says of an endpoint: how often each problem was told.

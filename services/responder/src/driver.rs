@@ -3,6 +3,9 @@
 //! Drivers know nothing of claims, epochs of other runs, ledgers, attempts or the bus: those are the
 //! responder's. A driver is asked one thing at a time for its resource, except `observe` and `look`,
 //! which may come beside an act.
+//!
+//! What a driver does up to its first wait runs on the service's own thread, the rest in a task of its own: what
+//! blocks belongs into `spawn_blocking`.
 
 use std::time::{Duration, Instant};
 

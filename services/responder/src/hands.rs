@@ -1,4 +1,5 @@
-//! The core's orders to the drivers, each in a task of its own; what comes back is an input.
+//! The core's orders to the drivers; what comes back is an input. What a driver does at once is done at once; from
+//! where it first waits it goes on in a task of its own.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -12,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::Sender;
 
 use crate::writer::Durable;
-use crate::{Act, Driver, DriverError, Look};
+use crate::{Act, Driver, DriverError, Look, once};
 
 /// How long a look or a check may take before it counts as failed.
 const LOOK_WITHIN: Duration = Duration::from_secs(10);
@@ -24,13 +25,12 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(crate) struct Hands {
     pub(crate) drivers: Arc<BTreeMap<Address, Arc<dyn Driver>>>,
     pub(crate) back: Sender<Input>,
-    /// Effects come from the ledger's thread.
     pub(crate) runtime: Handle,
 }
 
 impl Hands {
     /// Carries out an effect that is a driver's; gives back any other.
-    pub(crate) fn take(&self, effect: Durable<Effect>) -> Option<Effect> {
+    pub(crate) fn take(&self, effect: Durable<Effect>) -> Taken {
         let effect = effect.into_inner();
         let address = match &effect {
             Effect::Check { address, .. }
@@ -39,24 +39,40 @@ impl Hands {
             | Effect::Raise { address, .. }
             | Effect::Act { address, .. }
             | Effect::See { address, .. } => address,
-            Effect::Confirm { .. } | Effect::Answer { .. } => return Some(effect),
+            Effect::Confirm { .. } | Effect::Answer { .. } => return Taken::NotMine(effect),
         };
         // The core only names resources that were registered.
-        let driver = Arc::clone(self.drivers.get(address)?);
-        let back = self.back.clone();
+        let Some(driver) = self.drivers.get(address).map(Arc::clone) else { return Taken::Later };
         let broken = broken(&effect);
-        self.runtime.spawn(async move {
+        let mut carried = Box::pin(async move {
             let carried = AssertUnwindSafe(carry_out(&*driver, effect)).catch_unwind().await;
             if carried.is_err() {
                 tracing::error!("a driver panicked");
             }
-            if let Some(input) = carried.unwrap_or(broken) {
+            carried.unwrap_or(broken)
+        });
+        if let Some(ended) = once::now(&mut carried) {
+            return ended.map_or(Taken::Later, Taken::Ended);
+        }
+        let back = self.back.clone();
+        self.runtime.spawn(async move {
+            if let Some(input) = carried.await {
                 // Fails only when the service is gone.
                 let _ = back.send(input).await;
             }
         });
-        None
+        Taken::Later
     }
+}
+
+/// What became of an effect.
+pub(crate) enum Taken {
+    /// The driver has answered.
+    Ended(Input),
+    /// It will.
+    Later,
+    /// It is no driver's.
+    NotMine(Effect),
 }
 
 /// What a driver says that broke in the middle: it cannot tell.

@@ -151,7 +151,7 @@ impl LedgerFile {
 
     /// Appends; with `sync` it is on disk when this returns. After an error nothing of it is in the file, so
     /// it may be tried again; an error of the sync itself is final ([`Unsynced`](WriteError::Unsynced)).
-    pub(crate) fn append(&mut self, records: &[Record], sync: bool) -> Result<(), WriteError> {
+    pub(crate) fn append(&mut self, records: &[&Record], sync: bool) -> Result<(), WriteError> {
         if !records.is_empty() {
             let mut text = String::new();
             for record in records {

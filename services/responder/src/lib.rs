@@ -7,6 +7,7 @@ mod driver;
 mod hands;
 mod ledger;
 pub mod memory;
+mod once;
 mod requests;
 mod serve;
 mod serving;

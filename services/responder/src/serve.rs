@@ -1,15 +1,14 @@
 //! One service process: its resources on the bus, its core, its ledger, its hands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 
 use async_nats::Client;
 use schemas::{Address, GroupId, Prefix, ResourceId, Service, SiteId};
-use service_core::{Core, Effect, Registered, Setup};
+use service_core::{Core, Registered, Setup};
 use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -21,7 +20,7 @@ use crate::bus;
 use crate::hands::Hands;
 use crate::ledger::{LedgerError, LedgerFile};
 use crate::serving::{DRAIN, Serving};
-use crate::writer::{self, Durable, Queue, Release};
+use crate::writer::Writer;
 
 /// Questions, and drivers' answers, that may wait in the process.
 const QUEUE: usize = 1024;
@@ -72,8 +71,8 @@ pub enum ServeError {
         /// Why.
         source: async_nats::Error,
     },
-    /// The ledger's thread could not be started, or broke.
-    #[error("the ledger's thread: {0}")]
+    /// The service's thread could not be started, or broke.
+    #[error("the service's thread: {0}")]
     Thread(std::io::Error),
 }
 
@@ -107,33 +106,33 @@ pub async fn serve(
 
     let (inputs, more) = mpsc::channel(QUEUE);
     let (asked, questions) = mpsc::channel(QUEUE);
-    let (work, steps) = std::sync::mpsc::sync_channel(QUEUE);
-    let full = Arc::new(AtomicBool::new(false));
     let answers = Answers::default();
     let runtime = Handle::current();
     let hands = Hands { drivers: Arc::clone(&drivers), back: inputs.clone(), runtime: runtime.clone() };
     let runner = bus::Runner { client: options.client.clone(), subject: options.prefix.confirm(), inputs };
-    let (out, flag) = (answers.clone(), Arc::clone(&full));
-    let release: Release = Arc::new(move |effect: Durable<Effect>| match hands.take(effect) {
-        Some(Effect::Answer { ticket, answered }) => out.give(&runtime, ticket, answered),
-        Some(Effect::Confirm { request, within }) => runner.ask(&runtime, request, within),
-        _ => {}
-    });
-    let pending = Arc::new(AtomicUsize::new(0));
-    let queue = Queue { work, pending: Arc::clone(&pending), release: Arc::clone(&release) };
-    let thread = std::thread::Builder::new()
-        .name("ledger".into())
-        .spawn(move || writer::write(ledger, &steps, &release, &pending, &flag))
-        .map_err(ServeError::Thread)?;
 
     let addresses: Vec<Address> = drivers.keys().cloned().collect();
     bus::register(&options, &addresses, &asked, &answers, &stop).await?;
     drop(asked);
     let client = options.client.clone();
-    let serving =
-        Serving { options, core, queue, answers: answers.clone(), last: 0, lines, addresses, drivers, full };
-    serving.run(questions, more, stop.clone()).await;
-    // The ledger's thread ends with its channel. If it ended before, something of it is broken.
+    let serving = Serving {
+        options,
+        core,
+        writer: Writer::new(ledger, lines),
+        hands,
+        runner,
+        answers: answers.clone(),
+        ready: VecDeque::new(),
+        last: 0,
+        addresses,
+        drivers,
+    };
+    let told = stop.clone();
+    let thread = std::thread::Builder::new()
+        .name("ledger".into())
+        .spawn(move || runtime.block_on(serving.run(questions, more, told)))
+        .map_err(ServeError::Thread)?;
+    // It ends when it is told to. If it ended before, something of it is broken.
     let joined = tokio::task::spawn_blocking(move || thread.join()).await;
     answers.sent(DRAIN).await;
     let _ = tokio::time::timeout(Duration::from_secs(2), client.flush()).await;

@@ -1,13 +1,12 @@
-//! The loop around the core: one input at a time, its step to the ledger's thread.
+//! The loop around the core: one input at a time, its steps to the ledger, what follows to drivers and bus.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::connection::State;
 use schemas::{Address, Beat, Code, MessageId, Problem};
-use service_core::{Answered, Core, Input, Step, Ticket};
+use service_core::{Answered, Core, Effect, Input, Step, Ticket};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
@@ -15,7 +14,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::answers::{Answers, Asker};
-use crate::writer::{NoThread, Queue, Work};
+use crate::bus::Runner;
+use crate::hands::{Hands, Taken};
+use crate::writer::{Durable, Writer};
 use crate::{Driver, ServeOptions, clock, requests};
 
 /// Between two beats.
@@ -24,26 +25,26 @@ const BEAT: Duration = Duration::from_secs(2);
 pub(crate) const DRAIN: Duration = Duration::from_secs(10);
 /// How often a stop looks whether they ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
-/// The ledger is shortened when an epoch rose and it holds more lines than this.
-const LONG: usize = 2000;
+/// Lines that nobody asked to sync are synced after so long without others.
+const IDLE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Serving {
     pub(crate) options: ServeOptions,
     pub(crate) core: Core,
-    pub(crate) queue: Queue,
+    pub(crate) writer: Writer,
+    pub(crate) hands: Hands,
+    pub(crate) runner: Runner,
     pub(crate) answers: Answers,
+    /// What drivers said at once.
+    pub(crate) ready: VecDeque<Input>,
     /// The last ticket.
     pub(crate) last: u64,
-    /// The ledger's lines, counted so that it is shortened when it is long.
-    pub(crate) lines: usize,
     pub(crate) addresses: Vec<Address>,
     pub(crate) drivers: Arc<BTreeMap<Address, Arc<dyn Driver>>>,
-    /// Whether the ledger's disk is full.
-    pub(crate) full: Arc<AtomicBool>,
 }
 
 impl Serving {
-    /// Until `stop` and the acts under way have ended, or the ledger's thread is gone.
+    /// Until `stop` and the acts under way have ended. It writes the ledger, so it has a thread of its own.
     pub(crate) async fn run(
         mut self,
         mut questions: Receiver<Asker>,
@@ -54,13 +55,31 @@ impl Serving {
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut draining: Option<Instant> = None;
         loop {
+            while let Some(input) = self.ready.pop_front() {
+                self.step(input);
+            }
+            if self.writer.gathers() {
+                let driver = more.try_recv().ok();
+                let stopping = draining.is_some();
+                let input = driver.or_else(|| self.question(questions.try_recv().ok()?, stopping));
+                if let Some(input) = input {
+                    self.step(input);
+                    continue;
+                }
+            }
+            if self.writer.is_due() {
+                let free = self.writer.write(|| self.core.records());
+                self.release(free);
+                continue;
+            }
             if let Some(until) = draining
                 && (self.core.in_progress() == 0 || Instant::now() > until)
             {
-                return;
+                break;
             }
             let due = self.core.next_deadline().map(|at| at.saturating_sub(clock::boot()));
             let due = due.unwrap_or(Duration::from_secs(3600));
+            let due = self.writer.tries_in().map_or(due, |again| due.min(again));
             let due = if draining.is_some() { due.min(DRAIN_LOOK) } else { due };
             let input = tokio::select! {
                 biased;
@@ -78,10 +97,36 @@ impl Serving {
                     None => continue,
                 },
                 () = sleep(due) => Input::Time,
+                () = sleep(IDLE), if self.writer.is_dirty() => {
+                    self.writer.sync();
+                    continue;
+                }
             };
-            let step = self.core.step(clock::now(), input);
-            if self.take(step).await.is_err() {
-                return;
+            self.step(input);
+        }
+        self.writer.sync();
+    }
+
+    fn step(&mut self, input: Input) {
+        let step = self.core.step(clock::now(), input);
+        if step != Step::default() {
+            let free = self.writer.take(step);
+            self.release(free);
+        }
+    }
+
+    /// Lets out what follows: what a driver has done at once is an input at once.
+    fn release(&mut self, effects: Vec<Durable<Effect>>) {
+        for effect in effects {
+            match self.hands.take(effect) {
+                Taken::Ended(input) => self.ready.push_back(input),
+                Taken::NotMine(Effect::Answer { ticket, answered }) => {
+                    self.answers.give(&self.hands.runtime, ticket, answered);
+                }
+                Taken::NotMine(Effect::Confirm { request, within }) => {
+                    self.runner.ask(&self.hands.runtime, request, within);
+                }
+                Taken::NotMine(_) | Taken::Later => {}
             }
         }
     }
@@ -92,7 +137,7 @@ impl Serving {
             Err(problem) => Answered::Problem(problem),
             Ok((address, ask)) => {
                 let actions = self.drivers.get(&address).map_or(&[][..], |driver| driver.actions());
-                let problem = match (stopping, self.full.load(Ordering::Relaxed)) {
+                let problem = match (stopping, self.writer.is_full()) {
                     (true, _) => Err(Problem::new(Code::Busy, "the service is being stopped")),
                     (_, true) => Err(Problem::new(Code::DiskFull, format!("the disk of {address}'s ledger"))),
                     _ => requests::check(&address, &ask, actions),
@@ -112,18 +157,6 @@ impl Serving {
         tracing::warn!(subject = %asker.request.message.subject, ?refused, "refused");
         self.answers.send(&Handle::current(), asker, refused);
         None
-    }
-
-    async fn take(&mut self, step: Step) -> Result<(), NoThread> {
-        if step.records.is_empty() && step.effects.is_empty() {
-            return Ok(());
-        }
-        self.lines += step.records.len();
-        let anew = (step.rose && self.lines > LONG).then(|| self.core.records());
-        if let Some(anew) = &anew {
-            self.lines = anew.len();
-        }
-        self.queue.submit(Work { records: step.records, sync: step.sync, anew, effects: step.effects }).await
     }
 
     /// While the bus is away none is kept: the next one says it all.

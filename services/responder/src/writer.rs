@@ -1,21 +1,19 @@
-//! The ledger's thread: writes what the core recorded, then lets out what follows from it (law 1).
+//! What the core recorded is written, then what follows from it is let out (law 1).
+//!
+//! The service's own thread writes: between two syncs it takes all that waits, so that acts on several resources
+//! share one sync, and nobody is woken to write or to be told of it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use service_core::{Effect, Record};
+use service_core::{Effect, Record, Step};
 
 use crate::ledger::{LedgerFile, WriteError};
 
-/// What one step led to, or the whole ledger anew.
-pub(crate) struct Work {
-    pub(crate) records: Vec<Record>,
-    pub(crate) sync: bool,
-    /// Everything that is still worth keeping, after an epoch rose.
-    pub(crate) anew: Option<Vec<Record>>,
-    pub(crate) effects: Vec<Effect>,
+/// What one step led to.
+struct Work {
+    records: Vec<Record>,
+    sync: bool,
+    effects: Vec<Effect>,
 }
 
 /// A value that may leave: the lines that it follows from were written, and synced where the core asked for
@@ -30,104 +28,110 @@ impl<T> Durable<T> {
     }
 }
 
-/// Carries out what may leave. Called by the thread, and by whoever submits.
-pub(crate) type Release = Arc<dyn Fn(Durable<Effect>) + Send + Sync>;
-
-/// The way to the thread. One task submits, so that the order is the core's.
-pub(crate) struct Queue {
-    pub(crate) work: SyncSender<Work>,
-    /// How many steps the thread has not let out yet.
-    pub(crate) pending: Arc<AtomicUsize>,
-    pub(crate) release: Release,
-}
-
-/// The thread is gone.
-pub(crate) struct NoThread;
-
-impl Queue {
-    /// Hands a step over. One that wrote nothing, with nothing before it that waits, is let out here and now:
-    /// all that it can follow from was let out before.
-    pub(crate) async fn submit(&self, mut work: Work) -> Result<(), NoThread> {
-        if work.records.is_empty() && work.anew.is_none() && self.pending.load(Ordering::Acquire) == 0 {
-            work.effects.into_iter().for_each(|effect| (self.release)(Durable(effect)));
-            return Ok(());
-        }
-        self.pending.fetch_add(1, Ordering::AcqRel);
-        loop {
-            match self.work.try_send(work) {
-                Ok(()) => return Ok(()),
-                Err(TrySendError::Full(back)) => {
-                    work = back;
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
-                Err(TrySendError::Disconnected(_)) => return Err(NoThread),
-            }
-        }
-    }
-}
-
 /// Between two tries while the disk is full.
 const AGAIN: Duration = Duration::from_millis(200);
 /// How many steps share one sync at most.
 const GROUP: usize = 256;
-/// Lines that nobody asked to sync are synced after so long without others.
-const IDLE: Duration = Duration::from_secs(1);
+/// The ledger is shortened when an epoch rose and it holds more lines than this, and twice as many as after
+/// it was last shortened.
+const LONG: usize = 2000;
 
-/// Writes until the channel closes. A failed sync ends the process: nobody knows what is on disk then.
-pub(crate) fn write(
-    mut ledger: LedgerFile,
-    work: &Receiver<Work>,
-    release: &Release,
-    pending: &AtomicUsize,
-    full: &AtomicBool,
-) {
-    loop {
-        let first = match work.recv_timeout(IDLE) {
-            Ok(first) => first,
-            Err(RecvTimeoutError::Timeout) => {
-                if ledger.is_dirty() {
-                    ledger.sync().unwrap_or_else(|error| fail_stop(&error));
-                }
-                continue;
-            }
-            Err(RecvTimeoutError::Disconnected) => {
-                ledger.sync().unwrap_or_else(|error| fail_stop(&error));
-                return;
-            }
-        };
-        let mut group = vec![first];
-        while group.len() < GROUP
-            && let Ok(next) = work.try_recv()
-        {
-            group.push(next);
+/// The ledger, and the steps that are not written yet.
+pub(crate) struct Writer {
+    ledger: LedgerFile,
+    /// In the core's order.
+    waiting: Vec<Work>,
+    /// The disk was full; it is tried again then.
+    again: Option<Instant>,
+    /// Lines of the file, and how many it had when it was shortened.
+    lines: usize,
+    kept: usize,
+    /// Whether an epoch rose since the file was last shortened.
+    rose: bool,
+}
+
+impl Writer {
+    pub(crate) fn new(ledger: LedgerFile, lines: usize) -> Writer {
+        Writer { ledger, waiting: Vec::new(), again: None, lines, kept: 0, rose: false }
+    }
+
+    /// Takes a step; gives what of it may leave at once. That is all of one that wrote nothing, with nothing
+    /// before it that waits: all that it can follow from was let out before. A driver's check follows from no
+    /// line and changes nothing, so it never waits.
+    pub(crate) fn take(&mut self, step: Step) -> Vec<Durable<Effect>> {
+        let Step { records, sync, rose, effects } = step;
+        self.rose |= rose;
+        let checks = || effects.iter().all(|effect| matches!(effect, Effect::Check { .. }));
+        if records.is_empty() && (self.waiting.is_empty() || checks()) {
+            return effects.into_iter().map(Durable).collect();
         }
-        let records: Vec<Record> = group.iter_mut().flat_map(|w| std::mem::take(&mut w.records)).collect();
-        let sync = group.iter().any(|w| w.sync);
-        while let Err(error) = ledger.append(&records, sync) {
-            if matches!(error, WriteError::Unsynced(_)) {
-                fail_stop(&error);
+        self.waiting.push(Work { records, sync, effects });
+        Vec::new()
+    }
+
+    /// Whether more may be taken before the next write: a sync is wanted, and it costs the same for more.
+    pub(crate) fn gathers(&self) -> bool {
+        self.waiting.len() < GROUP && self.again.is_none() && self.waiting.iter().any(|work| work.sync)
+    }
+
+    /// Whether something is to be written now.
+    pub(crate) fn is_due(&self) -> bool {
+        !self.waiting.is_empty() && self.again.is_none_or(|at| Instant::now() >= at)
+    }
+
+    /// Whether the disk is full.
+    pub(crate) fn is_full(&self) -> bool {
+        self.again.is_some()
+    }
+
+    /// How long until a write is tried again.
+    pub(crate) fn tries_in(&self) -> Option<Duration> {
+        self.again.map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
+    /// Writes what waits, syncs if any of it asks for it, and gives what may leave then. `all` is the whole
+    /// ledger as it stands after the last step. A failed sync ends the process: nobody knows what is on disk.
+    pub(crate) fn write(&mut self, all: impl FnOnce() -> Vec<Record>) -> Vec<Durable<Effect>> {
+        let records: Vec<&Record> = self.waiting.iter().flat_map(|work| &work.records).collect();
+        let sync = self.waiting.iter().any(|work| work.sync);
+        match self.ledger.append(&records, sync) {
+            Ok(()) => self.again = None,
+            Err(error @ WriteError::Unsynced(_)) => fail_stop(&error),
+            Err(error) => {
+                self.again = Some(Instant::now() + AGAIN);
+                tracing::error!(%error, "the ledger cannot be written; trying again");
+                return Vec::new();
             }
-            full.store(true, Ordering::Relaxed);
-            tracing::error!(%error, "the ledger cannot be written; trying again");
-            std::thread::sleep(AGAIN);
         }
-        full.store(false, Ordering::Relaxed);
-        // Only the last step's: an earlier one knows nothing of the records after it.
-        if let Some(anew) = group.last_mut().and_then(|w| w.anew.take()) {
-            match ledger.rewrite(&anew) {
-                Ok(()) => {}
-                Err(error @ WriteError::Unsynced(_)) => fail_stop(&error),
-                // The old file says the same, in more lines.
-                Err(error) => tracing::warn!(%error, "the ledger could not be shortened"),
-            }
+        self.lines += records.len();
+        if self.rose && self.lines > LONG.max(2 * self.kept) {
+            self.shorten(&all());
         }
-        let steps = group.len();
-        group.into_iter().flat_map(|w| w.effects).for_each(|effect| release(Durable(effect)));
-        pending.fetch_sub(steps, Ordering::AcqRel);
+        self.rose = false;
+        std::mem::take(&mut self.waiting).into_iter().flat_map(|work| work.effects).map(Durable).collect()
+    }
+
+    fn shorten(&mut self, all: &[Record]) {
+        match self.ledger.rewrite(all) {
+            Ok(()) => (self.lines, self.kept) = (all.len(), all.len()),
+            Err(error @ WriteError::Unsynced(_)) => fail_stop(&error),
+            // The old file says the same, in more lines.
+            Err(error) => tracing::warn!(%error, "the ledger could not be shortened"),
+        }
+    }
+
+    /// Whether lines were written that a loss of power would take.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.ledger.is_dirty()
+    }
+
+    /// Everything written is on disk afterwards.
+    pub(crate) fn sync(&mut self) {
+        self.ledger.sync().unwrap_or_else(|error| fail_stop(&error));
     }
 }
 
-fn fail_stop(error: &WriteError) {
+fn fail_stop(error: &WriteError) -> ! {
     tracing::error!(%error, "the service stops: what is on disk is not known");
     std::process::abort();
 }

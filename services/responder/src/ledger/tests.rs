@@ -16,7 +16,7 @@ fn what_was_written_is_read_and_a_torn_line_is_cut() {
     let (mut ledger, none) = LedgerFile::open(dir.path(), "a").unwrap();
     assert!(none.is_empty());
     let id = ledger.id();
-    ledger.append(&[record(1), record(2)], true).unwrap();
+    ledger.append(&[&record(1), &record(2)], true).unwrap();
     assert!(matches!(LedgerFile::open(dir.path(), "a"), Err(LedgerError::Locked(_))));
     drop(ledger);
     let path = dir.path().join("a.ledger");
@@ -33,7 +33,7 @@ fn what_was_written_is_read_and_a_torn_line_is_cut() {
     let (mut ledger, read) = LedgerFile::open(dir.path(), "a").unwrap();
     assert_eq!(read, [record(1), record(2)]);
     ledger.rewrite(&[record(3)]).unwrap();
-    ledger.append(&[record(4)], true).unwrap();
+    ledger.append(&[&record(4)], true).unwrap();
     drop(ledger);
     let (ledger, read) = LedgerFile::open(dir.path(), "a").unwrap();
     assert_eq!((ledger.id(), read), (id, vec![record(3), record(4)]));
@@ -43,7 +43,7 @@ fn what_was_written_is_read_and_a_torn_line_is_cut() {
 fn a_changed_line_stops_the_open() {
     let dir = tempfile::tempdir().unwrap();
     let (mut ledger, _) = LedgerFile::open(dir.path(), "a").unwrap();
-    ledger.append(&[record(1), record(2)], true).unwrap();
+    ledger.append(&[&record(1), &record(2)], true).unwrap();
     drop(ledger);
     let path = dir.path().join("a.ledger");
     let mut bytes = std::fs::read(&path).unwrap();
