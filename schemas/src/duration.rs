@@ -1,7 +1,11 @@
 //! ISO 8601 durations, as the workflow language and the headers write them.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// The text is not a duration that we take.
@@ -87,6 +91,30 @@ pub fn format_iso(duration: Duration) -> String {
         out.push_str(&format!("{secs}S"));
     }
     out
+}
+
+/// A duration in a message or an entry, written in ISO 8601 to the millisecond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Iso(#[serde(with = "iso")] pub Duration);
+
+impl fmt::Display for Iso {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_millis();
+        match millis % 1000 {
+            0 => write!(f, "{} s", millis / 1000),
+            _ => write!(f, "{}.{} s", millis / 1000, millis % 1000 / 100),
+        }
+    }
+}
+
+impl JsonSchema for Iso {
+    fn schema_name() -> Cow<'static, str> {
+        "Duration".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": PATTERN, "description": "A duration (ISO 8601)." })
+    }
 }
 
 /// A [`Duration`] that is written in ISO 8601.

@@ -130,6 +130,12 @@ pub struct ReplicationSeen {
     /// Seconds behind; none where it cannot be known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag_seconds: Option<f64>,
+    /// The receiver's half: the time of the last heartbeat that is applied, by the source's own clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat: Option<DateTime<Utc>>,
+    /// The source's half: bytes of log that are kept because of the slot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_bytes: Option<u64>,
     /// What is wrong with it, in the server's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,

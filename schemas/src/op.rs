@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::duration::Iso;
 use crate::view::{DecisionView, GroupView, RunView, WorldView};
 use crate::{GroupId, MessageId, Problem, RunId, SiteId};
 
@@ -89,6 +90,9 @@ pub enum Op {
         /// Sites accepted as unfenced, by name.
         #[serde(default)]
         accept_unfenced: Vec<SiteId>,
+        /// At most so much may be lost; a bound that a person takes upon himself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        accept_data_loss: Option<Iso>,
         /// Changes nothing.
         #[serde(default)]
         dry_run: bool,
@@ -103,12 +107,16 @@ pub enum Op {
         /// Which group.
         group: GroupId,
     },
-    /// Takes the named risk that a site may still be open.
+    /// Takes a named risk: that a site may still be open, that something is lost, or both.
     Accept {
         /// The run that waits.
         run: String,
-        /// The site.
-        unfenced: SiteId,
+        /// The site that may still be open.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unfenced: Option<SiteId>,
+        /// At most so much may be lost.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        data_loss: Option<Iso>,
     },
     /// Starts no further step.
     Pause {

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::duration::Iso;
 use crate::op::Who;
 use crate::{Address, Epoch, GroupId, Observation, Position, Problem, RunId, SiteId};
 
@@ -239,12 +240,31 @@ pub struct GroupView {
     pub debts: Vec<DebtView>,
     /// Keys passed or superseded without knowing.
     pub doubts: Vec<DebtView>,
+    /// What would be lost if the live site were lost now; none where nothing is live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<LossView>,
     /// Trigger mode, and what it waits for.
     pub trigger: String,
     /// Each resource, with ages.
     pub resources: Vec<ResourceView>,
     /// The runner's clock.
     pub at: DateTime<Utc>,
+}
+
+/// How much a move without the live site would lose, as time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LossView {
+    /// From the last heartbeat that the other site applied to the last sign of life of this one; none: unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<Iso>,
+    /// The group's limit; none: it has none, and no move waits for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Iso>,
+    /// From what it was told, in a sentence.
+    pub text: String,
+    /// `WITHIN LIMIT`, `ABOVE LIMIT`, `UNKNOWN` or `NO LIMIT`.
+    pub verdict: String,
 }
 
 /// One site of a group.

@@ -98,9 +98,10 @@ pub(crate) enum Command {
     /// Let a waiting decision start
     #[command(after_help = "Example: pointsman approve cfg --why \"seen on camera\"")]
     Approve(Approve),
-    /// Take a named risk for a run: a site that may still accept writes
+    /// Take a named risk for a run: a site that may still accept writes, or a loss up to a bound
     #[command(
-        after_help = "Example: pointsman accept 7f3a --unfenced main --why \"power off, seen on camera\""
+        after_help = "Example: pointsman accept 7f3a --unfenced main --why \"power off, seen on camera\"\n         \
+                      pointsman accept 7f3a --data-loss 2m --why \"agreed with the owner\""
     )]
     Accept(Accept),
     /// Start no further step of a run

@@ -1,5 +1,6 @@
 //! Commands of one request and one line.
 
+use schemas::duration::Iso;
 use schemas::op::{Op, OpReply};
 
 use crate::args::{Command, Switch};
@@ -12,7 +13,10 @@ use crate::{ask, text};
 pub(crate) fn op(command: Command) -> Option<(Op, String)> {
     Some(match command {
         Command::Approve(ask) => (Op::Approve { decision: ask.decision }, ask.why.why),
-        Command::Accept(ask) => (Op::Accept { run: ask.run, unfenced: ask.unfenced }, ask.why.why),
+        Command::Accept(ask) => {
+            let data_loss = ask.risk.data_loss.map(|bound| Iso(bound.duration()));
+            (Op::Accept { run: ask.run, unfenced: ask.risk.unfenced, data_loss }, ask.why.why)
+        }
         Command::Pause(ask) => (Op::Pause { run: ask.run }, ask.why.why),
         Command::Resume(ask) => (Op::Resume { run: ask.run }, ask.why.why),
         Command::Retry(ask) => {

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 
 use schemas::GroupId;
+use schemas::duration::Iso;
 use schemas::op::{Op, OpReply, Preview};
 
 use crate::args::Move;
@@ -23,6 +24,7 @@ pub(crate) async fn run(workflow: &str, ask: Move, bus: &Bus, out: &Output) -> a
         to,
         supersede: ask.supersede.clone(),
         accept_unfenced: ask.accept_unfenced.clone(),
+        accept_data_loss: ask.accept_data_loss.map(|bound| Iso(bound.duration())),
         dry_run,
     };
     let preview = match bus.look(op(true, ask.to.clone())).await? {

@@ -98,6 +98,14 @@ fn print(group: &GroupView, out: &Output) {
     if !group.resources.is_empty() {
         out.line(resources.trim_fmt());
     }
+    if let Some(loss) = &group.loss {
+        let limit = loss.limit.map(|limit| format!(", limit {limit}")).unwrap_or_default();
+        let verdict = match loss.verdict.as_str() {
+            "WITHIN LIMIT" => out.strong(&loss.verdict),
+            other => out.warn(other),
+        };
+        out.line(format!("  loss now: {}{limit}  {verdict}", loss.text));
+    }
     for (title, list) in [("owed", &group.debts), ("in doubt", &group.doubts)] {
         for debt in list {
             out.line(format!("  {} {}", out.warn(title), owed(debt, group, out)));

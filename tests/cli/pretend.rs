@@ -88,6 +88,7 @@ pub(crate) fn group(name: &str) -> GroupView {
         run: None,
         debts: Vec::new(),
         doubts: Vec::new(),
+        loss: None,
         trigger: "observe".into(),
         resources: Vec::new(),
         at: chrono::Utc::now(),

@@ -127,6 +127,9 @@ fn policies(group: &Group, files: &Files<'_>, found: &mut Diagnostics) {
     if let AskOr::Accepted(acceptance) = &group.fence.unproved {
         accepted(acceptance, "/fence/unproved", files, found);
     }
+    if let Some(AskOr::Accepted(acceptance)) = group.loss.as_ref().map(|loss| &loss.unknown) {
+        accepted(acceptance, "/loss/unknown", files, found);
+    }
     if let RefusedOr::Accepted(acceptance) = &trigger.one_prober {
         accepted(acceptance, "/trigger/one_prober", files, found);
     }

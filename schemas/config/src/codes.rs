@@ -8,7 +8,6 @@ pub(crate) const SITES: &str = "config-sites";
 pub(crate) const REPLICATION: &str = "config-replication";
 pub(crate) const REFERENCE: &str = "config-reference";
 pub(crate) const TWICE: &str = "config-claimed-twice";
-pub(crate) const LOSS: &str = "config-loss-ledger";
 pub(crate) const ONE_PROBER: &str = "one-prober";
 pub(crate) const FENCE: &str = "config-fence-within";
 pub(crate) const VALUE: &str = "config-value";
@@ -45,12 +44,6 @@ pub const CODES: &[CodeText] = &[
         cause: "One resource or record is claimed twice, in one group or in two. Moving one group would move \
                 a part of the other.",
         remedy: "Leave it in one place. Things that always move together are one group.",
-    },
-    CodeText {
-        code: LOSS,
-        cause: "The key `loss` limits how much data may be lost. The loss ledger that this needs does not \
-                exist yet, so the limit would not be kept.",
-        remedy: "Remove the key. Until it exists, let failovers ask: `trigger: { mode: ask }`.",
     },
     CodeText {
         code: ONE_PROBER,

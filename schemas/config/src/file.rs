@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::forms::Everywhere;
 use crate::group::{Clients, Database, Names, Stale};
-use crate::policy::{Approval, Drain, Fence, Notify, Resume, Reverse, Target, Trigger};
+use crate::policy::{Approval, Drain, Fence, Loss, Notify, Resume, Reverse, Target, Trigger};
 use crate::{AskOr, Percent, Span};
 
 /// The version of the files that this program reads.
@@ -73,6 +73,9 @@ pub(crate) struct GroupFile {
     /// How the site that is left is kept from writing.
     #[serde(default)]
     pub(crate) fence: Fence,
+    /// How much an unplanned move may lose; without it no move waits for that.
+    #[serde(default)]
+    pub(crate) loss: Option<Loss>,
     /// How long replication may take to end.
     #[serde(default)]
     pub(crate) drain: Drain,
@@ -117,6 +120,9 @@ pub(crate) struct DefaultsFile {
     /// How the site that is left is kept from writing.
     #[serde(default)]
     fence: FenceDefaults,
+    /// How much an unplanned move may lose.
+    #[serde(default)]
+    loss: Option<Loss>,
     /// How long replication may take to end.
     #[serde(default)]
     drain: Drain,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::forms::{Direction, Everywhere, FencePath};
-use crate::policy::{Approval, Drain, Fence, Notify, Resume, Reverse, Target, Trigger};
+use crate::policy::{Approval, Drain, Fence, Loss, Notify, Resume, Reverse, Target, Trigger};
 use crate::{Percent, Span};
 
 /// One group, its file over the defaults, checked.
@@ -41,6 +41,9 @@ pub struct Group {
     pub trigger: Trigger,
     /// How the site that is left is kept from writing.
     pub fence: Fence,
+    /// How much an unplanned move may lose; without it no move waits for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss: Option<Loss>,
     /// How long replication may take to end.
     pub drain: Drain,
     /// The way back.

@@ -27,8 +27,8 @@ pub use group::{Client, Clients, Database, Group, Kind, Names, Record, Stale};
 pub use host::{Bus, Host, RunnerSettings, Settings, Tls};
 pub use load::{DEFAULTS, load_group, load_groups, load_host, parse_group, parse_host};
 pub use policy::{
-    Approval, CannotStart, Drain, Fence, Notify, OnFailover, OnSwitchover, Resume, Reverse, Silence, Target,
-    Trigger, TriggerMode, WalKeep,
+    Approval, CannotStart, Drain, Fence, Loss, Notify, OnFailover, OnSwitchover, Resume, Reverse, Silence,
+    Target, Trigger, TriggerMode, WalKeep,
 };
 pub use schema::{FILES, json_schema};
 pub use units::{BadUnit, Percent, Size, Span};

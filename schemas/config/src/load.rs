@@ -11,7 +11,7 @@ use schemas::{ResourceId, Service};
 use crate::file::{DefaultsFile, GroupFile};
 use crate::group::Group;
 use crate::host::{Host, HostFile};
-use crate::merge::{Files, over, without};
+use crate::merge::{Files, over};
 use crate::{check, codes};
 
 /// The name of the file that stands beside the groups' folder.
@@ -119,7 +119,6 @@ fn load_defaults(folder: &Path) -> Result<Option<Document>, Diagnostics> {
 }
 
 fn parse_defaults(document: Document) -> Result<Document, Diagnostics> {
-    refuse_loss(&document).or(())?;
     document.typed::<DefaultsFile>()?;
     Ok(document)
 }
@@ -144,25 +143,11 @@ fn group_files(folder: &Path) -> Result<BTreeSet<PathBuf>, Diagnostics> {
     Ok(files)
 }
 
-fn refuse_loss(document: &Document) -> Diagnostics {
-    let mut found = Diagnostics::default();
-    if document.place("/loss").is_some() {
-        let message = "the loss ledger does not exist yet, so this limit would not be kept: remove the key";
-        found.push(document.key_error("/loss", codes::LOSS, message));
-    }
-    found
-}
-
 fn group_over(document: &Document, defaults: Option<&Document>) -> Result<Group, Diagnostics> {
-    let mut found = refuse_loss(document);
-    let own = without(document.root(), "loss");
+    let own = document.root();
     // First alone, so that errors of shape stand where they were made; the defaults were read so too.
-    if let Err(wrong) = own.typed::<GroupFile>(document.path()) {
-        found.append(wrong);
-        found.sort();
-        return Err(found);
-    }
-    let merged = defaults.map_or_else(|| own.clone(), |defaults| over(defaults.root(), &own));
+    document.typed::<GroupFile>()?;
+    let merged = defaults.map_or_else(|| own.clone(), |defaults| over(defaults.root(), own));
     let file: GroupFile = merged.typed(document.path())?;
     let group = Group {
         path: document.path().to_owned(),
@@ -176,6 +161,7 @@ fn group_over(document: &Document, defaults: Option<&Document>) -> Result<Group,
         clients: file.clients,
         trigger: file.trigger,
         fence: file.fence,
+        loss: file.loss,
         drain: file.drain,
         reverse: file.reverse,
         resume: file.resume,
@@ -183,8 +169,7 @@ fn group_over(document: &Document, defaults: Option<&Document>) -> Result<Group,
         target: file.target,
         notify: file.notify,
     };
-    found.append(check::group(&group, &Files { group: document, defaults }));
-    found.or(group)
+    check::group(&group, &Files { group: document, defaults }).or(group)
 }
 
 fn host(document: Document, folder: PathBuf) -> Result<Host, Diagnostics> {

@@ -10,22 +10,13 @@ pub(crate) fn over(base: &Located, top: &Located) -> Located {
     let mut entries = above.clone();
     for (key, value) in &mut entries {
         // An acceptance is one person's word: it is taken whole, never completed from elsewhere.
-        let whole = matches!(key.name.as_str(), "unproved" | "one_prober");
+        let whole = matches!(key.name.as_str(), "unproved" | "one_prober" | "unknown");
         if let Some(under) = base.get(&key.name).filter(|_| !whole) {
             *value = over(under, value);
         }
     }
     entries.extend(below.iter().filter(|(key, _)| top.get(&key.name).is_none()).cloned());
     Located { node: Node::Map(entries), ..top.clone() }
-}
-
-/// The tree without one key of its root.
-pub(crate) fn without(root: &Located, name: &str) -> Located {
-    let mut root = root.clone();
-    if let Node::Map(entries) = &mut root.node {
-        entries.retain(|(key, _)| key.name != name);
-    }
-    root
 }
 
 /// The files that a group's values come from, to say where a value stands.

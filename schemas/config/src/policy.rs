@@ -80,6 +80,22 @@ impl Fence {
     }
 }
 
+/// How much an unplanned move may lose before a person is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Loss {
+    /// At most so much, as time: from the last heartbeat that the other site applied to the last sign of life.
+    pub max: Span,
+    /// What happens when it cannot be told.
+    pub unknown: AskOr,
+}
+
+impl Default for Loss {
+    fn default() -> Self {
+        Loss { max: Span::seconds(30), unknown: AskOr::Ask }
+    }
+}
+
 /// How long replication may take to end, and what then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

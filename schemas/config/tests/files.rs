@@ -7,7 +7,7 @@ use document::Document;
 use schemas::Service;
 use serde_json::{Value, json};
 
-/// The example of the operator's page, without the `loss` key.
+/// The example of the operator's page.
 const CFG: &str = include_str!("cfg.yaml");
 
 fn check(text: &str, defaults: Option<&str>) -> String {
@@ -55,6 +55,7 @@ fn the_example_is_what_workflows_see() {
                 "within": "PT15S", "paths": ["database", { "process": "power-main", "site": "witness" }],
                 "unproved": "ask",
             },
+            "loss": { "max": "PT30S", "unknown": "ask" },
             "drain": { "within": "PT5M", "switchover": "back-out", "failover": "ask" },
             "reverse": {
                 "wal_keep": 53687091200_u64,
@@ -106,7 +107,12 @@ const MINIMAL: &str = "version: 1\ngroup: g\nsites: [a, b]\n";
 
 /// (lines after the minimal file, what the first line of the error must begin with)
 const BAD: &[(&str, &str)] = &[
-    ("loss: { max: 30s }\n", "g.yaml:4:1: config-loss-ledger: the loss ledger does not exist yet"),
+    ("loss: { max: 30 }\n", "g.yaml:4:14: document-shape: invalid type: integer `30`, expected a string"),
+    ("loss: { most: 30s }\n", "g.yaml:4:9: document-shape: unknown field `most`"),
+    (
+        "loss: { unknown: { accepted_by: '', why: lab, until: 2027-06-30 } }\n",
+        "g.yaml:4:33: config-value: an acceptance says who and why",
+    ),
     ("trigger: { mode: auto }\n", "g.yaml:4:18: one-prober: `auto` is refused"),
     ("trigger: { mode: automatic }\n", "g.yaml:4:18: document-shape: unknown variant `automatic`"),
     ("trigger: { mod: auto }\n", "g.yaml:4:12: document-shape: unknown field `mod`"),
@@ -228,12 +234,12 @@ fn each_bad_group_is_refused_at_its_place() {
 fn all_errors_of_sense_come_at_once_in_the_order_of_the_file() {
     let said = check(
         &format!(
-            "{MINIMAL}loss: {{}}\nfence: {{ within: 1s }}\ntrigger: {{ mode: auto }}\nlive_only: [x, x]\n"
+            "{MINIMAL}clients: {{ within: 0s }}\nfence: {{ within: 1s }}\ntrigger: {{ mode: auto }}\nlive_only: [x, x]\n"
         ),
         None,
     );
     let places: Vec<&str> = said.lines().map(|line| line.split(": ").next().unwrap()).collect();
-    assert_eq!(places, ["g.yaml:4:1", "g.yaml:5:18", "g.yaml:6:18", "g.yaml:7:16"], "{said}");
+    assert_eq!(places, ["g.yaml:4:20", "g.yaml:5:18", "g.yaml:6:18", "g.yaml:7:16"], "{said}");
 }
 
 #[test]
@@ -268,7 +274,7 @@ fn a_group_stands_over_the_defaults() {
     assert!(check(MINIMAL, Some(auto)).starts_with("defaults.yaml:2:18: one-prober: "));
     for (text, begin) in [
         ("version: 1\nlive_only: [x]\n", "defaults.yaml:2:1: document-shape: unknown field `live_only`"),
-        ("version: 1\nloss: {}\n", "defaults.yaml:2:1: config-loss-ledger: "),
+        ("version: 1\nloss: { most: 1s }\n", "defaults.yaml:2:9: document-shape: unknown field `most`"),
         (
             "version: 1\nfence: { paths: [database] }\n",
             "defaults.yaml:2:10: document-shape: unknown field `paths`",
@@ -461,7 +467,7 @@ fn the_schemas_take_what_the_program_takes() {
         }
         assert!(!valid("group", &format!("{MINIMAL}{lines}")).is_empty(), "the schema takes {lines}");
     }
-    assert!(!valid("group", &format!("{MINIMAL}loss: {{}}\n")).is_empty());
+    assert!(valid("group", &format!("{MINIMAL}loss: {{}}\n")).is_empty());
 }
 
 #[test]

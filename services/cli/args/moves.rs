@@ -27,6 +27,9 @@ pub(crate) struct Move {
     /// Take the risk that this site still accepts writes
     #[arg(long, value_name = "SITE")]
     pub(crate) accept_unfenced: Vec<SiteId>,
+    /// Take the risk that at most so much is lost, such as 2m
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) accept_data_loss: Option<config::Span>,
     /// Do not ask for the target's name; never stands for an acceptance
     #[arg(long)]
     pub(crate) yes: bool,
@@ -102,11 +105,22 @@ pub(crate) struct Approve {
 pub(crate) struct Accept {
     /// The run: its id, or the shortest unique end of it
     pub(crate) run: String,
-    /// The site that may still accept writes
-    #[arg(long, value_name = "SITE")]
-    pub(crate) unfenced: SiteId,
+    #[command(flatten)]
+    pub(crate) risk: Risk,
     #[command(flatten)]
     pub(crate) why: Why,
+}
+
+/// What is accepted; one of them at least.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct Risk {
+    /// The site that may still accept writes
+    #[arg(long, value_name = "SITE")]
+    pub(crate) unfenced: Option<SiteId>,
+    /// At most so much may be lost, such as 2m
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) data_loss: Option<config::Span>,
 }
 
 /// A group whose automatic starts are armed again.

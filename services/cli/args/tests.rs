@@ -89,7 +89,8 @@ fn what_changes_something_needs_a_reason() {
     }
     for line in [
         "failover cfg --force --why x",
-        "failover cfg --accept-data-loss 30s --why x",
+        "failover cfg --accept-data-loss 30 --why x",
+        "accept 7f3a --why x",
         "adopt cfg --yes --why x",
     ] {
         Args::try_parse_from(words(&format!("pointsman {line}"))).unwrap_err();

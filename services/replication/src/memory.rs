@@ -103,6 +103,8 @@ impl Model for MemoryReplication {
             state: if on { running } else { ReplicationState::Stopped },
             lag_bytes: on.then_some(0),
             lag_seconds: None,
+            heartbeat: state.get("heartbeat").and_then(|at| at.as_str()?.parse().ok()),
+            kept_bytes: None,
             trouble: None,
             detail: state.clone(),
         })

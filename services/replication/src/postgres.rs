@@ -26,6 +26,8 @@ use crate::settings::{Half, Own, Place, PostgresSettings};
 
 /// Kept back of an act's bound, to end its session and look when it went wrong.
 const SETTLE: Duration = Duration::from_secs(2);
+/// Between two heartbeats of a live database.
+const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long between two looks at something that others bring about.
 const EVERY: Duration = Duration::from_millis(4);
 
@@ -53,7 +55,7 @@ impl PostgresReplication {
         Self { server, peer, site: place.site.to_string(), settings }
     }
 
-    /// Stamps a heartbeat, at the source's half of an open database; whether it did. Every few seconds.
+    /// Stamps a heartbeat, at the source's half of an open database; whether it did.
     ///
     /// # Errors
     ///
@@ -236,6 +238,14 @@ impl Driver for PostgresReplication {
 
     async fn end_earlier(&self, within: Duration) -> Result<(), DriverError> {
         self.server.end_earlier(within).await.map_err(|error| told(&error))
+    }
+
+    fn tends(&self) -> Option<Duration> {
+        matches!(self.settings.half, Half::Source { .. }).then_some(HEARTBEAT)
+    }
+
+    async fn tend(&self) -> Result<(), DriverError> {
+        self.heartbeat().await.map(drop).map_err(|error| told(&error))
     }
 
     async fn raise_epoch(&self, group: &GroupId, epoch: Epoch, run: RunId) -> Result<(), DriverError> {

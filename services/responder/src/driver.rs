@@ -129,6 +129,21 @@ pub trait Driver: Send + Sync + 'static {
     /// What could not be seen gone.
     async fn end_earlier(&self, within: Duration) -> Result<(), DriverError>;
 
+    /// How often [`Driver::tend`] is called while the host is armed; never, if this says nothing.
+    fn tends(&self) -> Option<Duration> {
+        None
+    }
+
+    /// What the resource needs now and then, such as the heartbeat of a live database. It is no act: it belongs
+    /// to no run, moves nothing, may come beside an act and at any time, and may be dropped in the middle.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be done; it is told, and tried again.
+    async fn tend(&self) -> Result<(), DriverError> {
+        Ok(())
+    }
+
     /// Raises the epoch that the resource itself holds, where it can hold one (a database's row).
     /// Refuses a lower one and an equal one of another run.
     ///

@@ -11,6 +11,7 @@ mod once;
 mod requests;
 mod serve;
 mod serving;
+mod tend;
 mod writer;
 
 pub use driver::{Act, Driver, DriverError, Look};

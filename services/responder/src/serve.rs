@@ -14,13 +14,13 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::Driver;
 use crate::answers::Answers;
 use crate::bus;
 use crate::hands::Hands;
 use crate::ledger::{LedgerError, LedgerFile};
 use crate::serving::{DRAIN, Serving};
 use crate::writer::Writer;
+use crate::{Driver, tend};
 
 /// Questions, and drivers' answers, that may wait in the process.
 const QUEUE: usize = 1024;
@@ -111,6 +111,7 @@ pub async fn serve(
     let hands = Hands { drivers: Arc::clone(&drivers), back: inputs.clone(), runtime: runtime.clone() };
     let runner = bus::Runner { client: options.client.clone(), subject: options.prefix.confirm(), inputs };
 
+    let _tending = tend::start(&drivers, &options.armed_flag, &stop);
     let addresses: Vec<Address> = drivers.keys().cloned().collect();
     bus::register(&options, &addresses, &asked, &answers, &stop).await?;
     drop(asked);

@@ -159,6 +159,7 @@ impl Plant {
             to: Some(SECONDARY.parse()?),
             supersede: None,
             accept_unfenced: Vec::new(),
+            accept_data_loss: None,
             dry_run: false,
         };
         let until = Instant::now() + READY_WITHIN;

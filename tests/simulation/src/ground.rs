@@ -263,6 +263,8 @@ impl Ground {
                 },
                 lag_bytes: None,
                 lag_seconds: None,
+                heartbeat: state.get("heartbeat").and_then(|at| at.as_str()?.parse().ok()),
+                kept_bytes: None,
                 trouble: None,
                 detail,
             }),

@@ -128,6 +128,7 @@ impl World {
             to: to.map(crate::scene::site),
             supersede: None,
             accept_unfenced: Vec::new(),
+            accept_data_loss: None,
             dry_run: false,
         }
     }
@@ -163,8 +164,9 @@ impl World {
     /// A person takes the risk that a site is open.
     #[track_caller]
     pub fn accept(&mut self, runner: usize, run: RunId, unfenced: &str) {
-        let unfenced = crate::scene::site(unfenced);
-        self.ask_runner(runner, "the power is off", Op::Accept { run: run.to_string(), unfenced });
+        let unfenced = Some(crate::scene::site(unfenced));
+        let op = Op::Accept { run: run.to_string(), unfenced, data_loss: None };
+        self.ask_runner(runner, "the power is off", op);
     }
 
     /// The run as a runner shows it.

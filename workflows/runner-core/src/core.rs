@@ -53,6 +53,10 @@ pub(crate) struct Group {
     /// The key that occupies a resource in this epoch: unsettled or assumed.
     pub(crate) occupied: BTreeMap<Address, Key>,
     pub(crate) detections: BTreeMap<SiteId, crate::trigger::Detection>,
+    /// The opening that waits for what the receivers have applied, and since when they are asked.
+    pub(crate) loss_asked: Option<(Key, Duration)>,
+    /// When it is watched next, and when it was last looked at by itself.
+    pub(crate) watch: crate::watch::Pace,
 }
 
 /// Where a claim stands in this life.
@@ -85,6 +89,7 @@ pub(crate) enum Timer {
     Detection(GroupId, SiteId),
     Approval(GroupId),
     Query(u64),
+    Watch(GroupId),
 }
 
 /// The runner core.
@@ -101,9 +106,12 @@ pub struct Core {
     pub(crate) queries: BTreeMap<u64, Query>,
     pub(crate) heard: BTreeMap<Address, Now>,
     pub(crate) observed: BTreeMap<Address, (Now, Observation)>,
+    /// The last sign of life of each source's half, by its own clock.
+    pub(crate) alive: BTreeMap<Address, chrono::DateTime<chrono::Utc>>,
     /// Resources that did not answer the latest look; a beat or an answer ends it.
     pub(crate) mute: BTreeSet<Address>,
     pub(crate) began: Duration,
+    pub(crate) began_wall: chrono::DateTime<chrono::Utc>,
     last_request: u64,
     last_query: u64,
     timers: BTreeSet<(Duration, Timer)>,
@@ -127,6 +135,8 @@ impl Core {
             yes_until: BTreeMap::new(),
             occupied: BTreeMap::new(),
             detections: BTreeMap::new(),
+            loss_asked: None,
+            watch: crate::watch::Pace::default(),
         };
         Core {
             prefix: settings.prefix,
@@ -141,8 +151,10 @@ impl Core {
             queries: BTreeMap::new(),
             heard: BTreeMap::new(),
             observed: BTreeMap::new(),
+            alive: BTreeMap::new(),
             mute: BTreeSet::new(),
             began: now.boot,
+            began_wall: now.wall,
             last_request: 0,
             last_query: 0,
             timers: BTreeSet::new(),
@@ -194,6 +206,7 @@ impl Core {
     /// After everything was read: claims again, settles what is in doubt, goes on.
     pub fn start(&mut self, now: Now) -> Output {
         self.resume_groups(now);
+        self.begin_watch(now);
         let runs: Vec<RunId> = self.runs.keys().copied().collect();
         for run in runs {
             self.resume_run(now, run);
@@ -274,6 +287,7 @@ impl Core {
             Timer::Detection(group, site) => self.on_detection_due(now, &group, &site),
             Timer::Approval(group) => self.on_approval_due(now, &group),
             Timer::Query(query) => self.on_query_due(now, query),
+            Timer::Watch(group) => self.watch(now, &group),
         }
     }
 

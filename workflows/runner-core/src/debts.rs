@@ -230,6 +230,7 @@ impl Core {
         for address in &beat.resources {
             let anew = !self.is_heard(now, address);
             self.heard.insert(address.clone(), now);
+            self.note_alive(address, beat.at);
             self.mute.remove(address);
             for (id, g) in &mut self.groups {
                 let ours = g.plan.resources.contains(address) || g.plan.clients.contains(address);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use engine::Definition;
+use schemas::duration::Iso;
 use schemas::op::Who;
 use schemas::view::RunState;
 use schemas::{
@@ -368,6 +369,44 @@ pub enum GroupEntry {
         standing: bool,
         /// Who and why.
         by: ByPerson,
+    },
+    /// The risk that something is lost was taken, up to a bound.
+    #[serde(rename = "group.loss-accepted")]
+    LossAccepted {
+        /// Serves only openings of this epoch.
+        epoch: Epoch,
+        /// At most so much.
+        bound: Iso,
+        /// Who and why.
+        by: ByPerson,
+    },
+    /// An unplanned opening was let through, and what is lost by it.
+    #[serde(rename = "group.loss")]
+    Loss {
+        /// The run that opens.
+        run: RunId,
+        /// From the last heartbeat that was applied to the last sign of life; none: nobody can tell.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        estimate: Option<Iso>,
+        /// The last sign of life of the site that is left, by its own clock.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        alive: Option<DateTime<Utc>>,
+        /// The last heartbeat of it that was applied at the site that opens.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        heartbeat: Option<DateTime<Utc>>,
+        /// From what it was told.
+        text: String,
+        /// What let it through: `drained`, `within the limit`, `no limit`, or who accepted it.
+        by: String,
+    },
+    /// A service of a site fell silent, or speaks again: until when it was seen alive.
+    #[serde(rename = "group.last-seen")]
+    LastSeen {
+        /// The source's half of a replication.
+        address: Address,
+        /// By its own clock; none: it speaks again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        alive: Option<DateTime<Utc>>,
     },
     /// Something could not be asked and is owed.
     #[serde(rename = "debt.owed")]

@@ -17,8 +17,8 @@ use crate::seam::{Now, ReplyTo};
 pub(crate) const OPEN_WITHIN: Duration = Duration::from_secs(5);
 /// A proof older than this is looked at again.
 const PROOF_COUNTS: Duration = Duration::from_secs(30);
-/// Between two looks at a site that is not proved closed.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// Between two looks at what is waited for.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Why a site does not count as open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,7 +122,12 @@ impl Core {
                     return;
                 }
             }
+            if !self.loss_gate(now, key, &group) {
+                return;
+            }
             self.owe_accepted(now, &group, &address, key.run);
+        } else if guarded && !self.loss_gate(now, key, &group) {
+            return;
         }
         self.intend(now, key);
     }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use schemas::duration::Iso;
 use schemas::op::OpReply;
 use schemas::view::{DecisionView, RunState};
 use schemas::{Address, Epoch, Key, MessageId, Position, RunId, SiteId};
@@ -32,6 +33,13 @@ pub struct Record {
     pub databases: BTreeMap<Address, OpenState>,
     /// Risks taken, a site each.
     pub accepted: BTreeMap<SiteId, Acceptance>,
+    /// The loss that was accepted in this epoch.
+    pub loss_accepted: Option<LossAccepted>,
+    /// What the latest unplanned opening lost at most.
+    pub loss: Option<LossDecided>,
+    /// Sources' halves that are silent, and until when they were seen alive.
+    #[serde(with = "pairs")]
+    pub last_seen: BTreeMap<Address, DateTime<Utc>>,
     /// What is owed.
     #[serde(with = "pairs")]
     pub debts: BTreeMap<u64, Debt>,
@@ -85,6 +93,33 @@ pub struct Acceptance {
     pub taken: DateTime<Utc>,
 }
 
+/// A loss that a person took upon himself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LossAccepted {
+    /// Serves only openings of this epoch.
+    pub epoch: Epoch,
+    /// At most so much.
+    pub bound: Iso,
+    /// Who and why.
+    pub by: ByPerson,
+}
+
+/// What an unplanned opening lost at most, as it was let through.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LossDecided {
+    /// The run that opened.
+    pub run: RunId,
+    /// From the last heartbeat that was applied to the last sign of life; none: nobody could tell.
+    pub estimate: Option<Iso>,
+    /// From what it was told.
+    pub text: String,
+    /// What let it through.
+    pub by: String,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
 /// Something owed, with the call that pays it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Debt {
@@ -123,12 +158,14 @@ impl Record {
                 self.live = Some(live.clone());
                 self.databases.clear();
                 self.accepted.clear();
+                self.loss_accepted = None;
             }
             GroupEntry::RunStarted { run, epoch, decision, .. } => {
                 self.epoch = *epoch;
                 self.holder = Some(*run);
                 self.active = Some(*run);
                 self.asked = None;
+                self.loss_accepted = None;
                 if let Some(id) = decision {
                     self.unacknowledged = true;
                     if let Some(view) = self.decisions.iter_mut().find(|d| d.id == *id) {
@@ -159,6 +196,19 @@ impl Record {
             GroupEntry::Accepted { site, epoch, standing, by } => {
                 let taken = Acceptance { epoch: *epoch, standing: *standing, by: by.clone(), taken: at };
                 self.accepted.insert(site.clone(), taken);
+            }
+            GroupEntry::LossAccepted { epoch, bound, by } => {
+                self.loss_accepted = Some(LossAccepted { epoch: *epoch, bound: *bound, by: by.clone() });
+            }
+            GroupEntry::Loss { run, estimate, text, by, .. } => {
+                let (text, by) = (text.clone(), by.clone());
+                self.loss = Some(LossDecided { run: *run, estimate: *estimate, text, by, at });
+            }
+            GroupEntry::LastSeen { address, alive: Some(alive) } => {
+                self.last_seen.insert(address.clone(), *alive);
+            }
+            GroupEntry::LastSeen { address, alive: None } => {
+                self.last_seen.remove(address);
             }
             GroupEntry::DoubtListed { key, doubt } => {
                 self.doubts.insert(key.clone(), doubt.clone());

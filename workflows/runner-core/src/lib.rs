@@ -15,6 +15,7 @@ mod fault;
 mod gate;
 mod group;
 mod live;
+mod loss;
 mod ops;
 mod plan;
 mod protection;
@@ -27,6 +28,7 @@ mod settle;
 mod start;
 mod trigger;
 mod views;
+mod watch;
 
 pub use call::{CallRecord, CallState};
 pub use core::{Core, Settings};
@@ -35,11 +37,11 @@ pub use entry::{
     Stream, UnknownEntry,
 };
 pub use events::{Outgoing, event_of};
-pub use group::{Acceptance, Debt, OpenState, Record, TriggersOff};
+pub use group::{Acceptance, Debt, LossAccepted, LossDecided, OpenState, Record, TriggersOff};
 pub use read::{ReadError, ReadRun, Stored, read_run, show};
 pub use rules::{Rule, Rules};
 pub use run::BadRun;
 pub use seam::{
-    Answered, BusRequest, Effect, GroupPlan, Ids, Input, Local, Now, Output, ReplyTo, RequestId, Standing,
-    Trigger, TriggerMode,
+    Answered, BusRequest, Effect, GroupPlan, Ids, Input, Local, LossLimit, Now, Output, ReplyTo, RequestId,
+    Standing, Trigger, TriggerMode,
 };

@@ -155,13 +155,21 @@ impl Core {
                 found.truncate(limit.clamp(1, 1000) as usize);
                 Some(Ok(OpReply::Decisions(found)))
             }
-            Op::Start { workflow, group, to, supersede, accept_unfenced, dry_run } => {
+            Op::Start { workflow, group, to, supersede, accept_unfenced, accept_data_loss, dry_run } => {
                 let old = match supersede.map(|text| self.active_run(&text)).transpose() {
                     Ok(old) => old,
                     Err(problem) => return Some(Err(problem)),
                 };
-                let start =
-                    Start { workflow, group, to, supersede: old, accept_unfenced, by, decision: None };
+                let start = Start {
+                    workflow,
+                    group,
+                    to,
+                    supersede: old,
+                    accept_unfenced,
+                    accept_data_loss,
+                    by,
+                    decision: None,
+                };
                 if dry_run {
                     self.query(now, Purpose::Preview { reply_to, start: Box::new(start) });
                     return None;
@@ -226,6 +234,7 @@ impl Core {
             to: None,
             supersede: None,
             accept_unfenced: Vec::new(),
+            accept_data_loss: None,
             by,
             decision: Some(id),
         };
@@ -235,10 +244,21 @@ impl Core {
     fn run_op(&mut self, now: Now, by: ByPerson, op: Op) -> Answer {
         let recorded = |what: &str| Ok(OpReply::Recorded { what: what.into(), at: now.wall });
         match op {
-            Op::Accept { run, unfenced } => {
+            Op::Accept { run, unfenced, data_loss } => {
                 let id = self.active_run(&run)?;
-                self.accept(now, id, &unfenced, by)?;
-                recorded(&format!("{unfenced} is accepted as unfenced, for this epoch"))
+                if unfenced.is_none() && data_loss.is_none() {
+                    return Err(Problem::new(Code::Malformed, "neither a site nor a loss is named"));
+                }
+                let mut what = Vec::new();
+                if let Some(site) = unfenced {
+                    self.accept(now, id, &site, by.clone())?;
+                    what.push(format!("{site} is accepted as unfenced"));
+                }
+                if let Some(bound) = data_loss {
+                    self.accept_loss(now, id, bound, by)?;
+                    what.push(format!("a loss of at most {bound} is accepted"));
+                }
+                recorded(&format!("{}, for this epoch", what.join("; ")))
             }
             Op::Pause { run } => {
                 let id = self.active_run(&run)?;

@@ -3,7 +3,7 @@
 use config::{Acceptance, AskOr, FencePath, Group, RefusedOr};
 use schemas::{Address, Service};
 
-use crate::seam::{GroupPlan, Standing, Trigger, TriggerMode};
+use crate::seam::{GroupPlan, LossLimit, Standing, Trigger, TriggerMode};
 
 fn standing(acceptance: &Acceptance) -> Standing {
     Standing {
@@ -38,6 +38,13 @@ impl From<&Group> for GroupPlan {
                 AskOr::Accepted(acceptance) => Some(standing(acceptance)),
                 AskOr::Ask => None,
             },
+            loss: group.loss.as_ref().map(|loss| LossLimit {
+                max: loss.max.duration(),
+                unknown: match &loss.unknown {
+                    AskOr::Accepted(acceptance) => Some(standing(acceptance)),
+                    AskOr::Ask => None,
+                },
+            }),
             trigger: Trigger {
                 mode: match group.trigger.mode {
                     config::TriggerMode::Off => TriggerMode::Off,

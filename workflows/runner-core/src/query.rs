@@ -114,6 +114,7 @@ impl Core {
                 g.seen_epoch = g.seen_epoch.max(seen.epoch);
             }
             self.note_observation(now, &address, &seen);
+            self.note_replication(now, &address, &seen);
             self.observed.insert(address.clone(), (now, seen));
             let group = self
                 .groups

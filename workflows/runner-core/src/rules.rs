@@ -17,6 +17,8 @@ pub enum Rule {
     YesWhilePending,
     /// No opening while another site counts as open.
     Gate,
+    /// No unplanned opening that would lose more than was accepted.
+    LossGate,
     /// What could not be asked is owed.
     Debts,
     /// Entering a task again is a new key.

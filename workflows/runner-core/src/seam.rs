@@ -212,6 +212,8 @@ pub struct GroupPlan {
     pub fence_paths: Vec<schemas::Address>,
     /// An acceptance that stands in the file.
     pub standing: Option<Standing>,
+    /// How much an unplanned move may lose before a person is asked; none: no move waits for that.
+    pub loss: Option<LossLimit>,
     /// What starts it.
     pub trigger: Trigger,
     /// A run idle for longer is held when the runner starts.
@@ -220,6 +222,15 @@ pub struct GroupPlan {
     pub approval_within: Duration,
     /// The group's file over its defaults, as definitions see it.
     pub input: Value,
+}
+
+/// How much an unplanned move may lose before a person is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LossLimit {
+    /// At most so much, as time.
+    pub max: Duration,
+    /// Who goes on where it cannot be told.
+    pub unknown: Option<Standing>,
 }
 
 /// A standing acceptance.

@@ -19,6 +19,7 @@ pub(crate) struct Start {
     pub(crate) to: Option<SiteId>,
     pub(crate) supersede: Option<RunId>,
     pub(crate) accept_unfenced: Vec<SiteId>,
+    pub(crate) accept_data_loss: Option<schemas::duration::Iso>,
     pub(crate) by: ByPerson,
     pub(crate) decision: Option<String>,
 }
@@ -131,7 +132,12 @@ impl Core {
                 GroupEntry::Accepted { site, epoch: checked.epoch, standing: false, by: start.by.clone() };
             self.append_group(now, &start.group, &entry);
         }
+        if let Some(bound) = start.accept_data_loss {
+            let entry = GroupEntry::LossAccepted { epoch: checked.epoch, bound, by: start.by.clone() };
+            self.append_group(now, &start.group, &entry);
+        }
         self.ask_claims(now, &start.group);
+        self.watch_soon(now, &start.group);
         self.begin(now, id);
         Ok((id, checked.epoch))
     }

@@ -133,6 +133,7 @@ impl Core {
                     to: None,
                     supersede: None,
                     accept_unfenced: Vec::new(),
+                    accept_data_loss: None,
                     by: ByPerson { who, why: format!("{site} is reported lost") },
                     decision: Some(detection.id.clone()),
                 };

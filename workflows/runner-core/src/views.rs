@@ -215,6 +215,7 @@ impl Core {
             run: run.map(|run| Box::new(run_view(run, &self.lives, true))),
             debts,
             doubts,
+            loss: self.loss_view(now, id),
             trigger: self.trigger_text(now, id),
             resources,
             at: now.wall,
@@ -400,6 +401,9 @@ impl Core {
                 Err(_) => (format!("{} is closed by the run", checked.from), "PLANNED"),
             };
             facts.push(Fact { label: "fence".into(), text, verdict: Some(verdict.into()) });
+        }
+        if checked.unplanned {
+            facts.push(self.loss_fact(now, start, &checked));
         }
         for (resource, state) in self.replications(now, &start.group, &checked.from, &checked.to) {
             let (text, verdict) = match state {

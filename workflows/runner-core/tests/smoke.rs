@@ -20,6 +20,7 @@ fn a_failover_goes_from_decision_to_end() {
             to: None,
             supersede: None,
             accept_unfenced: vec!["main".parse().unwrap()],
+            accept_data_loss: None,
             dry_run: false,
         },
     );
@@ -56,6 +57,7 @@ fn a_switchover_goes_from_decision_to_end() {
             to: None,
             supersede: None,
             accept_unfenced: Vec::new(),
+            accept_data_loss: None,
             dry_run: false,
         },
     );

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use postgres::{Lsn, PgError, Session};
 use schemas::{Half, ReplicationSeen, ReplicationState};
 use serde::Deserialize;
@@ -155,6 +156,8 @@ impl Source {
             state,
             lag_bytes: self.undelivered.filter(|_| known).and_then(|bytes| u64::try_from(bytes).ok()),
             lag_seconds: self.receiver.as_ref().and_then(|r| r.replay_lag).filter(|_| known),
+            heartbeat: None,
+            kept_bytes: self.retained.and_then(|bytes| u64::try_from(bytes).ok()),
             trouble: (!trouble.is_empty()).then(|| trouble.join("; ")),
             detail: json!({
                 "slot": slot, "exists": self.exists, "active": self.active, "walStatus": self.wal_status,
@@ -186,7 +189,7 @@ pub(super) struct Receiver {
     applying: bool,
     pub(super) position: Option<Lsn>,
     heartbeat_ago: Option<f64>,
-    heartbeat: Option<String>,
+    heartbeat: Option<DateTime<Utc>>,
     tables: u64,
     ready: u64,
     pub(super) sentinel: bool,
@@ -276,6 +279,8 @@ impl Receiver {
             state,
             lag_bytes: lag,
             lag_seconds: self.heartbeat_ago.filter(|_| self.enabled),
+            heartbeat: self.heartbeat,
+            kept_bytes: None,
             trouble: self.trouble(),
             detail: self.words(),
         }

@@ -188,7 +188,7 @@ fn group() -> String {
          hosts: [{{ host: s1app, site: main }}, {{ host: s2app, site: secondary }}]\n  within: 5s\n\
          trigger:\n  mode: auto\n  misses: 3\n  hold_down: 2s\n  max_age: 30s\n  one_prober: {}\n\
          fence:\n  within: 7s\n  paths: [database]\n  unproved: {}\n\
-         drain: {{ within: 30s }}\ntarget: {{ rto: 1m, rpo: 5s }}\n",
+         loss: {{ max: 60s, unknown: ask }}\ndrain: {{ within: 30s }}\ntarget: {{ rto: 1m, rpo: 5s }}\n",
         list(true),
         list(false),
         NAMES[0],

@@ -207,7 +207,8 @@ impl Lab {
             let good = status.mode == Mode::Normal
                 && status.debts.is_empty()
                 && status.doubts.is_empty()
-                && status.resources.iter().all(armed);
+                && status.resources.iter().all(armed)
+                && status.loss.as_ref().is_some_and(|loss| loss.estimate.is_some());
             if good { Ok(Some(())) } else { Err(anyhow!("{}", status.sentence)) }
         })
     }

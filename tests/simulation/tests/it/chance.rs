@@ -66,7 +66,11 @@ fn play(seed: u64) -> u64 {
                 w.request(
                     0,
                     "accepted",
-                    Op::Accept { run: run.to_string(), unfenced: simulation::site(target) },
+                    Op::Accept {
+                        run: run.to_string(),
+                        unfenced: Some(simulation::site(target)),
+                        data_loss: None,
+                    },
                 );
             }
             (5 | 6, Some(run)) => {

@@ -8,5 +8,6 @@
 mod chance;
 mod common;
 mod laws;
+mod loss;
 mod protocol;
 mod sweep;

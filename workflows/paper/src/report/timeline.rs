@@ -105,6 +105,10 @@ fn of_group(entry: &GroupEntry, evidence: &Evidence) -> Option<String> {
             let kind = if *standing { "standing acceptance" } else { "accepted" };
             format!("{kind}: {site} may still take writes, by {}: {}", who(&by.who), by.why)
         }
+        GroupEntry::LossAccepted { epoch: of, bound, by } if *of == epoch => {
+            format!("accepted: a loss of at most {bound}, by {}: {}", who(&by.who), by.why)
+        }
+        GroupEntry::Loss { run, text, by, .. } if *run == evidence.run => format!("loss: {text} ({by})"),
         GroupEntry::Owed { owed, .. } if owed.run == evidence.run => {
             let what = owed.action.map_or("claim".to_owned(), |action| action.to_string());
             format!("owed: {what} of {}: {}", owed.address, owed.why)

@@ -1,0 +1,145 @@
+//! The gate before an opening that loses something: measured, and accepted, or not opened.
+
+use std::time::Duration;
+
+use schemas::RunId;
+use schemas::duration::Iso;
+use schemas::op::{Op, OpReply};
+use schemas::view::{RunState, RunView};
+use serde_json::json;
+use simulation::{Scene, World, address, definition, group_plan};
+
+use crate::common::{GROUP, ready};
+
+const LIMIT: &str = "loss: { max: 30s, unknown: ask }";
+const STANDING: &str = "loss: { max: 30s, unknown: { accepted_by: ops, why: a drill, until: 2030-01-01 } }";
+
+/// The model system with a limit; the secondary applied a heartbeat so many seconds ago.
+fn world(limit: &str, heartbeat: Option<u64>, change: impl FnOnce(Scene) -> Scene) -> World {
+    let text = GROUP.replace("GROUP", "cfg").replace("MODE", "observe").replace("PROBER", "refused");
+    let plan = group_plan("cfg", &format!("{text}{limit}\n"));
+    let mut w = ready(change(Scene::new(vec![plan], vec![definition("failover"), definition("switchover")])));
+    w.pass(Duration::from_secs(3));
+    if let Some(seconds) = heartbeat {
+        let at = w.wall() - Duration::from_secs(seconds);
+        w.ground
+            .states
+            .insert(address("secondary.replication.csp"), json!({ "enabled": true, "heartbeat": at }));
+    }
+    w.kill_host_for_good("main");
+    w
+}
+
+fn failover(w: &mut World, data_loss: Option<u64>) -> RunId {
+    let mut op = World::start_op("failover", "cfg", None);
+    if let Op::Start { accept_unfenced, accept_data_loss, .. } = &mut op {
+        accept_unfenced.push(simulation::site("main"));
+        *accept_data_loss = data_loss.map(|seconds| Iso(Duration::from_secs(seconds)));
+    }
+    w.start(0, op)
+}
+
+fn opened(w: &World) -> bool {
+    w.ground.is_open(&address("secondary.database.config"))
+}
+
+/// It waits at the gate, and says for what.
+fn waits(w: &mut World, run: RunId) -> RunView {
+    let gate = |view: &RunView| view.waits_for.iter().any(|wait| wait.contains("--data-loss"));
+    w.until("the gate", |w| gate(&w.view(0, run)));
+    w.pass(Duration::from_secs(20));
+    assert!(!opened(w), "it was opened");
+    let view = w.view(0, run);
+    assert!(gate(&view), "{view:#?}");
+    view
+}
+
+fn accept(w: &mut World, run: RunId, seconds: u64) {
+    let data_loss = Some(Iso(Duration::from_secs(seconds)));
+    let op = Op::Accept { run: run.to_string(), unfenced: None, data_loss };
+    let reply = w.ask_runner(0, "agreed with the owner", op);
+    assert!(matches!(reply, OpReply::Recorded { .. }), "{reply:?}");
+}
+
+fn by(w: &World) -> String {
+    w.record(0, "cfg").loss.as_ref().map_or(String::new(), |loss| loss.by.clone())
+}
+
+#[test]
+fn a_loss_within_the_limit_asks_nobody_and_is_recorded() {
+    let mut w = world(LIMIT, Some(10), |scene| scene);
+    let run = failover(&mut w, None);
+    assert_eq!(w.until_ended(run), RunState::Completed);
+    assert_eq!(by(&w), "within the limit of 30 s");
+    w.finish("cfg");
+    w.clean();
+}
+
+#[test]
+fn a_loss_above_the_limit_waits_for_a_bound_that_covers_it() {
+    let mut w = world(LIMIT, Some(100), |scene| scene);
+    let run = failover(&mut w, None);
+    let view = waits(&mut w, run);
+    assert!(view.waits_for.iter().any(|wait| wait.contains("the limit is 30 s")), "{view:#?}");
+    accept(&mut w, run, 40);
+    waits(&mut w, run);
+    // Killed meanwhile, the runner does not forget what was accepted, nor what was not.
+    w.kill_runner(0);
+    waits(&mut w, run);
+    accept(&mut w, run, 600);
+    assert_eq!(w.until_ended(run), RunState::Completed);
+    assert!(by(&w).contains("at most 600 s accepted by anna"), "{}", by(&w));
+    w.finish("cfg");
+    w.clean();
+}
+
+#[test]
+fn a_loss_that_cannot_be_told_waits_unless_somebody_took_it_in_advance() {
+    let mut w = world(LIMIT, None, |scene| scene);
+    let run = failover(&mut w, None);
+    let view = waits(&mut w, run);
+    assert!(view.waits_for.iter().any(|wait| wait.contains("cannot be told")), "{view:#?}");
+    accept(&mut w, run, 60);
+    assert_eq!(w.until_ended(run), RunState::Completed);
+
+    let mut w = world(STANDING, None, |scene| scene);
+    let run = failover(&mut w, None);
+    assert_eq!(w.until_ended(run), RunState::Completed);
+    assert!(by(&w).contains("accepted by ops"), "{}", by(&w));
+
+    // For what can be told and is more, it does not stand.
+    let mut w = world(STANDING, Some(100), |scene| scene);
+    let run = failover(&mut w, None);
+    waits(&mut w, run);
+}
+
+#[test]
+fn a_bound_that_is_accepted_with_the_command_lets_it_through() {
+    let mut w = world(LIMIT, Some(100), |scene| scene);
+    let run = failover(&mut w, Some(600));
+    assert_eq!(w.until_ended(run), RunState::Completed);
+    assert!(by(&w).contains("accepted by anna"), "{}", by(&w));
+}
+
+/// The switch of the tests: without the rule it opens at once.
+#[test]
+fn without_the_gate_it_opens_whatever_is_lost() {
+    let mut w = world(LIMIT, Some(100), |scene| scene.without_runner(runner_core::Rule::LossGate));
+    let run = failover(&mut w, None);
+    assert_eq!(w.until_ended(run), RunState::Completed);
+    assert_eq!(by(&w), "");
+}
+
+/// What was drained is not lost, however old the heartbeat is.
+#[test]
+fn a_source_that_answers_is_drained_and_loses_nothing() {
+    let mut w = world(LIMIT, Some(100), |scene| scene);
+    w.start_host("main");
+    w.pass(Duration::from_secs(8));
+    let run = failover(&mut w, None);
+    assert_eq!(w.until_ended(run), RunState::Completed);
+    assert_eq!(by(&w), "drained");
+    // A planned move asks for no loss.
+    let run = w.start(0, World::start_op("switchover", "cfg", None));
+    assert_eq!(w.until_ended(run), RunState::Completed);
+}

@@ -1,0 +1,339 @@
+//! How much an unplanned opening loses, and the gate that stands before it: what was written at the site that is
+//! left after the last heartbeat that the other site applied, until it was last seen alive. Unknown is unknown.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use schemas::duration::Iso;
+use schemas::op::Fact;
+use schemas::view::LossView;
+use schemas::{
+    Action, Address, GroupId, Key, Observation, Problem, ResourceId, RunId, Seen, Service, SiteId,
+};
+
+use crate::call::CallState;
+use crate::core::{Core, Timer};
+use crate::entry::{ByPerson, GroupEntry, SettledAs};
+use crate::gate::{LOOK_AGAIN, OPEN_WITHIN};
+use crate::group::OpenState;
+use crate::live::Owner;
+use crate::rules::Rule;
+use crate::run::Run;
+use crate::seam::Now;
+use crate::start::{Checked, Start};
+
+/// A receiver that does not answer for so long is judged by what it said before.
+const LOOK_WITHIN: Duration = Duration::from_secs(1);
+
+/// What is known of the loss.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Estimate {
+    /// None: it cannot be told.
+    pub(crate) estimate: Option<Iso>,
+    alive: Option<DateTime<Utc>>,
+    heartbeat: Option<DateTime<Utc>>,
+    /// A drain of this run proved that everything came.
+    drained: bool,
+    /// From what it is told.
+    pub(crate) text: String,
+}
+
+impl Estimate {
+    fn unknown(text: String) -> Estimate {
+        Estimate { estimate: None, alive: None, heartbeat: None, drained: false, text }
+    }
+}
+
+/// A time in a message, as an estimate: to the millisecond, never negative.
+fn between(from: DateTime<Utc>, to: DateTime<Utc>) -> Iso {
+    Iso(Duration::from_millis((to - from).num_milliseconds().max(0).unsigned_abs()))
+}
+
+fn replication(site: &SiteId, resource: &ResourceId) -> Address {
+    Address { site: site.clone(), service: Service::Replication, resource: resource.clone() }
+}
+
+/// Whether this run proved that everything which was written at the source is applied.
+fn drained(run: &Run, receiver: &Address) -> bool {
+    run.calls.values().any(|call| {
+        let done = |state: &CallState| match state {
+            CallState::Settled { settlement } => {
+                // A person's word is no proof: `answer` is then missing.
+                matches!(&settlement.result, SettledAs::Done { answer: Some(_), .. })
+            }
+            _ => false,
+        };
+        call.action == Action::Drain && call.address == *receiver && done(&call.state)
+    })
+}
+
+impl Core {
+    /// What moving from one site to the other without the first would lose now; of several replications, the worst.
+    pub(crate) fn estimate(
+        &self,
+        now: Now,
+        group: &GroupId,
+        from: &SiteId,
+        to: &SiteId,
+        run: Option<RunId>,
+    ) -> Estimate {
+        let run = run.and_then(|run| self.runs.get(&run));
+        let all = self.replications(now, group, from, to);
+        let each = all.iter().map(|(resource, _)| self.estimate_one(group, from, to, resource, run));
+        let worst = each.max_by_key(|found| (found.estimate.is_none(), found.estimate));
+        worst.unwrap_or_else(|| Estimate::unknown(format!("no replication from {from} to {to} is known")))
+    }
+
+    fn estimate_one(
+        &self,
+        group: &GroupId,
+        from: &SiteId,
+        to: &SiteId,
+        resource: &ResourceId,
+        run: Option<&Run>,
+    ) -> Estimate {
+        let (source, receiver) = (replication(from, resource), replication(to, resource));
+        if run.is_some_and(|run| drained(run, &receiver)) {
+            let text = format!("{resource}: drained");
+            return Estimate {
+                estimate: Some(Iso(Duration::ZERO)),
+                drained: true,
+                ..Estimate::unknown(text)
+            };
+        }
+        let seen = self.observed.get(&receiver).map(|(_, seen)| &seen.seen);
+        let Some(Seen::Replication(seen)) = seen else {
+            return Estimate::unknown(format!("{resource}: its half at {to} does not say what it applied"));
+        };
+        let Some(heartbeat) = seen.heartbeat else {
+            return Estimate::unknown(format!("{resource}: {to} has no heartbeat of {from}"));
+        };
+        // What an earlier life of this runner saw counts for a run that began in it; else nobody can say that
+        // the site did not come back meanwhile.
+        let recorded = || {
+            let of_run = run.filter(|run| run.started.lost.contains(from))?;
+            let g = self.groups.get(group)?;
+            g.record.last_seen.get(&source).filter(|_| g.record.holder == Some(of_run.id)).copied()
+        };
+        let (alive, since) = match self.alive.get(&source).copied().or_else(recorded) {
+            Some(alive) => (alive, format!("the last contact with {from}")),
+            None => (self.began_wall, format!("this runner's start, and {from} was not heard since")),
+        };
+        // After it was seen closed in this epoch, nothing was written any more.
+        let closed = self.groups.get(group).and_then(|g| {
+            let closed = g.record.databases.iter().filter(|(address, _)| address.site == *from);
+            let seen = closed.map(|(_, state)| match state {
+                OpenState::Closed { epoch, seen } if *epoch == g.record.epoch => Some(*seen),
+                _ => None,
+            });
+            // Of several databases all have to be.
+            let seen: Vec<_> = seen.collect::<Option<Vec<_>>>()?;
+            seen.into_iter().max().filter(|_| g.record.databases.len() >= g.plan.one_live.len())
+        });
+        let alive = closed.map_or(alive, |closed| closed.min(alive));
+        let lost = between(heartbeat, alive);
+        let text = format!("{resource}: heartbeat {lost} before {since}");
+        Estimate {
+            estimate: Some(lost),
+            alive: Some(alive),
+            heartbeat: Some(heartbeat),
+            drained: false,
+            text,
+        }
+    }
+
+    /// What lets an opening with this loss through; else why it waits.
+    fn judge(&self, now: Now, group: &GroupId, found: &Estimate) -> Result<String, String> {
+        if found.drained {
+            return Ok("drained".into());
+        }
+        let Some(g) = self.groups.get(group) else { return Err("no such group".into()) };
+        let Some(limit) = &g.plan.loss else { return Ok("no limit".into()) };
+        let max = Iso(limit.max);
+        let accepted = g.record.loss_accepted.as_ref().filter(|a| a.epoch == g.record.epoch);
+        let by = |bound: Iso, by: &ByPerson| format!("at most {bound} accepted by {}", by.who.person);
+        match (found.estimate, accepted) {
+            (Some(loss), _) if loss <= max => Ok(format!("within the limit of {max}")),
+            (Some(loss), Some(accepted)) if loss <= accepted.bound => Ok(by(accepted.bound, &accepted.by)),
+            (None, Some(accepted)) => Ok(by(accepted.bound, &accepted.by)),
+            (Some(_), Some(accepted)) => {
+                Err(format!("{}; the limit is {max}, and {}", found.text, by(accepted.bound, &accepted.by)))
+            }
+            (Some(_), None) => Err(format!("{}; the limit is {max}", found.text)),
+            (None, None) => match limit.unknown.as_ref().filter(|standing| now.wall < standing.until) {
+                Some(standing) => Ok(format!("unknown, accepted by {} in the group's file", standing.who)),
+                None => Err(format!("{}: the loss cannot be told", found.text)),
+            },
+        }
+    }
+
+    /// Which sites an opening that could lose something lies between; none where nothing can be lost by it, or it
+    /// was let through before.
+    fn may_lose(&self, key: &Key, group: &GroupId) -> Option<(SiteId, SiteId)> {
+        let live = self.lives.get(key).filter(|live| live.owner == Owner::Step)?;
+        let run = self.runs.get(&key.run)?;
+        let (from, to) = (run.started.from.as_ref()?, run.started.to.as_ref()?);
+        let g = self.groups.get(group)?;
+        if !run.lost(from) || *to != live.address.site {
+            return None;
+        }
+        if g.record.loss.as_ref().is_some_and(|loss| loss.run == key.run) {
+            return None;
+        }
+        // Back to where it was live all the time: nothing was written elsewhere.
+        let opened = g
+            .record
+            .databases
+            .iter()
+            .any(|(address, state)| address.site == *from && matches!(state, OpenState::Opening { .. }));
+        let stays = g.record.live.as_ref() == Some(to) && !opened;
+        (!stays).then(|| (from.clone(), to.clone()))
+    }
+
+    /// Whether an opening may go on as far as its loss goes; else it waits, and looks again.
+    pub(crate) fn loss_gate(&mut self, now: Now, key: &Key, group: &GroupId) -> bool {
+        if !self.rules.keep(Rule::LossGate) {
+            return true;
+        }
+        let Some((from, to)) = self.may_lose(key, group) else { return true };
+        let found = self.estimate(now, group, &from, &to, Some(key.run));
+        let verdict = self.judge(now, group, &found);
+        let good = found.drained
+            || self
+                .groups
+                .get(group)
+                .and_then(|g| g.plan.loss.as_ref())
+                .is_none_or(|limit| found.estimate.is_some_and(|loss| loss.0 <= limit.max));
+        // What was seen before can only be worse than what is applied by now: unless that is good enough, the
+        // receiver is asked again, for a while.
+        if !good && !self.asked_for_loss(now, key, group, &from, &to) {
+            self.wait_for_loss(now, key, format!("what {to} has applied"));
+            return false;
+        }
+        match verdict {
+            Ok(by) => {
+                if let Some(g) = self.groups.get_mut(group) {
+                    g.loss_asked = None;
+                }
+                let Estimate { estimate, alive, heartbeat, text, .. } = found;
+                let entry = GroupEntry::Loss { run: key.run, estimate, alive, heartbeat, text, by };
+                self.append_group(now, group, &entry);
+                true
+            }
+            Err(why) => {
+                for (resource, _) in self.replications(now, group, &from, &to) {
+                    self.look_at(now, &replication(&to, &resource), None);
+                }
+                let run = key.run.short(4);
+                let how = format!("{why}: pointsman accept {run} --data-loss DURATION --why …");
+                self.wait_for_loss(now, key, how);
+                false
+            }
+        }
+    }
+
+    /// Whether the receivers were asked since this opening came to the gate, and answered or had their time.
+    fn asked_for_loss(&mut self, now: Now, key: &Key, group: &GroupId, from: &SiteId, to: &SiteId) -> bool {
+        let since = self.groups.get(group).and_then(|g| g.loss_asked.as_ref());
+        let Some(since) = since.filter(|(of, _)| of == key).map(|(_, at)| *at) else {
+            if let Some(g) = self.groups.get_mut(group) {
+                g.loss_asked = Some((key.clone(), now.boot));
+            }
+            for (resource, _) in self.replications(now, group, from, to) {
+                self.look_at(now, &replication(to, &resource), None);
+            }
+            return false;
+        };
+        let fresh = |(resource, _): &(ResourceId, _)| {
+            self.observed.get(&replication(to, resource)).is_some_and(|(at, _)| at.boot >= since)
+        };
+        now.boot >= since + LOOK_WITHIN || self.replications(now, group, from, to).iter().all(fresh)
+    }
+
+    fn wait_for_loss(&mut self, now: Now, key: &Key, what: String) {
+        if let Some(live) = self.lives.get_mut(key) {
+            // The bound of the opening counts from when the gate lets it through.
+            live.deadline = now.boot + live.deadline.saturating_sub(now.boot).max(OPEN_WITHIN);
+            live.wait(what);
+        }
+        self.timer(now.boot + LOOK_AGAIN, Timer::Live(key.clone()));
+    }
+
+    /// A look at one half of a replication: an opening may wait for it.
+    pub(crate) fn note_replication(&mut self, now: Now, address: &Address, seen: &Observation) {
+        let Seen::Replication(_) = &seen.seen else { return };
+        self.note_alive(address, seen.at);
+        let waits = |g: &&crate::core::Group| g.loss_asked.is_some() && g.plan.resources.contains(address);
+        let group = self.groups.values().find(waits).map(|g| g.plan.group.clone());
+        if group.is_some() {
+            self.wake_waiters(now, group.as_ref());
+        }
+    }
+
+    /// A sign of life of a replication's service, by its own clock.
+    pub(crate) fn note_alive(&mut self, address: &Address, at: DateTime<Utc>) {
+        if address.service == Service::Replication {
+            self.alive.insert(address.clone(), at);
+        }
+    }
+
+    /// A person takes a loss upon himself, up to a bound.
+    pub(crate) fn accept_loss(
+        &mut self,
+        now: Now,
+        run: RunId,
+        bound: Iso,
+        by: ByPerson,
+    ) -> Result<(), Problem> {
+        let found = self.runs.get(&run).and_then(|r| Some((r.started.group.clone()?, r.started.epoch)));
+        let (group, epoch) =
+            found.ok_or_else(|| Problem::new(schemas::Code::Conflict, "the run moves no group"))?;
+        self.append_group(now, &group, &GroupEntry::LossAccepted { epoch, bound, by });
+        self.wake_waiters(now, Some(&group));
+        Ok(())
+    }
+
+    fn told(&self, group: &GroupId, found: &Estimate) -> LossView {
+        let limit = self.groups.get(group).and_then(|g| g.plan.loss.as_ref()).map(|limit| Iso(limit.max));
+        let verdict = match (found.estimate, limit) {
+            (None, _) => "UNKNOWN",
+            (Some(loss), Some(limit)) if loss > limit => "ABOVE LIMIT",
+            (Some(_), Some(_)) => "WITHIN LIMIT",
+            (Some(_), None) => "NO LIMIT",
+        };
+        LossView { estimate: found.estimate, limit, text: found.text.clone(), verdict: verdict.into() }
+    }
+
+    /// What would be lost if the live site were lost now; while a run moves the group, what that loses.
+    pub(crate) fn loss_view(&self, now: Now, group: &GroupId) -> Option<LossView> {
+        let g = self.groups.get(group)?;
+        let run =
+            g.record.active.and_then(|run| self.runs.get(&run)).filter(|run| !run.started.lost.is_empty());
+        let (from, to) = match run {
+            Some(run) => (run.started.from.clone()?, run.started.to.clone()?),
+            None => {
+                let live = g.record.live.clone()?;
+                let other = g.plan.sites.iter().find(|site| **site != live).cloned()?;
+                (live, other)
+            }
+        };
+        if g.plan.one_live.is_empty() {
+            return None;
+        }
+        Some(self.told(group, &self.estimate(now, group, &from, &to, run.map(|run| run.id))))
+    }
+
+    /// The line of a preview.
+    pub(crate) fn loss_fact(&self, now: Now, start: &Start, checked: &Checked) -> Fact {
+        let found = self.estimate(now, &start.group, &checked.from, &checked.to, None);
+        let told = self.told(&start.group, &found);
+        let mut text = told.text;
+        if let Some(limit) = told.limit {
+            text.push_str(&format!(", limit {limit}"));
+        }
+        if let Some(bound) = start.accept_data_loss {
+            text.push_str(&format!(", at most {bound} accepted"));
+        }
+        Fact { label: "loss".into(), text, verdict: Some(told.verdict) }
+    }
+}

@@ -1,0 +1,95 @@
+//! What the runner looks at by itself, in peace: the replication that protects the live site.
+
+use std::time::Duration;
+
+use schemas::{Address, GroupId, Service, SiteId};
+
+use crate::core::{Core, Timer};
+use crate::entry::GroupEntry;
+use crate::seam::Now;
+
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// Between two watches while a run leaves a lost site: until when it was seen alive is wanted soon.
+const LOST_EVERY: Duration = Duration::from_secs(1);
+
+/// When a group is watched.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Pace {
+    due: Duration,
+    looked: Duration,
+}
+
+impl Core {
+    /// From now on each group that has something to protect is watched.
+    pub(crate) fn begin_watch(&mut self, now: Now) {
+        let groups: Vec<GroupId> = self.groups.keys().cloned().collect();
+        for group in groups {
+            self.watch_within(now, &group, LOOK_EVERY);
+        }
+    }
+
+    /// A run began.
+    pub(crate) fn watch_soon(&mut self, now: Now, group: &GroupId) {
+        self.watch_within(now, group, LOST_EVERY);
+    }
+
+    fn watch_within(&mut self, now: Now, group: &GroupId, within: Duration) {
+        let Some(g) = self.groups.get_mut(group).filter(|g| !g.plan.one_live.is_empty()) else { return };
+        g.watch.due = now.boot + within;
+        self.timer(now.boot + within, Timer::Watch(group.clone()));
+    }
+
+    pub(crate) fn watch(&mut self, now: Now, group: &GroupId) {
+        let Some(g) = self.groups.get(group).filter(|g| now.boot >= g.watch.due) else { return };
+        let looks = now.boot >= g.watch.looked + LOOK_EVERY;
+        let loses = g.record.active.and_then(|run| self.runs.get(&run));
+        let loses = loses.is_some_and(|run| !run.started.lost.is_empty());
+        if let Some((live, other)) = self.live_and_other(group) {
+            let sources = self.halves(now, group, &live, &other, &live);
+            let receivers = self.halves(now, group, &live, &other, &other);
+            self.note_silence(now, group, &sources);
+            if looks {
+                for address in sources.iter().chain(&receivers) {
+                    self.look_at(now, address, None);
+                }
+            }
+        }
+        if let Some(g) = self.groups.get_mut(group).filter(|_| looks) {
+            g.watch.looked = now.boot;
+        }
+        self.watch_within(now, group, if loses { LOST_EVERY } else { LOOK_EVERY });
+    }
+
+    fn live_and_other(&self, group: &GroupId) -> Option<(SiteId, SiteId)> {
+        let g = self.groups.get(group)?;
+        let live = g.record.live.clone()?;
+        let other = g.plan.sites.iter().find(|site| **site != live).cloned()?;
+        Some((live, other))
+    }
+
+    /// The halves at one site of the replications between two.
+    fn halves(&self, now: Now, group: &GroupId, from: &SiteId, to: &SiteId, at: &SiteId) -> Vec<Address> {
+        let all = self.replications(now, group, from, to);
+        let half = |(resource, _)| Address { site: at.clone(), service: Service::Replication, resource };
+        all.into_iter().map(half).collect()
+    }
+
+    /// A live site that falls silent: until when it was seen alive is recorded, since this program may be gone
+    /// when that is asked for.
+    fn note_silence(&mut self, now: Now, group: &GroupId, sources: &[Address]) {
+        let Some(g) = self.groups.get(group) else { return };
+        let mut entries = Vec::new();
+        for address in g.record.last_seen.keys().filter(|address| self.is_heard(now, address)) {
+            entries.push(GroupEntry::LastSeen { address: address.clone(), alive: None });
+        }
+        for address in sources.iter().filter(|address| !g.record.last_seen.contains_key(*address)) {
+            if let Some(alive) = self.alive.get(address).copied().filter(|_| !self.is_heard(now, address)) {
+                entries.push(GroupEntry::LastSeen { address: address.clone(), alive: Some(alive) });
+            }
+        }
+        for entry in entries {
+            self.append_group(now, group, &entry);
+        }
+    }
+}
