@@ -6,5 +6,6 @@ mod bench;
 mod kills;
 mod losses;
 mod moves;
+mod runners;
 mod system_calls;
 mod tool;
