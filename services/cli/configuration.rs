@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::args::{Config, ConfigAsk};
 use crate::exit::Exit;
 use crate::output::Output;
-use crate::parts;
+use crate::{parts, secrets};
 
 /// `config`; 2 when a file is not valid, 8 when one is valid and something in it has run out.
 pub(crate) fn run(ask: &Config, host: &Path, out: &Output) -> anyhow::Result<Exit> {
@@ -51,7 +51,8 @@ fn check(host: &Path, folder: Option<&Path>, out: &Output) -> anyhow::Result<Exi
     if !found.is_empty() {
         return Err(found.into());
     }
-    let warnings: Vec<String> = groups.iter().flat_map(expired).collect();
+    let mut warnings: Vec<String> = groups.iter().flat_map(expired).collect();
+    warnings.extend(host.iter().flat_map(secrets::readable));
     summary(host.as_ref(), &groups, out);
     for warning in &warnings {
         out.line(format!("{} {warning}", out.warn("warning:")));

@@ -29,7 +29,14 @@ fn entries() -> Vec<Entry> {
         cause: text.cause,
         remedy: text.remedy,
     });
-    let mut all: Vec<Entry> = of_bus.chain(of_files).collect();
+    // What a message of a database service shows in brackets.
+    let of_servers = postgres::sqlstate::TEXTS.iter().map(|(code, cause, remedy)| Entry {
+        code,
+        title: None,
+        cause,
+        remedy,
+    });
+    let mut all: Vec<Entry> = of_bus.chain(of_files).chain(of_servers).collect();
     all.sort_by_key(|entry| entry.code);
     all.dedup_by_key(|entry| entry.code);
     all
@@ -47,7 +54,11 @@ pub(crate) fn run(ask: &Explain, out: &Output) -> anyhow::Result<Exit> {
         out.value(&all.iter().map(as_json).collect::<Vec<_>>());
         return Ok(Exit::Done);
     };
-    let Some(entry) = all.iter().find(|entry| entry.code == code) else {
+    let Some(entry) = all.iter().find(|entry| entry.code.eq_ignore_ascii_case(code)) else {
+        if is_sqlstate(code) {
+            let what = "a SQLSTATE of PostgreSQL's own: its manual lists them in the appendix on error codes";
+            return Err(Usage(format!("`{code}` is {what}")).into());
+        }
         let mut near: Vec<(usize, &str)> = all.iter().map(|e| (distance(e.code, code), e.code)).collect();
         near.sort_unstable();
         let near: Vec<String> = near.iter().take(3).map(|(_, code)| format!("`{code}`")).collect();
@@ -60,6 +71,12 @@ pub(crate) fn run(ask: &Explain, out: &Output) -> anyhow::Result<Exit> {
     out.line(format!("\nWhy:  {}\nDo:   {}", entry.cause, entry.remedy));
     out.value(&as_json(entry));
     Ok(Exit::Done)
+}
+
+/// Two digits or letters of a class, three of a condition.
+fn is_sqlstate(code: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_uppercase();
+    code.len() == 5 && code.bytes().all(known) && code.bytes().any(|byte| byte.is_ascii_digit())
 }
 
 fn as_json(entry: &Entry) -> serde_json::Value {
@@ -92,8 +109,22 @@ mod tests {
         assert!(all.len() >= Code::ALL.len() + document::CODES.len());
         for entry in &all {
             let plain = entry.code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-            assert!(plain, "{}", entry.code);
+            assert!(plain || is_sqlstate(entry.code), "{}", entry.code);
             assert!(entry.cause.ends_with('.') && !entry.remedy.is_empty(), "{}", entry.code);
+        }
+    }
+
+    /// Each code that the functions raise in the database.
+    #[test]
+    fn what_the_database_raises_is_explained() {
+        let all = entries();
+        for sql in
+            [include_str!("../postgres/sql/access.sql"), include_str!("../postgres/sql/replication.sql")]
+        {
+            for (at, _) in sql.match_indices("ERRCODE = '") {
+                let code = &sql[at + 11..at + 16];
+                assert!(all.iter().any(|entry| entry.code == code), "{code}");
+            }
         }
     }
 

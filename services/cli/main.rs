@@ -18,6 +18,7 @@ mod person;
 mod plain;
 mod report;
 mod runs;
+mod secrets;
 mod setup;
 mod start;
 mod status;

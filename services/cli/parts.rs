@@ -14,7 +14,14 @@ use uuid::Uuid;
 
 use crate::args::{Runner, Serve, ServicePart};
 use crate::exit::Exit;
-use crate::{bus, person};
+use crate::{bus, person, secrets};
+
+/// Says which secrets are open; the part starts all the same.
+fn warn_of_secrets(host: &Host) {
+    for warning in secrets::readable(host) {
+        tracing::warn!("{warning}");
+    }
+}
 
 /// `runner`.
 pub(crate) fn runner(_ask: &Runner, path: &Path) -> anyhow::Result<Exit> {
@@ -32,6 +39,7 @@ pub(crate) fn runner(_ask: &Runner, path: &Path) -> anyhow::Result<Exit> {
     }
     let journal = host.resolve(&settings.journal);
     stay(async |stop| {
+        warn_of_secrets(&host);
         let options = runner::Options {
             client: bus::standing(&host.bus, "runner").await?,
             prefix: host.bus.prefix()?,
@@ -51,6 +59,7 @@ pub(crate) fn serve(ask: &Serve, path: &Path) -> anyhow::Result<Exit> {
     let host = config::load_host(path)?;
     let only: Vec<Service> = ask.services.iter().copied().map(service).collect();
     stay(async |stop| {
+        warn_of_secrets(&host);
         let client = bus::standing(&host.bus, "serve").await?;
         let version = env!("CARGO_PKG_VERSION");
         Ok(host::serve(&host, &only, client, &person::host(), version, stop).await?)

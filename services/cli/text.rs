@@ -108,7 +108,12 @@ fn seen(seen: &Seen) -> String {
                 Role::Live => "live",
                 Role::Standby => "standby",
             };
-            format!("{access}, {role}, {} sessions", database.sessions)
+            let mut text = format!("{access}, {role}, {} sessions", database.sessions);
+            // What is open, and the statement that closes it.
+            for open in database.detail["partly"].as_array().into_iter().flatten() {
+                text.push_str(&format!("\n  {}", open.as_str().unwrap_or_default()));
+            }
+            text
         }
         Seen::Replication(replication) => {
             let half = match replication.half {

@@ -125,21 +125,26 @@ impl Driver for PostgresAccess {
 
     /// `access` as the roles have it; `role` is live unless closed or a physical standby; `sessions` are
     /// those of the roles; `detail` has `server`, `version`, `identity`, `lsn`, `inRecovery`, `roles` (what
-    /// each can do, its sessions and prepared transactions), `cannotClose` and `otherWriters` (roles that
-    /// are not named and could write).
+    /// each can do, its sessions and prepared transactions), `cannotClose`, `otherWriters` (roles that are not
+    /// named and could write) and, where it is partly open, `partly`: what is open, each with the statement that
+    /// closes it.
     async fn observe(&self) -> Result<Seen, DriverError> {
         let seen = async {
             let session = self.server.look(self.look_within.duration()).await?;
             let state = self.state(&session).await?;
             let epoch = Server::epoch(&session).await?;
             let access = state.access();
+            let mut detail = state.detail(session.server());
+            if access == Access::Partly {
+                detail["partly"] = json!(state.left_open(&session).await?);
+            }
             let live = access != Access::Closed && !state.in_recovery;
             Ok::<_, PgError>(Seen::Database(DatabaseSeen {
                 access,
                 role: if live { Role::Live } else { Role::Standby },
                 sessions: state.sessions(),
                 epoch,
-                detail: state.detail(session.server()),
+                detail,
             }))
         };
         seen.await.map_err(|error| told(&error))

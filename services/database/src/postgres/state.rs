@@ -1,7 +1,7 @@
 //! What the named roles can do now.
 
 use postgres::settings::Access as Mode;
-use postgres::{PgError, Session};
+use postgres::{PgError, Session, identifier, literal};
 use schemas::Access;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -16,6 +16,17 @@ SELECT jsonb_build_object(
   'roles', (SELECT coalesce(jsonb_agg(s ORDER BY s.role), '[]') FROM pointsman.seen_access() s),
   'cannot_close', (SELECT coalesce(jsonb_agg(c.role || ': ' || c.reason), '[]') FROM pointsman.cannot_close() c),
   'other_writers', (SELECT coalesce(jsonb_agg(o.role), '[]') FROM pointsman.other_writers() o))";
+
+/// Some of the tables to which a role can write, with what it may do there; a direct grant is shown, and what
+/// it has through others counts as well.
+const GRANTS: &str = "
+SELECT coalesce(jsonb_agg(jsonb_build_array(g.privileges, g.name)), '[]') FROM (
+  SELECT string_agg(p.privilege, ', ' ORDER BY p.privilege) AS privileges, c.oid::regclass::text AS name
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace,
+         (VALUES ('INSERT'), ('UPDATE'), ('DELETE'), ('TRUNCATE')) p(privilege)
+   WHERE c.relkind IN ('r','p','v','f','m') AND n.nspname NOT IN ('pg_catalog','information_schema','pointsman')
+     AND n.nspname !~ '^pg_t' AND has_table_privilege($1::text, c.oid, p.privilege)
+   GROUP BY c.oid ORDER BY c.oid LIMIT 3) g";
 
 /// One role, as the server sees it.
 #[derive(Debug, Deserialize)]
@@ -101,6 +112,42 @@ impl State {
             (false, true) => None,
             (false, false) => Some(self.cannot_close.join("; ")),
         }
+    }
+
+    /// What keeps it from being closed, a sentence each, with the statement that ends it.
+    pub(super) async fn left_open(&self, session: &Session) -> Result<Vec<String>, PgError> {
+        let mut open = Vec::new();
+        for role in &self.roles {
+            let name = identifier(&role.role);
+            if role.enters && role.mode == "login" {
+                open.push(format!("{name} can log in: ALTER ROLE {name} NOLOGIN"));
+            } else if role.enters && role.mode == "connect" {
+                open.push(format!("{name} can connect: REVOKE CONNECT ON DATABASE … FROM PUBLIC, {name}"));
+            }
+            if let Some(via) = role.via.as_ref().filter(|_| role.granted) {
+                open.push(format!("{name} is a member: REVOKE {} FROM {name}", identifier(via)));
+            }
+            if role.writable > 0 {
+                let grants: Vec<[String; 2]> = session.json(GRANTS, &[&role.role]).await?;
+                for [privilege, table] in &grants {
+                    let statement = format!("REVOKE {privilege} ON {table} FROM {name}");
+                    open.push(format!("{name} has {privilege} on {table}: {statement}"));
+                }
+                let more = role.writable.saturating_sub(grants.len() as u64);
+                if more > 0 && !grants.is_empty() {
+                    open.push(format!("… and on {more} tables more"));
+                }
+            }
+            if role.sessions > 0 {
+                let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename =";
+                open.push(format!("{name} has {} sessions: {end} {}", role.sessions, literal(&role.role)));
+            }
+            if role.prepared > 0 {
+                let look = "see pg_prepared_xacts, then ROLLBACK PREPARED each";
+                open.push(format!("{name} has {} prepared transactions: {look}", role.prepared));
+            }
+        }
+        Ok(open)
     }
 
     /// For `observe`.

@@ -66,6 +66,9 @@ pub(super) enum Purity {
     Unknown(String),
 }
 
+/// A sentinel that is stamped regularly is never older than this.
+const FRESH: f64 = 30.0;
+
 impl Source {
     pub(super) async fn see(session: &Session, slot: &str, publication: &str) -> Result<Self, PgError> {
         session.json("SELECT pointsman.seen_source($1, $2)", &[&slot, &publication]).await
@@ -146,8 +149,8 @@ impl Source {
         if self.exists && !self.active {
             match self.purity() {
                 Purity::Own => {}
-                Purity::Foreign(name) => say(true, format!("slot {slot} keeps rows that came by {name}")),
-                Purity::Unknown(name) => say(true, format!("slot {slot} may keep rows that came by {name}")),
+                Purity::Foreign(name) => say(true, foreign(slot, "keeps", &name)),
+                Purity::Unknown(name) => say(true, foreign(slot, "may keep", &name)),
             }
         }
         let known = self.active && self.usable();
@@ -170,6 +173,14 @@ impl Source {
             }),
         }
     }
+}
+
+fn foreign(slot: &str, keeps: &str, subscription: &str) -> String {
+    format!(
+        "slot {slot} {keeps} rows that came by {subscription} and would be sent back: a planned move makes it anew; \
+         by hand, while nothing that it keeps is needed at the other site, \
+         SELECT pg_drop_replication_slot('{slot}')"
+    )
 }
 
 /// The receiver's half.
@@ -278,7 +289,8 @@ impl Receiver {
             half: Half::Receiver,
             state,
             lag_bytes: lag,
-            lag_seconds: self.heartbeat_ago.filter(|_| self.enabled),
+            // A sentinel of long ago says nothing where all that came is applied: nobody stamps one now.
+            lag_seconds: self.heartbeat_ago.filter(|ago| self.enabled && (*ago <= FRESH || lag != Some(0))),
             heartbeat: self.heartbeat,
             kept_bytes: None,
             trouble: self.trouble(),

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 
 use anyhow::Context;
 use chrono::{Days, Utc};
@@ -68,7 +69,11 @@ fn put(plan: &Plan, host: &str, name: &str, text: &str) -> anyhow::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    fs::write(&path, text).with_context(|| format!("write {}", path.display()))
+    fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+    if name.ends_with(".dsn") || name.ends_with(".key") {
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+    }
+    Ok(())
 }
 
 fn host(plan: &Plan, servers: &Servers, site: &str, host: &str, parts: &str) -> anyhow::Result<()> {
