@@ -15,6 +15,7 @@ use responder::{Act, Driver, DriverError, Look};
 use schemas::{Action, Code, Epoch, GroupId, NameSeen, Problem, ResourceId, RunId, Seen, SiteId};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::names::refused;
 use crate::scripts::occasion;
@@ -129,37 +130,19 @@ impl Client {
         Ok(expected)
     }
 
+    /// All at once: an answer about one name says nothing about another.
     async fn resolve_all<'a>(&self, names: impl Iterator<Item = &'a str>) -> Resolved {
-        let mut resolved = Resolved::new();
+        let mut asking = JoinSet::new();
         for name in names {
-            resolved.insert(name.to_owned(), self.resolve(name).await);
+            let (how, guard) = (self.settings.resolve.clone(), self.settings.guard.clone());
+            let name = name.to_owned();
+            asking.spawn(async move { (name.clone(), resolve(&how, &guard, &name).await) });
+        }
+        let mut resolved = Resolved::new();
+        while let Some(done) = asking.join_next().await {
+            resolved.extend(done.ok());
         }
         resolved
-    }
-
-    async fn resolve(&self, name: &str) -> Result<BTreeSet<IpAddr>, String> {
-        match &self.settings.resolve {
-            Resolve::System => {
-                let found = tokio::time::timeout(RESOLVE_WITHIN, tokio::net::lookup_host((name, 0))).await;
-                match found {
-                    Err(_) => Err(format!("the resolver did not answer within {RESOLVE_WITHIN:?}")),
-                    Ok(Err(cause)) => Err(cause.to_string()),
-                    Ok(Ok(found)) => Ok(found.map(|address| address.ip().to_canonical()).collect()),
-                }
-            }
-            Resolve::Cache(server) => crate::names::at_cache(*server, name, RESOLVE_WITHIN).await,
-            Resolve::Script(program) => {
-                let script = Script::new(program, RESOLVE_WITHIN).arg(name);
-                let ended = script.run(&self.settings.guard).await.map_err(|cause| cause.to_string())?;
-                if !ended.succeeded() {
-                    return Err(ended.to_string());
-                }
-                let lines = ended.stdout.text.lines().map(str::trim).filter(|line| !line.is_empty());
-                lines
-                    .map(|line| line.parse().map_err(|_| format!("it printed `{line}`, no address")))
-                    .collect()
-            }
-        }
     }
 
     async fn flush(&self, act: &Act, within: Duration) -> Result<(), (Code, String, bool)> {
@@ -189,6 +172,29 @@ impl Client {
         // A name that does not resolve is not the target either: the clients cannot follow it.
         let shown = json!({ "resolves": shown(&resolved) });
         if expected.iter().all(right) { Look::InEffect(shown) } else { Look::NotInEffect(shown) }
+    }
+}
+
+async fn resolve(how: &Resolve, guard: &Guard, name: &str) -> Result<BTreeSet<IpAddr>, String> {
+    match how {
+        Resolve::System => {
+            let found = tokio::time::timeout(RESOLVE_WITHIN, tokio::net::lookup_host((name, 0))).await;
+            match found {
+                Err(_) => Err(format!("the resolver did not answer within {RESOLVE_WITHIN:?}")),
+                Ok(Err(cause)) => Err(cause.to_string()),
+                Ok(Ok(found)) => Ok(found.map(|address| address.ip().to_canonical()).collect()),
+            }
+        }
+        Resolve::Cache(server) => crate::names::at_cache(*server, name, RESOLVE_WITHIN).await,
+        Resolve::Script(program) => {
+            let script = Script::new(program, RESOLVE_WITHIN).arg(name);
+            let ended = script.run(guard).await.map_err(|cause| cause.to_string())?;
+            if !ended.succeeded() {
+                return Err(ended.to_string());
+            }
+            let lines = ended.stdout.text.lines().map(str::trim).filter(|line| !line.is_empty());
+            lines.map(|line| line.parse().map_err(|_| format!("it printed `{line}`, no address"))).collect()
+        }
     }
 }
 
