@@ -8,7 +8,7 @@ use schemas::{Action, Service};
 
 use crate::bench::{Bench, WITHIN};
 
-const HOSTS: [&str; 7] = ["s1db", "s1mgmt", "s1app", "s2db", "s2mgmt", "s2app", "wdns"];
+const HOSTS: [&str; 9] = ["s1db", "s1dns", "s1mgmt", "s1app", "s2db", "s2dns", "s2mgmt", "s2app", "wdns"];
 
 #[test]
 fn a_move_half_done_goes_on_after_everything_was_stopped_and_started() {

@@ -1,5 +1,7 @@
 //! BIND with one zone that takes updates signed with one key.
 
+mod cache;
+
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -70,6 +72,7 @@ pub struct Bind {
     key_name: String,
     key_secret: String,
     _port: Port,
+    _control: Option<Port>,
     folder: Folder,
 }
 
@@ -82,7 +85,7 @@ impl Bind {
     pub fn start(options: BindOptions) -> anyhow::Result<Self> {
         let port = Port::take(options.address)?;
         let mut bind = Self::prepare(&options, port)?;
-        bind.configure(&bind.primary(None))?;
+        bind.configure(&bind.primary(&[]))?;
         write_file(&bind.folder.join("zone.db"), &zone_file(&options))?;
         bind.restart()?;
         Ok(bind)
@@ -94,21 +97,38 @@ impl Bind {
     ///
     /// As [`Bind::start`].
     pub fn start_pair(options: BindOptions, secondary: IpAddr) -> anyhow::Result<(Self, Self)> {
-        let first_port = Port::take(options.address)?;
-        let second_port = Port::take(secondary)?;
-        let mut first = Self::prepare(&options, first_port)?;
-        let second_options = BindOptions {
-            address: secondary,
-            key_secret_base64: Some(first.key_secret.clone()),
-            ..options.clone()
-        };
-        let mut second = Self::prepare(&second_options, second_port)?;
-        first.configure(&first.primary(Some(second.at)))?;
+        let (first, mut others) = Self::start_with_secondaries(options, &[secondary])?;
+        Ok((first, others.pop().context("no secondary")?))
+    }
+
+    /// The same with a secondary at each of these addresses.
+    ///
+    /// # Errors
+    ///
+    /// As [`Bind::start`].
+    pub fn start_with_secondaries(
+        options: BindOptions,
+        secondaries: &[IpAddr],
+    ) -> anyhow::Result<(Self, Vec<Self>)> {
+        let mut first = Self::prepare(&options, Port::take(options.address)?)?;
+        let mut others = Vec::new();
+        for address in secondaries {
+            let options = BindOptions {
+                address: *address,
+                key_secret_base64: Some(first.key_secret.clone()),
+                ..options.clone()
+            };
+            others.push(Self::prepare(&options, Port::take(*address)?)?);
+        }
+        let told: Vec<SocketAddr> = others.iter().map(Self::address).collect();
+        first.configure(&first.primary(&told))?;
         write_file(&first.folder.join("zone.db"), &zone_file(&options))?;
-        second.configure(&second.secondary(first.at))?;
         first.restart()?;
-        second.restart()?;
-        Ok((first, second))
+        for second in &mut others {
+            second.configure(&second.secondary(first.at))?;
+            second.restart()?;
+        }
+        Ok((first, others))
     }
 
     /// Where it listens, UDP and TCP.
@@ -257,6 +277,7 @@ impl Bind {
             key_name: options.key_name.clone(),
             key_secret,
             _port: port,
+            _control: None,
             folder,
         })
     }
@@ -283,6 +304,8 @@ impl Bind {
   notify-delay 0;
   allow-notify {{ 127.0.0.0/8; ::1; }};
   allow-transfer {{ key "{key}"; }};
+  min-refresh-time 1;
+  min-retry-time 1;
 }};
 controls {{ }};
 key "{key}" {{ algorithm hmac-sha256; secret "{secret}"; }};
@@ -298,10 +321,9 @@ zone "{name}" {{
         write_file(&self.folder.join("named.conf"), &text)
     }
 
-    fn primary(&self, secondary: Option<SocketAddr>) -> String {
-        let notify = secondary
-            .map(|at| format!("also-notify {{ {} port {}; }};", at.ip(), at.port()))
-            .unwrap_or_default();
+    fn primary(&self, secondaries: &[SocketAddr]) -> String {
+        let told: String = secondaries.iter().map(|at| format!("{} port {}; ", at.ip(), at.port())).collect();
+        let notify = if told.is_empty() { told } else { format!("also-notify {{ {told}}};") };
         format!(
             "type primary;\n  file \"zone.db\";\n  \
              update-policy {{ grant \"{}\" zonesub A AAAA; }};\n  {notify}",
@@ -352,7 +374,8 @@ fn named(folder: &Folder) -> anyhow::Result<PathBuf> {
 
 fn zone_file(options: &BindOptions) -> String {
     let zone = &options.zone;
-    // Refresh and retry are short, so that a secondary that missed a NOTIFY is soon right.
+    // Refresh and retry are short, so that a secondary that missed a NOTIFY is soon right. Without the options
+    // `min-refresh-time` and `min-retry-time` they would be five minutes all the same.
     let mut text = format!(
         "$ORIGIN {zone}.\n$TTL 60\n\
          @ IN SOA ns.{zone}. admin.{zone}. 1 2 1 86400 1\n@ IN NS ns.{zone}.\n"

@@ -65,6 +65,7 @@ fn ask(
     id.copy_from_slice(&random::<2>()?);
     let mut builder = MessageBuilder::new_vec();
     builder.header_mut().set_id(u16::from_be_bytes(id));
+    builder.header_mut().set_rd(true); // For caches; others pay no heed.
     let mut question = builder.question();
     question.push(Question::new(name, rtype, Class::IN))?;
     let asked = question.into_message();

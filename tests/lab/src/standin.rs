@@ -4,14 +4,16 @@
 //! All speak lines of text over TCP, so a health check can be one line of shell. The program
 //! `lab-standin` runs each of them by its name.
 
+pub mod control;
+pub mod host;
 pub mod line;
 pub mod master;
+pub mod message;
 pub mod prober;
 pub mod proxy;
 pub mod reader;
 pub mod resolver;
 pub mod running;
-pub mod server;
 pub mod writer;
 
 /// What the stand-ins need in a configuration database, for the given role.

@@ -225,13 +225,19 @@ fn bind_works_on_ipv6_too() {
 
 #[test]
 fn a_secondary_follows_by_notify() {
-    let (first, second) = Bind::start_pair(zone("127.0.0.1"), ip("127.0.0.1")).unwrap();
+    let (first, mut second) = Bind::start_pair(zone("127.0.0.1"), ip("127.0.0.1")).unwrap();
     assert_eq!(second.lookup("cs.example.test").unwrap(), [ip("127.0.1.3")]);
     first.update(MOVE).unwrap();
     until("the secondary follows", || second.lookup("cs.example.test").unwrap() == [ip("127.0.2.3")]);
     assert_eq!(first.serial().unwrap(), second.serial().unwrap());
     assert!(second.output().contains("received notify"), "{}", second.output());
     assert!(second.update(MOVE).is_err(), "a secondary takes no updates");
+
+    // What it misses while it is down, it fetches soon after its return.
+    second.kill().unwrap();
+    first.update("update delete cs.example.test A\nupdate add cs.example.test 1 A 127.0.1.3").unwrap();
+    second.restart().unwrap();
+    until("the secondary is right again", || second.lookup("cs.example.test").unwrap() == [ip("127.0.1.3")]);
 }
 
 /// All three kinds of server, all their processes, and the folders that they live in.

@@ -71,7 +71,7 @@ struct Sites {
 impl Sites {
     fn start() -> Self {
         let addresses: Vec<IpAddr> = ["127.0.1.3", "127.0.2.3"].map(|ip| ip.parse().unwrap()).into();
-        let record = Record { name: NAME.into(), ttl: 1, address: addresses[0] };
+        let record = Record { name: NAME.into(), ttl: 60, address: addresses[0] };
         let bind = Bind::start(BindOptions { records: vec![record], ..Default::default() }).unwrap();
         Self {
             main: config_database("127.0.1.2"),
@@ -98,7 +98,7 @@ impl Sites {
     }
 
     fn move_name(&self) {
-        let update = format!("update delete {NAME} A\nupdate add {NAME} 1 A 127.0.2.3");
+        let update = format!("update delete {NAME} A\nupdate add {NAME} 60 A 127.0.2.3");
         self.bind.update(&update).unwrap();
     }
 }
@@ -157,14 +157,96 @@ fn a_master_without_its_session_is_nobody() {
 #[test]
 fn servers_say_how_they_are() {
     let postgres = config_database("127.0.1.2");
-    let ((_a, one), (_b, two)) = (port_of("127.0.1.5"), port_of("127.0.1.6"));
-    let _control = StandIn::start(&["control", "--listen", &one.to_string()]).unwrap();
+    let (_port, at) = port_of("127.0.1.6");
+    let log = "CREATE TABLE message (site text, id bigint, text text); CREATE SEQUENCE message_id;
+               GRANT INSERT ON message TO probe; GRANT USAGE ON SEQUENCE message_id TO probe";
+    postgres.psql("config", log).unwrap();
     let dsn = postgres.dsn("probe", "config");
-    let _message = StandIn::start(&["message", "--listen", &two.to_string(), "--dsn", &dsn]).unwrap();
-    until_says(one, "PING", "PONG control ok");
-    until_says(two, "PING", "PONG message ok");
+    let words = ["message", "--listen", &at.to_string(), "--dsn", &dsn, "--site", "main"];
+    let _message = StandIn::start(&words).unwrap();
+    until_says(at, "PING", "PONG message ok");
+    let entries = "SELECT count(*) FROM message WHERE site = 'main'";
+    until("entries are written", || postgres.psql("config", entries).unwrap(), |count| count != "0");
     postgres.freeze().unwrap();
-    until_says(two, "PING", "PONG message no-database");
+    until_says(at, "PING", "PONG message no-database");
+}
+
+#[test]
+fn a_control_server_is_attached_to_the_message_server_that_runs() {
+    let ports = ["127.0.1.6", "127.0.2.6", "127.0.2.10"].map(port_of);
+    let [main, secondary, at] = [0, 1, 2].map(|number: usize| ports[number].1);
+    let message = |at: SocketAddr| StandIn::start(&["message", "--listen", &at.to_string()]).unwrap();
+    let first = message(main);
+    let (listen, one, two) = (at.to_string(), main.to_string(), secondary.to_string());
+    let words = ["control", "--listen", &listen, "--message", &one, "--message", &two];
+    let _control = StandIn::start(&words).unwrap();
+    until_says(at, "PING", "PONG control attached 127.0.1.6");
+    first.process().freeze().unwrap();
+    until_says(at, "PING", "PONG control alone");
+    let second = message(secondary);
+    until_says(at, "PING", "PONG control attached 127.0.2.6");
+    first.process().thaw();
+    assert_eq!(ask(at, "PING"), "PONG control attached 127.0.2.6", "it holds what it has");
+    second.process().kill().unwrap();
+    until_says(at, "PING", "PONG control attached 127.0.1.6");
+}
+
+#[test]
+fn a_control_server_starts_again_what_it_controls() {
+    let ports = ["127.0.1.6", "127.0.1.5", "127.0.1.3"].map(port_of);
+    let [message, at, controlled] = [0, 1, 2].map(|number: usize| ports[number].1.to_string());
+    let files = lab::folder::Folder::new("control").unwrap();
+    let (script, started) = (files.join("start"), files.join("started"));
+    std::fs::write(&script, format!("#!/bin/sh\necho again >>'{}'\n", started.display())).unwrap();
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let script = script.display().to_string();
+    let words = ["control", "--listen", &at, "--message", &message, "--controls", &controlled, "--restart"];
+    let words: Vec<&str> = words.into_iter().chain([script.as_str()]).collect();
+    let _control = StandIn::start(&words).unwrap();
+    until_says(ports[1].1, "PING", "PONG control alone");
+    let times = || std::fs::read_to_string(&started).unwrap_or_default().lines().count();
+    std::thread::sleep(Duration::from_millis(600));
+    assert_eq!(times(), 0, "it started what it never saw running");
+    for expected in 1..=2 {
+        let one = StandIn::start(&["message", "--listen", &controlled]).unwrap();
+        until_says(ports[2].1, "PING", "PONG message ok");
+        std::thread::sleep(Duration::from_millis(600)); // Three looks: it was seen.
+        one.process().freeze().unwrap();
+        std::thread::sleep(Duration::from_millis(600));
+        assert_eq!(times(), expected - 1, "silence is no end");
+        one.process().kill().unwrap();
+        until("it is started again", times, |count| *count == expected);
+    }
+}
+
+#[test]
+fn a_resolver_keeps_names_until_it_is_flushed() {
+    let sites = Sites::start();
+    let options = BindOptions::default();
+    let cache = Bind::start_cache(&options, &[sites.bind.address()]).unwrap();
+    let (_port, at) = port_of("127.0.1.9");
+    let words = ["resolver", "--listen", &at.to_string(), "--upstream", &cache.address().to_string()];
+    let _resolver = StandIn::start(&words).unwrap();
+    let here = || lab::lookup::lookup(at, NAME, WAIT).unwrap().addresses[0].to_string();
+    let question = format!("RESOLVE {NAME}");
+    until_says(at, &question, "ADDRESS 127.0.1.3");
+    assert_eq!(here(), "127.0.1.3");
+    sites.move_name();
+    assert_eq!(sites.bind.lookup(NAME).unwrap()[0].to_string(), "127.0.2.3");
+    assert_eq!(ask(at, "FLUSH"), "OK flushed");
+    assert_eq!(here(), "127.0.1.3", "the cache above it was not flushed");
+    let flush = || {
+        let rndc = lab::tools::in_path("rndc").unwrap();
+        let done = std::process::Command::new(rndc).arg("-c").arg(cache.rndc_file()).arg("flush").status();
+        assert!(done.unwrap().success());
+    };
+    flush();
+    assert_eq!(cache.lookup(NAME).unwrap()[0].to_string(), "127.0.2.3");
+    assert_eq!(here(), "127.0.1.3", "the resolver itself was not flushed");
+    assert_eq!(ask(at, "FLUSH"), "OK flushed");
+    assert_eq!(here(), "127.0.2.3");
+    assert_eq!(ask(at, &question), "ADDRESS 127.0.2.3");
+    assert!(ask(at, "RESOLVE elsewhere.test").starts_with("ERR "));
 }
 
 /// What was acknowledged: number and address, a line each.
@@ -197,7 +279,9 @@ fn users_follow_the_name(lose: impl Fn(&StandIn)) {
     let (_port, proxy) = port_of("127.0.2.7");
     let _proxy = sites.user(&["proxy", "--listen", &proxy.to_string()]);
     until_says(proxy, "MODE", "normal 127.0.1.3");
-    assert_eq!(ask(proxy, "RESOLVE"), "ADDRESS 127.0.1.3");
+    assert_eq!(ask(proxy, &format!("PEER {NAME}")), "ADDRESS 127.0.1.3");
+    assert_eq!(ask(proxy, "LETGO"), "OK");
+    assert_eq!(ask(proxy, "MODE"), "normal 127.0.1.3", "it let go of what the name leads to");
     let (acked, reads) = (files.join("acked"), files.join("reads"));
     let _writer = sites.user(&["writer", "--file", &acked.display().to_string()]);
     let _reader = StandIn::start(&[
@@ -229,9 +313,8 @@ fn users_follow_the_name(lose: impl Fn(&StandIn)) {
     let before = counts(&reads).0;
     until("reads go on in limited mode", || counts(&reads).0, |now| *now > before + 20);
     sites.move_name();
-    assert_eq!(ask(proxy, "FLUSH"), "OK flushed");
-    until_says(proxy, "RESOLVE", "ADDRESS 127.0.2.3");
     until_says(proxy, "MODE", "normal 127.0.2.3");
+    assert_eq!(ask(proxy, &format!("PEER {NAME}")), "ADDRESS 127.0.2.3");
     assert_eq!(ask(proxy, "READ 1000000"), "NONE 1000000", "the copy was not loaded afresh");
     assert_eq!(ask(proxy, "WRITE 1000002 after"), "OK 1000002");
     let row = "SELECT text FROM entry WHERE n = 1000002";
@@ -263,6 +346,37 @@ fn users_follow_the_name_when_the_master_is_silent() {
 }
 
 #[test]
+fn a_proxy_holds_on_to_a_master_without_database_until_it_is_made_to_let_go() {
+    let mut sites = Sites::start();
+    let (main, secondary) = (sites.master_at("127.0.1.3"), sites.master_at("127.0.2.3"));
+    let _first = master(main, &sites.main, "main");
+    until_says(main, "PING", "PONG primary");
+    assert_eq!(ask(main, "WRITE 0 kept"), "OK 0");
+    let (_port, proxy) = port_of("127.0.2.7");
+    let _proxy = sites.user(&["proxy", "--listen", &proxy.to_string(), "--delay-reload", "500"]);
+    until_says(proxy, "MODE", "normal 127.0.1.3");
+
+    sites.main.kill9().unwrap();
+    until_says(proxy, "MODE", "limited 127.0.1.3");
+    assert_eq!(ask(proxy, "WRITE 1 x"), "ERR limited");
+    sites.main.restart().unwrap();
+    until_says(proxy, "MODE", "normal 127.0.1.3");
+    sites.main.kill9().unwrap();
+    until_says(proxy, "MODE", "limited 127.0.1.3");
+
+    let _second = master(secondary, &sites.secondary, "secondary");
+    until_says(secondary, "PING", "PONG primary");
+    sites.move_name();
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(ask(proxy, &format!("PEER {NAME}")), "ADDRESS 127.0.1.3", "it let go by itself");
+    let start = Instant::now();
+    assert_eq!(ask(proxy, "LETGO"), "OK");
+    assert_ne!(ask(proxy, &format!("PEER {NAME}")), "ADDRESS 127.0.1.3");
+    until_says(proxy, "MODE", "normal 127.0.2.3");
+    assert!(start.elapsed() >= Duration::from_millis(500), "it loaded at once");
+}
+
+#[test]
 fn a_reader_counts_what_fails() {
     let file = lab::folder::Folder::new("reader").unwrap();
     let (_port, nobody) = port_of("127.0.2.7");
@@ -271,6 +385,23 @@ fn a_reader_counts_what_fails() {
     let _reader = StandIn::start(&words).unwrap();
     let (reads, failed) = until("failures are counted", || counts(&path), |(_, failed)| *failed > 3);
     assert_eq!(reads, failed);
+
+    // With a pair, only what neither of them answers.
+    let sites = Sites::start();
+    let main = sites.master_at("127.0.1.3");
+    let _master = master(main, &sites.main, "main");
+    until_says(main, "PING", "PONG primary");
+    assert_eq!(ask(main, "WRITE 0 kept"), "OK 0");
+    let (_port, proxy) = port_of("127.0.2.8");
+    let _proxy = sites.user(&["proxy", "--listen", &proxy.to_string()]);
+    until_says(proxy, "MODE", "normal 127.0.1.3");
+    let (path, proxies) = (file.join("pair"), [nobody.to_string(), proxy.to_string()]);
+    let words = ["reader", "--proxy", &proxies[0], "--proxy", &proxies[1], "--row", "0", "--file"];
+    let path_text = path.display().to_string();
+    let words: Vec<&str> = words.into_iter().chain([path_text.as_str()]).collect();
+    let _reader = StandIn::start(&words).unwrap();
+    let (_, failed) = until("rows are read", || counts(&path), |(reads, _)| *reads > 20);
+    assert_eq!(failed, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -343,13 +474,13 @@ fn a_stand_in_ends_with_its_lab() {
     let (_port, at) = port_of("127.0.1.5");
     let (path, pid) = (folder.join("lock").display().to_string(), folder.join("pid"));
     let pid_file = pid.display().to_string();
-    let words = ["control", "--listen", &at.to_string(), "--while-locked", &path, "--pid-file", &pid_file];
-    let control = StandIn::start(&words).unwrap();
-    until_says(at, "PING", "PONG control ok");
+    let words = ["message", "--listen", &at.to_string(), "--while-locked", &path, "--pid-file", &pid_file];
+    let message = StandIn::start(&words).unwrap();
+    until_says(at, "PING", "PONG message ok");
     let noted: u32 = std::fs::read_to_string(&pid).unwrap().trim().parse().unwrap();
-    assert_eq!(noted, control.process().pid());
+    assert_eq!(noted, message.process().pid());
     std::thread::sleep(Duration::from_millis(700));
-    assert!(control.process().exited().is_none(), "it ended while its lab lives");
+    assert!(message.process().exited().is_none(), "it ended while its lab lives");
     drop(lock);
-    control.process().wait_exit(WAIT).unwrap();
+    message.process().wait_exit(WAIT).unwrap();
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use lab::standin::{master, prober, proxy, reader, running, server, writer};
+use lab::standin::{control, host, master, message, prober, proxy, reader, resolver, running, writer};
 
 #[derive(Parser)]
 #[command(about = "Stand-ins of the parts of the model system, and of its users")]
@@ -26,10 +26,12 @@ struct Args {
 enum Part {
     /// A configuration server of a pair.
     Master(master::Options),
-    /// The master control server.
-    Control(server::Options),
+    /// A control server.
+    Control(control::Options),
     /// A message server.
-    Message(server::Options),
+    Message(message::Options),
+    /// A host's resolver.
+    Resolver(resolver::Options),
     /// A proxy of the configuration server.
     Proxy(proxy::Options),
     /// A user who writes.
@@ -38,6 +40,15 @@ enum Part {
     Reader(reader::Options),
     /// Monitoring.
     Prober(prober::Options),
+    /// Empties a host's resolver, and makes its proxies let go of masters to whom the names lead no more.
+    Push(host::Options),
+    /// Prints what a host resolves a name to, and whom its proxies are connected to by that name.
+    Resolved {
+        #[command(flatten)]
+        host: host::Options,
+        /// The name.
+        name: String,
+    },
     /// Asks one line and prints the answer.
     Ask {
         /// Whom.
@@ -68,12 +79,20 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let part = async {
         match args.part {
             Part::Master(options) => master::run(options).await,
-            Part::Control(options) => server::run("control", options).await,
-            Part::Message(options) => server::run("message", options).await,
+            Part::Control(options) => control::run(options).await,
+            Part::Message(options) => message::run(options).await,
+            Part::Resolver(options) => resolver::run(options).await,
             Part::Proxy(options) => proxy::run(options).await,
             Part::Writer(options) => writer::run(options).await,
             Part::Reader(options) => reader::run(options).await,
             Part::Prober(options) => prober::run(options).await,
+            Part::Push(options) => host::push(&options).await,
+            Part::Resolved { host, name } => {
+                for address in host::resolved(&host, &name).await? {
+                    println!("{address}");
+                }
+                Ok(())
+            }
             Part::Ask { at, line } => {
                 println!("{}", running::ask(at, &line, ANSWER_WITHIN)?);
                 Ok(())

@@ -2,7 +2,8 @@
 //!
 //! Both servers of a pair try to take one advisory lock of their site's configuration database.
 //! Who has it is primary and serves; the other is backup and takes no work until the lock is
-//! free. A server that loses its session is nobody: its clients see their connections close.
+//! free. A server that loses its session is nobody, and its clients do not see it: their connections stay,
+//! heartbeats are answered, work is not. They close when it finds itself backup.
 //!
 //! `PING` → `PONG primary|backup|no-database`; `HEARTBEAT` → `BEAT`; `WRITE n text` → `OK n`
 //! once committed; `READ n` → `ROW n text` or `NONE n`; `SINCE id` → lines `ROW id n text`, then
@@ -102,13 +103,19 @@ async fn beat(client: &Client, holder: &str) -> anyhow::Result<()> {
 }
 
 async fn serve(mut lines: Lines, mut role: watch::Receiver<Role>) -> anyhow::Result<()> {
-    role.mark_unchanged();
+    // Whoever comes to a backup may stay: it takes no work.
+    let mut was_backup = matches!(&*role.borrow_and_update(), Role::Backup);
     loop {
         let line = tokio::select! {
             line = lines.read() => line?,
             changed = role.changed() => {
                 changed?;
-                bail!("my role has changed");
+                let is_backup = matches!(&*role.borrow_and_update(), Role::Backup);
+                if is_backup && !was_backup {
+                    bail!("somebody else is primary");
+                }
+                was_backup = is_backup;
+                continue;
             }
         };
         let Some(line) = line else { return Ok(()) };
@@ -119,6 +126,7 @@ async fn serve(mut lines: Lines, mut role: watch::Receiver<Role>) -> anyhow::Res
                 Role::Backup => "PONG backup".into(),
                 Role::Primary(_) => "PONG primary".into(),
             },
+            Role::NoDatabase if line == "HEARTBEAT" => "BEAT".into(),
             Role::NoDatabase => "ERR no-database".into(),
             Role::Backup => "ERR backup".into(),
             Role::Primary(client) => match timeout(SILENCE, work(client, &line)).await {

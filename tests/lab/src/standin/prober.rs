@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_postgres::Config;
 
 use super::line::Lines;
-use super::server::answers;
+use super::message::answers;
 
 const SILENCE: Duration = Duration::from_secs(1);
 const REPEAT: Duration = Duration::from_secs(1);

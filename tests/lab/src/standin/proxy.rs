@@ -3,12 +3,13 @@
 //! It finds the master by name, holds one connection to it with a heartbeat, and keeps a copy of
 //! all rows. Reads come from the copy, always. When the connection is reset *or silent* it is in
 //! limited mode: it takes no writes until it has found a master by the name again and loaded a
-//! fresh copy.
+//! fresh copy. It holds on to a master that answers heartbeats and has no database any more, in limited
+//! mode too, wherever the name points meanwhile, until it is made to let go.
 //!
 //! `READ n` → `ROW n text` or `NONE n`; `WRITE n text` → `OK n` or `ERR limited`; `MODE` →
-//! `normal ADDRESS` or `limited ADDRESS` (of the last master, `-` when there was none); `FLUSH`
-//! → `OK flushed` (the cache of names); `RESOLVE [name]` → `ADDRESS a` as it would now be used (the
-//! first name, if none is said); `PING` → `PONG proxy`.
+//! `normal ADDRESS` or `limited ADDRESS` (of the last master, `-` when there was none); `LETGO` →
+//! `OK` once it holds no connection that the name does not lead to; `PEER name` → `ADDRESS a` that it is
+//! connected to by this name, or `NONE`; `PING` → `PONG proxy`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,11 +17,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::line::{Lines, listen};
-use super::resolver::Resolver;
+use super::resolver::resolve;
 
 const HEARTBEAT: Duration = Duration::from_millis(200);
 /// No answer for so long is as bad as a reset.
@@ -33,7 +34,7 @@ pub struct Options {
     /// Where clients connect.
     #[arg(long)]
     pub listen: SocketAddr,
-    /// A DNS server; may be given more than once.
+    /// The host's resolver; may be given more than once.
     #[arg(long, required = true)]
     pub dns: Vec<SocketAddr>,
     /// The master's name; once more for the backup's.
@@ -42,14 +43,20 @@ pub struct Options {
     /// The master's port, the same at both sites.
     #[arg(long)]
     pub port: u16,
+    /// Milliseconds that it waits, connected again, before it loads a fresh copy: not all at once.
+    #[arg(long, default_value_t = 0)]
+    pub delay_reload: u64,
 }
 
 struct Shared {
-    resolver: Resolver,
+    dns: Vec<SocketAddr>,
     names: Vec<String>,
     port: u16,
+    delay_reload: Duration,
     state: Mutex<State>,
-    flushed: Notify,
+    /// By which name it is connected to whom.
+    peer: watch::Sender<Option<(String, SocketAddr)>>,
+    let_go: Notify,
 }
 
 #[derive(Default)]
@@ -69,17 +76,20 @@ type Write = (String, oneshot::Sender<String>);
 /// When it cannot listen.
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let shared = Arc::new(Shared {
-        resolver: Resolver::new(options.dns),
+        dns: options.dns,
         names: options.name,
         port: options.port,
+        delay_reload: Duration::from_millis(options.delay_reload),
         state: Mutex::default(),
-        flushed: Notify::new(),
+        peer: watch::Sender::new(None),
+        let_go: Notify::new(),
     });
     let (writes, mut wanted) = mpsc::channel::<Write>(64);
     let link = shared.clone();
     tokio::spawn(async move {
         loop {
             let lost = follow_master(&link, &mut wanted).await;
+            link.peer.send_replace(None);
             if link.set(|state| std::mem::take(&mut state.normal)).unwrap_or_default()
                 && let Err(error) = lost
             {
@@ -90,7 +100,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             }
             tokio::select! {
                 () = sleep(HEARTBEAT) => {}
-                () = link.flushed.notified() => {}
+                () = link.let_go.notified() => {}
             }
         }
     });
@@ -103,14 +113,14 @@ impl Shared {
     }
 
     /// The first name whose server is a primary.
-    async fn find_master(&self) -> anyhow::Result<(SocketAddr, Lines)> {
+    async fn find_master(&self) -> anyhow::Result<(String, SocketAddr, Lines)> {
         let mut last = anyhow!("no name");
         for name in &self.names {
             let trying = async {
-                let at = SocketAddr::new(self.resolver.resolve(name).await?, self.port);
+                let at = SocketAddr::new(resolve(&self.dns, name).await?, self.port);
                 let mut lines = Lines::connect(at, SILENCE).await?;
                 match lines.ask("PING", SILENCE).await?.as_str() {
-                    "PONG primary" => Ok((at, lines)),
+                    "PONG primary" => Ok((name.clone(), at, lines)),
                     other => bail!("{at} is no primary: {other}"),
                 }
             };
@@ -121,11 +131,40 @@ impl Shared {
         }
         Err(last)
     }
+
+    /// Whether it is connected to somebody to whom the name does not lead.
+    async fn holds_stale(&self) -> bool {
+        let peer = self.peer.borrow().clone();
+        match peer {
+            // Where nobody says where the name leads, what it has is as good as anything.
+            Some((name, at)) => resolve(&self.dns, &name).await.is_ok_and(|now| now != at.ip()),
+            None => false,
+        }
+    }
+
+    /// Returns when it holds no connection that the name does not lead to.
+    async fn let_go(&self) -> anyhow::Result<()> {
+        let mut peer = self.peer.subscribe();
+        if self.holds_stale().await {
+            let held = peer.borrow_and_update().clone();
+            self.let_go.notify_one();
+            let other = peer.wait_for(|now| *now != held);
+            timeout(SILENCE, other).await.context("it holds on")??;
+        } else {
+            // Whoever waits to try again, tries at once.
+            self.let_go.notify_one();
+        }
+        Ok(())
+    }
 }
 
 /// Finds the master, loads all rows, and stays with it; returns when it is lost.
 async fn follow_master(shared: &Shared, wanted: &mut mpsc::Receiver<Write>) -> anyhow::Result<()> {
-    let (at, mut lines) = shared.find_master().await?;
+    let (name, at, mut lines) = shared.find_master().await?;
+    shared.peer.send_replace(Some((name, at)));
+    if shared.set(|state| state.master.is_some())? {
+        sleep(shared.delay_reload).await;
+    }
     let (rows, last_id) = timeout(LOAD_WITHIN, load(&mut lines, 0)).await.context("silence")??;
     shared.set(|state| {
         *state = State { rows, last_id, master: Some(at), normal: true };
@@ -144,6 +183,11 @@ async fn follow_master(shared: &Shared, wanted: &mut mpsc::Receiver<Write>) -> a
                 }
                 let _ = answer.send(said);
             }
+            () = shared.let_go.notified() => {
+                if shared.holds_stale().await {
+                    bail!("the name leads elsewhere: {at} is let go");
+                }
+            }
             _ = ticks.tick() => {
                 let said = lines.ask("HEARTBEAT", SILENCE).await?;
                 if said != "BEAT" {
@@ -158,20 +202,46 @@ async fn follow_master(shared: &Shared, wanted: &mut mpsc::Receiver<Write>) -> a
     }
 }
 
+/// Takes what is new; a master without its database has nothing, and that alone is no reason to leave it.
 async fn refresh(shared: &Shared, lines: &mut Lines) -> anyhow::Result<()> {
     let since = shared.set(|state| state.last_id)?;
-    let (rows, last_id) = timeout(SILENCE, load(lines, since)).await.context("silence")??;
-    shared.set(|state| {
-        state.rows.extend(rows);
-        state.last_id = last_id;
-    })
+    let loaded = timeout(SILENCE, load(lines, since)).await.context("silence")?;
+    match loaded {
+        Err(error) if error.is::<NoDatabase>() => {
+            if shared.set(|state| std::mem::take(&mut state.normal))? {
+                println!("limited mode: {error}");
+            }
+            Ok(())
+        }
+        Err(error) => Err(error),
+        Ok((rows, last_id)) => shared.set(|state| {
+            state.rows.extend(rows);
+            state.last_id = last_id;
+            state.normal = true;
+        }),
+    }
 }
+
+/// The master is there and its database is not.
+#[derive(Debug)]
+struct NoDatabase;
+
+impl std::fmt::Display for NoDatabase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the master has no database")
+    }
+}
+
+impl std::error::Error for NoDatabase {}
 
 async fn load(lines: &mut Lines, since: i64) -> anyhow::Result<(BTreeMap<i64, String>, i64)> {
     lines.write(&format!("SINCE {since}")).await?;
     let mut rows = BTreeMap::new();
     loop {
         let line = lines.read().await?.context("closed")?;
+        if line.starts_with("ERR no-database") {
+            return Err(NoDatabase.into());
+        }
         let mut words = line.splitn(4, ' ');
         match (words.next(), words.next(), words.next(), words.next()) {
             (Some("ROW"), Some(_), Some(n), Some(text)) => {
@@ -200,19 +270,14 @@ async fn serve(mut lines: Lines, shared: Arc<Shared>, writes: mpsc::Sender<Write
                 let master = state.master.map_or("-".into(), |at| at.ip().to_string());
                 format!("{mode} {master}")
             })?,
-            "FLUSH" => {
-                shared.resolver.flush();
-                shared.flushed.notify_one();
-                "OK flushed".into()
-            }
-            "RESOLVE" => {
-                let first = shared.names.first().context("no name")?;
-                let name = if rest.is_empty() { first } else { rest };
-                match shared.resolver.resolve(name).await {
-                    Ok(address) => format!("ADDRESS {address}"),
-                    Err(error) => format!("ERR {error:#}"),
-                }
-            }
+            "LETGO" => match shared.let_go().await {
+                Ok(()) => "OK".into(),
+                Err(error) => format!("ERR {error:#}"),
+            },
+            "PEER" => match shared.peer.borrow().as_ref().filter(|(name, _)| name == rest) {
+                Some((_, at)) => format!("ADDRESS {}", at.ip()),
+                None => "NONE".into(),
+            },
             "PING" => "PONG proxy".into(),
             _ => "ERR unknown word".into(),
         };

@@ -1,4 +1,4 @@
-//! A user who reads one row through a proxy all the time, and counts what failed.
+//! A user who reads one row through a site's proxies all the time, and counts what failed with each of them.
 //!
 //! Its file holds `{"reads": …, "failed": …}`, replaced whole about five times a second; each
 //! failure is also a line of its output.
@@ -19,9 +19,9 @@ const NOTE_EVERY: Duration = Duration::from_millis(200);
 /// How a reader is started.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// The proxy.
-    #[arg(long)]
-    pub proxy: SocketAddr,
+    /// A proxy; once more for the other one of its pair.
+    #[arg(long, required = true)]
+    pub proxy: Vec<SocketAddr>,
     /// Where the counts are noted.
     #[arg(long)]
     pub file: PathBuf,
@@ -41,15 +41,30 @@ pub struct Options {
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let (mut reads, mut failed) = (0_u64, 0_u64);
     let mut link = None;
+    let mut turn = 0;
     let mut ticks = interval(Duration::from_millis(options.every.max(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut noted: Option<Instant> = None;
     loop {
         ticks.tick().await;
         reads += 1;
-        if let Err(error) = read(&mut link, &options).await {
+        let mut last = None;
+        for _ in &options.proxy {
+            let proxy = options.proxy[turn % options.proxy.len()];
+            match read(&mut link, proxy, options.row).await {
+                Ok(()) => {
+                    last = None;
+                    break;
+                }
+                Err(error) => {
+                    println!("{} {proxy}: {error:#}", now_ms());
+                    (link, last) = (None, Some(error));
+                    turn += 1;
+                }
+            }
+        }
+        if let Some(error) = last {
             failed += 1;
-            link = None;
             println!("{} read failed: {error:#}", now_ms());
         }
         if noted.is_none_or(|at| at.elapsed() > NOTE_EVERY) {
@@ -59,12 +74,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     }
 }
 
-async fn read(link: &mut Option<Lines>, options: &Options) -> anyhow::Result<()> {
+async fn read(link: &mut Option<Lines>, proxy: SocketAddr, row: i64) -> anyhow::Result<()> {
     let lines = match link {
         Some(lines) => lines,
-        None => link.insert(Lines::connect(options.proxy, SILENCE).await?),
+        None => link.insert(Lines::connect(proxy, SILENCE).await?),
     };
-    let said = lines.ask(&format!("READ {}", options.row), SILENCE).await?;
+    let said = lines.ask(&format!("READ {row}"), SILENCE).await?;
     if !said.starts_with("ROW ") {
         bail!("{said}");
     }

@@ -1,6 +1,6 @@
 //! A user who writes numbered rows all the time, and keeps a file of what was acknowledged.
 //!
-//! It goes to the master by name, not through a proxy. A row without an answer is written again
+//! It goes to the master by name, asked of the name servers each time, not through a proxy. A row without an answer is written again
 //! under the same number. Each acknowledged row is one line `n milliseconds address`.
 
 use std::fs::OpenOptions;
@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::line::Lines;
 use super::now_ms;
-use super::resolver::Resolver;
+use super::resolver::resolve;
 
 const SILENCE: Duration = Duration::from_secs(1);
 
@@ -48,7 +48,6 @@ pub struct Options {
 /// When its file cannot be written.
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut file = OpenOptions::new().create(true).append(true).open(&options.file)?;
-    let resolver = Resolver::new(options.dns.clone());
     let mut link: Option<(SocketAddr, Lines)> = None;
     let mut n = options.first;
     let mut ticks = interval(Duration::from_millis(options.every.max(1)));
@@ -56,7 +55,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     loop {
         ticks.tick().await;
         if link.is_none() {
-            link = connect(&resolver, &options).await.ok();
+            link = connect(&options).await.ok();
         }
         let Some((at, lines)) = &mut link else { continue };
         match lines.ask(&format!("WRITE {n} row-{n}"), SILENCE).await {
@@ -69,11 +68,11 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     }
 }
 
-async fn connect(resolver: &Resolver, options: &Options) -> anyhow::Result<(SocketAddr, Lines)> {
+async fn connect(options: &Options) -> anyhow::Result<(SocketAddr, Lines)> {
     let mut last = anyhow!("no name");
     for name in &options.name {
         let trying = async {
-            let at = SocketAddr::new(resolver.resolve(name).await?, options.port);
+            let at = SocketAddr::new(resolve(&options.dns, name).await?, options.port);
             let mut lines = Lines::connect(at, SILENCE).await?;
             match lines.ask("PING", SILENCE).await?.as_str() {
                 "PONG primary" => Ok((at, lines)),

@@ -8,14 +8,19 @@ use anyhow::Context;
 use chrono::{Days, Utc};
 
 use super::plan::{GROUP, NAMES, PROCESSES, Plan, Role, Site, WITNESS};
+use super::starting::TTL;
 
 /// What the files need to know of the servers.
 #[derive(Debug)]
 pub struct Servers {
     /// All servers of the bus.
     pub nats: Vec<String>,
-    /// The DNS server.
+    /// The DNS server that takes the updates.
     pub dns: SocketAddr,
+    /// The sites' own authoritative servers.
+    pub authorities: [SocketAddr; 2],
+    /// The sites' recursive caches.
+    pub caches: [SocketAddr; 2],
     /// Name and secret of its key.
     pub key: (String, String),
     /// `[site][database]`: connection strings of Pointsman's own role.
@@ -26,8 +31,6 @@ pub struct Servers {
 
 /// The databases of each site, in the order of [`Servers::own`].
 pub const DATABASES: [&str; 2] = ["config", "log"];
-/// How long the records may be kept; short, since the writer is no client host that is flushed.
-const TTL: &str = "1s";
 
 /// Writes them all.
 ///
@@ -43,19 +46,20 @@ pub fn write(plan: &Plan, servers: &Servers) -> anyhow::Result<()> {
             let peer = &servers.replicator[site.other().index()][index];
             put(plan, host, &format!("{database}-peer.dsn"), peer)?;
         }
-        host(plan, servers, site.name(), site.host(Role::Database), &databases(site))?;
-        for role in [Role::Management, Role::Application] {
-            let mut text = processes(plan, site, role);
-            if role == Role::Application {
-                text += &client(plan, site);
-            }
+        let parts = [
+            (Role::Database, databases(site)),
+            (Role::Management, processes(plan, site, Role::Management)),
+            (Role::Application, processes(plan, site, Role::Application) + &client(plan, site)),
+            (Role::Dns, cache(plan, site, servers.caches[site.index()])),
+        ];
+        for (role, text) in parts {
             host(plan, servers, site.name(), site.host(role), &text)?;
         }
     }
     let key =
         format!("key \"{}\" {{ algorithm hmac-sha256; secret \"{}\"; }};\n", servers.key.0, servers.key.1);
     put(plan, "wdns", "tsig.key", &key)?;
-    host(plan, servers, WITNESS, "wdns", &records(servers.dns))?;
+    host(plan, servers, WITNESS, "wdns", &records(servers))?;
     let runner = "runner:\n  journal: state/journal\n  groups: groups\n";
     let runner = runner
         .replace("state/journal", &plan.host("wrun").join("state/journal").display().to_string())
@@ -128,18 +132,21 @@ pub const REPLICATIONS: [Replication; 4] = [
 
 fn processes(plan: &Plan, site: Site, role: Role) -> String {
     let mut text = String::from("process:\n");
-    for process in PROCESSES.iter().filter(|process| process.role == role) {
+    for process in PROCESSES.iter().filter(|process| process.role == role && process.managed) {
         let script = |what| plan.script(site, process.name, what).display().to_string();
         text += &format!(
-            "  {}:\n    driver: exec\n    start: {}\n    stop: {}\n    check: {}\n    settle: 5s\n    \
+            "  {}:\n    driver: exec\n    start: {}\n    stop: {}\n    settle: 5s\n    \
              health: {{ tcp: \"{}\", send: \"PING\\n\", expect: \"{}\" }}\n",
             process.name,
             script("start"),
             script("stop"),
-            script("check"),
             plan.at(site, process),
             process.healthy,
         );
+        // One is looked for by a script as well; for the rest its protocol has to do.
+        if process.name == "cs-primary" {
+            text += &format!("    check: {}\n", script("check"));
+        }
     }
     text
 }
@@ -150,24 +157,38 @@ fn addresses(index: usize) -> String {
 }
 
 fn client(plan: &Plan, site: Site) -> String {
-    let mut text = format!(
-        "dns:\n  {}:\n    client: exec\n    flush: {}\n    resolve: {}\n    names:\n",
+    format!(
+        "dns:\n  {}:\n    client: exec\n    flush: {}\n    resolve: {}\n    names:\n{}",
         site.host(Role::Application),
         plan.script(site, "client", "flush").display(),
         plan.script(site, "client", "resolve").display(),
-    );
-    for (index, name) in NAMES.into_iter().enumerate() {
-        text += &format!("      {name}: {}\n", addresses(index));
-    }
-    text
+        names(),
+    )
 }
 
-fn records(dns: SocketAddr) -> String {
+fn cache(plan: &Plan, site: Site, cache: SocketAddr) -> String {
+    format!(
+        "dns:\n  {}:\n    client: exec\n    flush: {}\n    cache: \"{cache}\"\n    names:\n{}",
+        site.host(Role::Dns),
+        plan.script(site, "cache", "flush").display(),
+        names(),
+    )
+}
+
+fn names() -> String {
+    let line = |(index, name)| format!("      {name}: {}\n", addresses(index));
+    NAMES.into_iter().enumerate().map(line).collect()
+}
+
+fn records(servers: &Servers) -> String {
     let mut text = String::from("dns:\n");
+    let dns = servers.dns;
+    let [main, secondary] = servers.authorities;
     for (index, name) in NAMES.into_iter().enumerate() {
         text += &format!(
             "  {}:\n    driver: rfc2136\n    name: {name}\n    update: [\"{dns}\"]\n    tsig: \"file:tsig.key\"\n    \
-             ttl: {TTL}\n    addresses: {}\n    verify: {{ {WITNESS}: [\"{dns}\"] }}\n",
+             ttl: {TTL}s\n    addresses: {}\n    verify: {{ {WITNESS}: [\"{dns}\"], main: [\"{main}\"], \
+             secondary: [\"{secondary}\"] }}\n",
             PROCESSES[index + 1].name,
             addresses(index),
         );
@@ -180,8 +201,8 @@ fn group() -> String {
     let until = Utc::now().checked_add_days(Days::new(1)).unwrap_or_default().format("%Y-%m-%d");
     let accepted = |why: &str| format!("{{ accepted_by: lab, why: \"{why}\", until: {until} }}");
     let list = |live_only: bool| {
-        let names: Vec<&str> =
-            PROCESSES.iter().filter(|p| p.live_only == live_only).map(|p| p.name).collect();
+        let all = PROCESSES.iter().filter(|process| process.live_only == live_only && process.managed);
+        let names: Vec<&str> = all.map(|process| process.name).collect();
         names.join(", ").replace("log-msg", "{ log-msg: { database: log@own } }")
     };
     format!(
@@ -190,7 +211,9 @@ fn group() -> String {
          log: {{ kind: both-live, replication: {{ \"main->secondary\": msp, \"secondary->main\": mss }} }}\n\
          live_only: [{}]\neverywhere: [{}]\nnames:\n  max_ttl: 60s\n  records:\n    \
          cs-primary: {{ name: {}, at: {WITNESS} }}\n    cs-backup: {{ name: {}, at: {WITNESS} }}\nclients:\n  \
-         hosts: [{{ host: s1app, site: main }}, {{ host: s2app, site: secondary }}]\n  within: 5s\n\
+         hosts: [{{ host: s1app, site: main }}, {{ host: s2app, site: secondary }}]\n  \
+         caches: [{{ host: s1dns, site: main }}, {{ host: s2dns, site: secondary }}]\n  \
+         stale: restart\n  done_when: 90%\n  within: 5s\n\
          trigger:\n  mode: auto\n  misses: 3\n  hold_down: 2s\n  max_age: 30s\n  one_prober: {}\n\
          fence:\n  within: 7s\n  paths: [database]\n  unproved: {}\n\
          loss: {{ max: 60s, unknown: ask }}\ndrain: {{ within: 30s }}\ntarget: {{ rto: 1m, rpo: 5s }}\n",

@@ -30,7 +30,7 @@ impl fmt::Display for By {
 pub const DNS: &str = "dns";
 
 impl Lab {
-    /// Loses a whole site: its bus server, databases, processes and services, its proxy and its reader.
+    /// Loses a whole site: its bus server, databases, name servers, processes and services, and its reader.
     ///
     /// # Errors
     ///
@@ -100,6 +100,10 @@ impl Lab {
         match Site::of_host(host) {
             Some((site, Role::Nats)) => self.bus.server(site.index()).freeze()?,
             Some((site, Role::Database)) => self.postgres[site.index()].freeze()?,
+            Some((site, Role::Dns)) => {
+                self.names[site.index()].authority.freeze()?;
+                self.names[site.index()].cache.freeze()?;
+            }
             _ if host == "wnats" => self.bus.server(2).freeze()?,
             _ if host == "wdns" || host == DNS => self.bind.freeze()?,
             _ => {}
@@ -116,6 +120,10 @@ impl Lab {
         match Site::of_host(host) {
             Some((site, Role::Nats)) => self.bus.server(site.index()).kill()?,
             Some((site, Role::Database)) => self.postgres[site.index()].kill9()?,
+            Some((site, Role::Dns)) => {
+                self.names[site.index()].authority.kill()?;
+                self.names[site.index()].cache.kill()?;
+            }
             _ if host == "wnats" => self.bus.server(2).kill()?,
             _ if host == "wdns" || host == DNS => self.bind.kill()?,
             _ => {}
@@ -131,6 +139,10 @@ impl Lab {
         match Site::of_host(host) {
             Some((site, Role::Nats)) => self.bus.server(site.index()).thaw(),
             Some((site, Role::Database)) => self.postgres[site.index()].thaw(),
+            Some((site, Role::Dns)) => {
+                self.names[site.index()].authority.thaw();
+                self.names[site.index()].cache.thaw();
+            }
             _ if host == "wnats" => self.bus.server(2).thaw(),
             _ if host == "wdns" || host == DNS => self.bind.thaw(),
             _ => {}
@@ -145,6 +157,10 @@ impl Lab {
         match Site::of_host(host) {
             Some((site, Role::Nats)) => return self.bus.server(site.index()).restart(),
             Some((site, Role::Database)) => self.postgres[site.index()].restart()?,
+            Some((site, Role::Dns)) => {
+                self.names[site.index()].authority.restart()?;
+                self.names[site.index()].cache.restart()?;
+            }
             Some(_) => {}
             None if host == "wnats" => return self.bus.server(2).restart(),
             None if host == "wdns" || host == DNS => self.bind.restart()?,

@@ -24,6 +24,19 @@ pub fn of_host(folder: &Path, host: &str) -> Vec<u32> {
     with(&[format!("{LAB}={}", folder.display()), format!("{HOST}={host}")])
 }
 
+/// Ends all of a lab: a control server among them that is stopped starts nothing again.
+pub fn end_lab(folder: &Path) {
+    let start = Instant::now();
+    loop {
+        let all = of_lab(folder);
+        if all.is_empty() || start.elapsed() > END_WITHIN {
+            return;
+        }
+        signal(&all, Signal::STOP);
+        kill(&all);
+    }
+}
+
 fn with(marks: &[String]) -> Vec<u32> {
     let own = std::process::id();
     let marked = |pid: u32| {

@@ -91,8 +91,10 @@ pub struct Lab {
     pub pointsman: Pointsman,
     /// The sites' database servers, main first.
     pub postgres: [Postgres; 2],
-    /// The DNS server.
+    /// The DNS server that takes the updates, at the witness.
     pub bind: Bind,
+    /// The sites' own, main first.
+    pub names: [SiteNames; 2],
     /// The bus: main, secondary, witness.
     pub bus: Cluster,
     serves: BTreeMap<&'static str, Process>,
@@ -102,6 +104,15 @@ pub struct Lab {
     /// Hosts that are lost, and how.
     lost: BTreeMap<&'static str, By>,
     _lock: File,
+}
+
+/// The name servers of a site.
+#[derive(Debug)]
+pub struct SiteNames {
+    /// Authoritative: it follows the witness's.
+    pub authority: Bind,
+    /// The recursive cache that the site's hosts ask.
+    pub cache: Bind,
 }
 
 impl Lab {
@@ -211,13 +222,22 @@ impl Lab {
         }
     }
 
-    /// Asks the proxy of a site one line.
+    /// Asks the first proxy of a site one line.
     ///
     /// # Errors
     ///
     /// When it does not answer.
     pub fn ask_proxy(&self, site: Site, line: &str) -> anyhow::Result<String> {
-        running::ask(self.plan.at_named(site, "proxy")?, line, Duration::from_secs(3))
+        self.ask(site, plan::PROXIES[0], line)
+    }
+
+    /// Asks a process of a site one line.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such process, or it does not answer.
+    pub fn ask(&self, site: Site, process: &str, line: &str) -> anyhow::Result<String> {
+        running::ask(self.plan.at_named(site, process)?, line, Duration::from_secs(3))
     }
 
     /// The hosts that are lost now, and how.
@@ -241,8 +261,21 @@ impl Lab {
                 let role = if process.live_only { ", live site only" } else { "" };
                 lines.push(format!("process    {:<10} {at:<18} {}{role}", site.name(), process.name));
             }
+            let names = &self.names[site.index()];
+            lines.push(format!(
+                "dns        {:<10} {} ({}), cache {}",
+                site.name(),
+                names.authority.address(),
+                plan::ZONE,
+                names.cache.address()
+            ));
         }
-        lines.push(format!("dns        {:<10} {} ({})", plan::WITNESS, self.bind.address(), plan::ZONE));
+        lines.push(format!(
+            "dns        {:<10} {} ({}), takes the updates",
+            plan::WITNESS,
+            self.bind.address(),
+            plan::ZONE
+        ));
         lines.push(format!("runner     {:<10} its files: {}", plan::WITNESS, self.desk().display()));
         lines
     }
@@ -254,7 +287,7 @@ impl Drop for Lab {
         self.watchers.clear();
         self.runner = None;
         self.serves.clear();
-        marked::kill(&marked::of_lab(&self.plan.folder));
+        marked::end_lab(&self.plan.folder);
     }
 }
 
@@ -268,7 +301,7 @@ pub fn sweep(folder: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     let folder = folder.canonicalize()?;
-    marked::kill(&marked::of_lab(&folder));
+    marked::end_lab(&folder);
     let ours = folder.join("lock").exists() || std::fs::read_dir(&folder)?.next().is_none();
     if !ours {
         bail!("{} is not the folder of a lab", folder.display());

@@ -72,12 +72,12 @@ impl Site {
         Ipv4Addr::new(127, 0, self.octet(), last).into()
     }
 
-    /// The site's hosts: bus server, databases, live processes, applications.
+    /// The site's hosts: bus server, databases, names, live processes, applications.
     #[must_use]
-    pub fn hosts(self) -> [&'static str; 4] {
+    pub fn hosts(self) -> [&'static str; 5] {
         match self {
-            Site::Main => ["s1nats", "s1db", "s1mgmt", "s1app"],
-            Site::Secondary => ["s2nats", "s2db", "s2mgmt", "s2app"],
+            Site::Main => ["s1nats", "s1db", "s1dns", "s1mgmt", "s1app"],
+            Site::Secondary => ["s2nats", "s2db", "s2dns", "s2mgmt", "s2app"],
         }
     }
 
@@ -103,21 +103,25 @@ pub enum Role {
     Nats,
     /// The database server, with Pointsman's database and replication services.
     Database,
+    /// The site's authoritative name server and its recursive cache, with Pointsman's client service.
+    Dns,
     /// The processes that run at the live site, with Pointsman's process service.
     Management,
-    /// The proxy, which uses the names, with Pointsman's process and client services.
+    /// The proxies, which use the names by the host's resolver, with Pointsman's process and client services.
     Application,
 }
 
 impl Role {
     /// Each.
-    pub const ALL: [Role; 4] = [Role::Nats, Role::Database, Role::Management, Role::Application];
+    pub const ALL: [Role; 5] = [Role::Nats, Role::Database, Role::Dns, Role::Management, Role::Application];
+    /// Those on which Pointsman's services run.
+    pub const SERVED: [Role; 4] = [Role::Database, Role::Dns, Role::Management, Role::Application];
 }
 
 /// Hosts of the witness: DNS, the runner, monitoring, and the bus server.
 pub const WITNESS_HOSTS: [&str; 4] = ["wdns", "wrun", "wmon", "wnats"];
 
-/// A process that Pointsman starts and stops.
+/// A process of the model system.
 #[derive(Debug, Clone, Copy)]
 pub struct ProcessPlan {
     /// The resource.
@@ -128,31 +132,37 @@ pub struct ProcessPlan {
     port: usize,
     /// Its host.
     pub role: Role,
-    /// What it answers to `PING` when it is healthy.
+    /// How its answer to `PING` begins when it is healthy.
     pub healthy: &'static str,
     /// Whether it runs at the live site only.
     pub live_only: bool,
+    /// Whether Pointsman knows it; the rest belongs to its host.
+    pub managed: bool,
 }
 
-/// All of them; those that run at the live site only come first, in the order of starting.
-pub const PROCESSES: [ProcessPlan; 6] = [
-    process("scs-msg", 6, 0, Role::Management, "PONG message ok", true),
-    process("cs-primary", 3, 1, Role::Management, "PONG primary", true),
-    process("cs-backup", 4, 1, Role::Management, "PONG backup", true),
-    process("master-scs", 5, 2, Role::Management, "PONG control ok", true),
-    process("log-msg", 8, 3, Role::Application, "PONG message ok", false),
-    process("proxy", 7, 4, Role::Application, "PONG proxy", false),
+/// All of them; those that run at the live site only come first, in the order of starting. The control server
+/// of the masters comes last, and so stops first: it starts again what it controls.
+pub const PROCESSES: [ProcessPlan; 9] = [
+    live_only("scs-msg", 6, 0, "PONG message ok"),
+    live_only("cs-primary", 3, 1, "PONG primary"),
+    live_only("cs-backup", 4, 1, "PONG backup"),
+    live_only("master-scs", 5, 2, "PONG control attached"),
+    ProcessPlan { managed: false, ..everywhere("resolver", 9, 3, "PONG resolver") },
+    everywhere("site-scs", 10, 4, "PONG control attached"),
+    everywhere("log-msg", 8, 5, "PONG message ok"),
+    everywhere("proxy-a", 7, 6, "PONG proxy"),
+    everywhere("proxy-b", 11, 7, "PONG proxy"),
 ];
 
-const fn process(
-    name: &'static str,
-    last: u8,
-    port: usize,
-    role: Role,
-    healthy: &'static str,
-    live_only: bool,
-) -> ProcessPlan {
-    ProcessPlan { name, last, port, role, healthy, live_only }
+/// The proxies of a site.
+pub const PROXIES: [&str; 2] = ["proxy-a", "proxy-b"];
+
+const fn live_only(name: &'static str, last: u8, port: usize, healthy: &'static str) -> ProcessPlan {
+    ProcessPlan { name, last, port, role: Role::Management, healthy, live_only: true, managed: true }
+}
+
+const fn everywhere(name: &'static str, last: u8, port: usize, healthy: &'static str) -> ProcessPlan {
+    ProcessPlan { name, last, port, role: Role::Application, healthy, live_only: false, managed: true }
 }
 
 /// Folders, and the ports that are ours while this lives.
@@ -178,7 +188,7 @@ impl Plan {
             bail!("{}: letters, digits and /._-+@ only, please", folder.display());
         }
         let mut ports = Vec::new();
-        for port in 0..=4 {
+        for port in 0..=7 {
             let addresses: Vec<IpAddr> = PROCESSES
                 .iter()
                 .filter(|process| process.port == port)
@@ -242,7 +252,7 @@ impl Plan {
         self.folder.join("users").join("writer")
     }
 
-    /// What the reader of a site's proxy counted.
+    /// What the reader of a site's proxies counted.
     #[must_use]
     pub fn reader_file(&self, site: Site) -> PathBuf {
         self.folder.join("users").join(format!("reader-{}", site.name()))

@@ -1,14 +1,15 @@
 //! The operator's scripts of the lab: start, stop and check of each process, flush and look-up of each
-//! client host. Pointsman runs them; so does the lab itself on its first day, as a person would.
+//! client host and cache. Pointsman runs them; so does the lab itself on its first day, as a person would.
 
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::plan::{NAMES, PROCESSES, Plan, ProcessPlan, Site};
+use super::plan::{NAMES, PROCESSES, PROXIES, Plan, ProcessPlan, Site};
+use crate::tools::in_path;
 
 /// In the environment of each process that the lab's scripts start: the lab's folder.
 pub const LAB: &str = "POINTSMAN_LAB";
@@ -20,8 +21,8 @@ const PROCESS: &str = "POINTSMAN_LAB_PROCESS";
 /// Where the servers are that the processes need.
 #[derive(Debug, Clone)]
 pub struct Servers {
-    /// The DNS server.
-    pub dns: SocketAddr,
+    /// The sites' recursive caches, and the files with which `rndc` reaches them.
+    pub caches: [(SocketAddr, PathBuf); 2],
     /// Connection strings of the sites' configuration databases, as the master.
     pub config: [String; 2],
     /// Connection strings of the sites' log databases, as the log's message server.
@@ -39,7 +40,7 @@ pub fn write(plan: &Plan, standin: &Path, servers: &Servers) -> anyhow::Result<(
     }
     for site in Site::ALL {
         for process in &PROCESSES {
-            let words = words(plan, site, process, servers);
+            let words = words(plan, site, process, servers)?;
             for (what, body) in [
                 ("check", check(plan, site, process)),
                 ("start", start(plan, site, process, standin, &words)),
@@ -48,38 +49,73 @@ pub fn write(plan: &Plan, standin: &Path, servers: &Servers) -> anyhow::Result<(
                 script(&plan.script(site, process.name, what), &body)?;
             }
         }
-        let proxy = plan.at_named(site, "proxy")?;
-        script(&plan.script(site, "client", "flush"), &flush(standin, proxy))?;
-        script(&plan.script(site, "client", "resolve"), &resolve(standin, proxy))?;
+        script(&plan.script(site, "client", "flush"), &flush(plan, site, standin)?)?;
+        script(&plan.script(site, "client", "resolve"), &resolve(plan, site, standin)?)?;
+        let (_, rndc) = &servers.caches[site.index()];
+        let flush = format!(
+            "# Empties the cache.\nexec '{}' -c '{}' flush\n",
+            in_path("rndc")?.display(),
+            rndc.display()
+        );
+        script(&plan.script(site, "cache", "flush"), &flush)?;
     }
     Ok(())
 }
 
 /// The words of `lab-standin` for one process.
-fn words(plan: &Plan, site: Site, process: &ProcessPlan, servers: &Servers) -> Vec<String> {
+fn words(plan: &Plan, site: Site, process: &ProcessPlan, servers: &Servers) -> anyhow::Result<Vec<String>> {
     let at = plan.at(site, process).to_string();
     let words = |all: &[&str]| all.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    match process.name {
+    let dedicated = |site| anyhow::Ok(plan.at_named(site, "scs-msg")?.to_string());
+    Ok(match process.name {
         "cs-primary" | "cs-backup" => {
             let dsn = &servers.config[site.index()];
             words(&["master", "--listen", &at, "--dsn", dsn, "--holder", process.name])
         }
-        "log-msg" => words(&["message", "--listen", &at, "--dsn", &servers.log[site.index()]]),
-        "proxy" => {
-            let mut all = words(&["proxy", "--listen", &at]);
-            all.extend(by_name(plan, servers.dns));
+        "log-msg" => {
+            let dsn = &servers.log[site.index()];
+            words(&["message", "--listen", &at, "--dsn", dsn, "--site", site.name()])
+        }
+        "resolver" => {
+            words(&["resolver", "--listen", &at, "--upstream", &servers.caches[site.index()].0.to_string()])
+        }
+        "master-scs" => {
+            let mut all = words(&["control", "--listen", &at, "--message", &dedicated(site)?]);
+            for name in ["cs-primary", "cs-backup"] {
+                let (at, start) = (plan.at_named(site, name)?, plan.script(site, name, "start"));
+                let (at, start) = (at.to_string(), start.display().to_string());
+                all.extend(words(&["--controls", &at, "--restart", &start]));
+            }
             all
         }
-        "master-scs" => words(&["control", "--listen", &at]),
+        "site-scs" => {
+            let mut all = words(&["control", "--listen", &at]);
+            for site in Site::ALL {
+                all.extend(words(&["--message", &dedicated(site)?]));
+            }
+            all
+        }
+        proxy if PROXIES.contains(&proxy) => {
+            // The second of a pair loads later than the first.
+            let delay = if proxy == PROXIES[0] { "0" } else { DELAY_RELOAD_MS };
+            let mut all = words(&["proxy", "--listen", &at, "--delay-reload", delay]);
+            all.extend(by_name(plan, &[plan.at_named(site, "resolver")?]));
+            all
+        }
         _ => words(&["message", "--listen", &at]),
-    }
+    })
 }
+
+const DELAY_RELOAD_MS: &str = "300";
 
 /// The words by which a user or a proxy finds the master.
 #[must_use]
-pub fn by_name(plan: &Plan, dns: SocketAddr) -> Vec<String> {
+pub fn by_name(plan: &Plan, dns: &[SocketAddr]) -> Vec<String> {
     let port = plan.at(Site::Main, &PROCESSES[1]).port();
-    let mut words = vec!["--dns".into(), dns.to_string(), "--port".into(), port.to_string()];
+    let mut words = vec!["--port".into(), port.to_string()];
+    for server in dns {
+        words.extend(["--dns".to_owned(), server.to_string()]);
+    }
     for name in NAMES {
         words.extend(["--name".to_owned(), name.to_owned()]);
     }
@@ -93,9 +129,9 @@ fn pid_file(plan: &Plan, site: Site, process: &ProcessPlan) -> String {
 fn check(plan: &Plan, site: Site, process: &ProcessPlan) -> String {
     format!(
         "# Whether {name} runs at {site}: 0 yes, 1 no.\n\
-         pid=$(cat '{pid}' 2>/dev/null) || exit 1\n\
+         [ -e '{pid}' ] && read -r pid <'{pid}' || exit 1\n\
          # A process id may be used again: it counts only while it is this process.\n\
-         tr '\\0' '\\n' 2>/dev/null <\"/proc/$pid/environ\" | grep -qx '{PROCESS}={site}/{name}' || exit 1\n",
+         grep -qxz '{PROCESS}={site}/{name}' \"/proc/$pid/environ\" 2>/dev/null || exit 1\n",
         name = process.name,
         site = site.name(),
         pid = pid_file(plan, site, process),
@@ -144,21 +180,32 @@ fn stop(plan: &Plan, site: Site, process: &ProcessPlan) -> String {
     )
 }
 
-fn flush(standin: &Path, proxy: SocketAddr) -> String {
-    format!(
-        "# Empties the cache of names of the proxy.\n\
-         [ \"$('{}' ask {proxy} FLUSH)\" = 'OK flushed' ]\n",
-        standin.display()
-    )
+/// The switchover script of the seed, for one host: new names, and no old connections.
+fn flush(plan: &Plan, site: Site, standin: &Path) -> anyhow::Result<String> {
+    Ok(format!(
+        "# Empties the resolver's cache, and makes the proxies let go of masters to whom the names lead no more.\n\
+         exec '{}' push {}\n",
+        standin.display(),
+        using(plan, site)?
+    ))
 }
 
-fn resolve(standin: &Path, proxy: SocketAddr) -> String {
-    format!(
-        "# Prints what the proxy resolves a name to.\n\
-         said=$('{}' ask {proxy} \"RESOLVE $1\")\n\
-         case $said in ADDRESS\\ *) echo \"${{said#ADDRESS }}\" ;; *) echo \"$said\" >&2; exit 2 ;; esac\n",
-        standin.display()
-    )
+fn resolve(plan: &Plan, site: Site, standin: &Path) -> anyhow::Result<String> {
+    Ok(format!(
+        "# Prints what this host resolves a name to, and whom its proxies are connected to by that name.\n\
+         exec '{}' resolved {} \"$1\"\n",
+        standin.display(),
+        using(plan, site)?
+    ))
+}
+
+/// What of a host uses names.
+fn using(plan: &Plan, site: Site) -> anyhow::Result<String> {
+    let mut words = format!("--resolver {}", plan.at_named(site, "resolver")?);
+    for proxy in PROXIES {
+        words += &format!(" --proxy {}", plan.at_named(site, proxy)?);
+    }
+    Ok(words)
 }
 
 fn script(path: &Path, body: &str) -> anyhow::Result<()> {

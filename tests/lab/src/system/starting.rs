@@ -8,11 +8,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use chrono::Utc;
 use schemas::view::{Mode, ResourceView};
 
-use super::plan::{GROUP, NAMES, PROCESSES, Plan, ProcessPlan, Role, Site, WITNESS, ZONE};
+use super::plan::{GROUP, NAMES, PROCESSES, PROXIES, Plan, ProcessPlan, Role, Site, WITNESS, ZONE};
 use super::pointsman::Pointsman;
-use super::{Lab, STATUS_EVERY, databases, files, scripts, sweep, until, until_every, users};
+use super::{Lab, STATUS_EVERY, SiteNames, databases, files, scripts, sweep, until, until_every, users};
 use crate::bind::{Bind, BindOptions, Record};
 use crate::nats::{Cluster, NatsOptions};
 use crate::postgres::{Postgres, PostgresOptions};
@@ -21,8 +22,10 @@ use crate::standin::running;
 
 const HEALTHY_WITHIN: Duration = Duration::from_secs(40);
 const SERVED_WITHIN: Duration = Duration::from_secs(60);
-/// Time to live of the records, in seconds.
-const TTL: u32 = 1;
+/// The time of some beats of a service.
+const BEATS: Duration = Duration::from_secs(10);
+/// Time to live of the records, in seconds: nobody follows in time who does not flush.
+pub(super) const TTL: u32 = 60;
 
 impl Lab {
     /// Starts a fresh lab in `folder` and returns once the system is in normal service under Pointsman.
@@ -43,8 +46,8 @@ impl Lab {
         let pointsman = Pointsman::find()?;
         let standin = running::program()?.canonicalize()?;
         say("servers: bus, databases, DNS");
-        let (bus, postgres, bind) = servers()?;
-        write_files(&plan, &standin, &bus, &postgres, &bind)?;
+        let (bus, postgres, names) = servers()?;
+        write_files(&plan, &standin, &bus, &postgres, &names)?;
         say("tables, replication, Pointsman's set-up in each database");
         for site in Site::ALL {
             databases::prepare(site, &postgres[site.index()])?;
@@ -55,7 +58,8 @@ impl Lab {
             plan,
             pointsman,
             postgres,
-            bind,
+            bind: names.0,
+            names: names.1,
             bus,
             serves: BTreeMap::new(),
             runner: None,
@@ -75,7 +79,7 @@ impl Lab {
 
     fn start_pointsman(&mut self) -> anyhow::Result<()> {
         for site in Site::ALL {
-            for role in [Role::Database, Role::Management, Role::Application] {
+            for role in Role::SERVED {
                 self.start_services(site.host(role))?;
             }
         }
@@ -88,7 +92,9 @@ impl Lab {
         for process in PROCESSES.iter().filter(|process| process.live_only) {
             self.start_process(Site::Main, process)?;
         }
-        let by_name = scripts::by_name(&self.plan, self.bind.address());
+        let mut asked = vec![self.bind.address()];
+        asked.extend(self.names.iter().map(|names| names.authority.address()));
+        let by_name = scripts::by_name(&self.plan, &asked);
         let writer = self.plan.writer_file();
         let mut words = vec!["writer".to_owned(), "--file".to_owned(), writer.display().to_string()];
         words.extend(by_name);
@@ -96,20 +102,29 @@ impl Lab {
         until("the writer writes", HEALTHY_WITHIN, || {
             Ok((!users::acknowledged(&writer).is_empty()).then_some(()))
         })?;
+        let everywhere = || PROCESSES.iter().filter(|process| !process.live_only);
+        let at_both =
+            || Site::ALL.into_iter().flat_map(|site| everywhere().map(move |process| (site, process)));
+        for (site, process) in at_both() {
+            self.run_start(site, process)?;
+        }
+        for (site, process) in at_both() {
+            self.wait_healthy(site, process)?;
+        }
         for site in Site::ALL {
-            for process in PROCESSES.iter().filter(|process| !process.live_only) {
-                self.start_process(site, process)?;
+            let mut words = vec!["reader".to_owned()];
+            for proxy in PROXIES {
+                until(&format!("{proxy} serves the first row"), HEALTHY_WITHIN, || {
+                    Ok(self.ask(site, proxy, "READ 1")?.starts_with("ROW 1 ").then_some(()))
+                })?;
+                words.extend(["--proxy".to_owned(), self.plan.at_named(site, proxy)?.to_string()]);
             }
-            let proxy = self.plan.at_named(site, "proxy")?;
-            until("a proxy serves the first row", HEALTHY_WITHIN, || {
-                Ok(self.ask_proxy(site, "READ 1")?.starts_with("ROW 1 ").then_some(()))
-            })?;
-            let (name, file) = match site {
-                Site::Main => ("reader-main", self.plan.reader_file(site)),
-                Site::Secondary => ("reader-secondary", self.plan.reader_file(site)),
+            words.extend(["--file".to_owned(), self.plan.reader_file(site).display().to_string()]);
+            let name = match site {
+                Site::Main => "reader-main",
+                Site::Secondary => "reader-secondary",
             };
-            let words = ["reader", "--proxy", &proxy.to_string(), "--file", &file.display().to_string()];
-            self.start_watcher(name, standin, words.map(str::to_owned).into())?;
+            self.start_watcher(name, standin, words)?;
         }
         Ok(())
     }
@@ -121,10 +136,14 @@ impl Lab {
     /// When the script fails, or it does not get healthy.
     pub fn start_process(&self, site: Site, process: &ProcessPlan) -> anyhow::Result<()> {
         self.run_start(site, process)?;
+        self.wait_healthy(site, process)
+    }
+
+    fn wait_healthy(&self, site: Site, process: &ProcessPlan) -> anyhow::Result<()> {
         let at = self.plan.at(site, process);
         until(&format!("{} at {} is healthy", process.name, site.name()), HEALTHY_WITHIN, || {
             let said = running::ask(at, "PING", Duration::from_secs(2))?;
-            if said == process.healthy { Ok(Some(())) } else { Err(anyhow!("{said}")) }
+            if said.starts_with(process.healthy) { Ok(Some(())) } else { Err(anyhow!("{said}")) }
         })
     }
 
@@ -193,28 +212,61 @@ impl Lab {
             }
             Err(anyhow!("silent: {}", silent.join(", ")))
         })??;
-        self.pointsman
-            .text(&desk, &["adopt", GROUP, "--live", "main", "--yes", "--why", "the lab's first day"])?;
+        // On a busy machine a service may be late: it is adopted again, as it says.
+        until_every(STATUS_EVERY, "everything is adopted", SERVED_WITHIN, || {
+            let words = ["adopt", GROUP, "--live", "main", "--yes", "--why", "the lab's first day"];
+            let said = self.pointsman.text(&desk, &words)?;
+            if said.contains("What was not adopted") { Err(anyhow!("{said}")) } else { Ok(Some(())) }
+        })?;
         for site in Site::ALL {
-            for role in [Role::Database, Role::Management, Role::Application] {
+            for role in Role::SERVED {
                 self.pointsman.text(&self.plan.host_file(site.host(role)), &["arm"])?;
             }
         }
         self.pointsman.text(&self.plan.host_file("wdns"), &["arm"])?;
+        // With its next beat a service knows. On a busy machine the last answer of it may be an older one.
+        let known = Utc::now() + BEATS;
         until_every(STATUS_EVERY, "the group is in normal mode, and every host armed", SERVED_WITHIN, || {
             let status = self.status()?;
-            let armed = |resource: &ResourceView| resource.observation.as_ref().is_none_or(|seen| seen.armed);
+            let armed =
+                |resource: &&ResourceView| resource.observation.as_ref().is_none_or(|seen| seen.armed);
+            let unarmed = status.resources.iter().filter(|resource| !armed(resource));
+            let unarmed: Vec<String> = unarmed.map(|resource| resource.address.to_string()).collect();
             let good = status.mode == Mode::Normal
                 && status.debts.is_empty()
                 && status.doubts.is_empty()
-                && status.resources.iter().all(armed)
-                && status.loss.as_ref().is_some_and(|loss| loss.estimate.is_some());
-            if good { Ok(Some(())) } else { Err(anyhow!("{}", status.sentence)) }
+                && status.loss.as_ref().is_some_and(|loss| loss.estimate.is_some())
+                && (unarmed.is_empty() || Utc::now() > known);
+            if good {
+                return Ok(Some(()));
+            }
+            Err(anyhow!("{}; not armed: {}", status.sentence, unarmed.join(", ")))
         })
     }
 }
 
-fn servers() -> anyhow::Result<(Cluster, [Postgres; 2], Bind)> {
+/// The witness's name server, and those of the sites.
+type Names = (Bind, [SiteNames; 2]);
+
+fn names() -> anyhow::Result<Names> {
+    let records = NAMES.iter().zip([3, 4]).map(|(name, last)| Record {
+        name: (*name).to_owned(),
+        ttl: TTL,
+        address: Site::Main.ip(last),
+    });
+    let options = BindOptions { zone: ZONE.into(), records: records.collect(), ..Default::default() };
+    let places = [options.address, options.address];
+    let (bind, authorities) = Bind::start_with_secondaries(options.clone(), &places)?;
+    let mut sites = Vec::new();
+    for authority in authorities {
+        let cache = Bind::start_cache(&options, &[authority.address(), bind.address()])?;
+        sites.push(SiteNames { authority, cache });
+    }
+    let sites = <[SiteNames; 2]>::try_from(sites).map_err(|_| anyhow!("name servers for two sites"))?;
+    Ok((bind, sites))
+}
+
+fn servers() -> anyhow::Result<(Cluster, [Postgres; 2], Names)> {
     let address = |site: Site, last| site.ip(last);
     let database = move |site: Site| {
         Postgres::start(PostgresOptions {
@@ -233,17 +285,11 @@ fn servers() -> anyhow::Result<(Cluster, [Postgres; 2], Bind)> {
             let options = |address| NatsOptions { address, ..NatsOptions::default() };
             Cluster::start_with(places.map(options).into())
         });
-        let records = NAMES.iter().zip([3, 4]).map(|(name, last)| Record {
-            name: (*name).to_owned(),
-            ttl: TTL,
-            address: Site::Main.ip(last),
-        });
-        let bind =
-            Bind::start(BindOptions { zone: ZONE.into(), records: records.collect(), ..Default::default() });
+        let names = names();
         let gone = |_| anyhow!("a starting thread is gone");
         let (main, secondary) = (main.join().map_err(gone)?, secondary.join().map_err(gone)?);
         let bus = bus.join().map_err(gone)?;
-        Ok((bus?, [main?, secondary?], bind?))
+        Ok((bus?, [main?, secondary?], names?))
     })
 }
 
@@ -252,7 +298,7 @@ fn write_files(
     standin: &Path,
     bus: &Cluster,
     postgres: &[Postgres; 2],
-    bind: &Bind,
+    (bind, sites): &Names,
 ) -> anyhow::Result<()> {
     let dsns =
         |user: &str| [0, 1].map(|site| files::DATABASES.map(|database| postgres[site].dsn(user, database)));
@@ -261,6 +307,8 @@ fn write_files(
         &files::Servers {
             nats: bus.urls(),
             dns: bind.address(),
+            authorities: [0, 1].map(|site| sites[site].authority.address()),
+            caches: [0, 1].map(|site| sites[site].cache.address()),
             key: (bind.key_name().to_owned(), bind.key_secret_base64().to_owned()),
             own: dsns(databases::RUN_TIME),
             replicator: dsns(databases::REPLICATOR),
@@ -270,7 +318,7 @@ fn write_files(
         plan,
         standin,
         &scripts::Servers {
-            dns: bind.address(),
+            caches: [0, 1].map(|site| (sites[site].cache.address(), sites[site].cache.rndc_file())),
             config: [0, 1].map(|site| postgres[site].dsn("cfg_db", "config")),
             log: [0, 1].map(|site| postgres[site].dsn("ms_db", "log")),
         },
