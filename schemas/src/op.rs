@@ -77,7 +77,7 @@ pub enum Op {
     },
     /// Starts a workflow that moves a group; with `dry_run` only says what would happen.
     Start {
-        /// `failover` or `switchover`.
+        /// `failover`, `switchover`, `failback`, `establish`, `reprotect`.
         workflow: String,
         /// Which group.
         group: GroupId,
@@ -93,6 +93,9 @@ pub enum Op {
         /// At most so much may be lost; a bound that a person takes upon himself.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         accept_data_loss: Option<Iso>,
+        /// How the other site is brought up to date, by a workflow that does so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<ProtectBy>,
         /// Changes nothing.
         #[serde(default)]
         dry_run: bool,
@@ -180,6 +183,9 @@ pub enum Op {
         /// Record it; the site named is the live one.
         #[serde(default)]
         record: Option<SiteId>,
+        /// Record that no site is live: each database is seen closed.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        none_live: bool,
     },
 }
 
@@ -218,10 +224,20 @@ impl Op {
             | Op::Definition { .. }
             | Op::Decisions { .. } => false,
             Op::Start { dry_run, .. } => !dry_run,
-            Op::Adopt { record, .. } => record.is_some(),
+            Op::Adopt { record, none_live, .. } => record.is_some() || *none_live,
             _ => true,
         }
     }
+}
+
+/// How the site that is not live is brought up to date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProtectBy {
+    /// What was kept since the opening is applied; enough where nothing was left behind there.
+    CatchUp,
+    /// Everything is copied anew.
+    Copy,
 }
 
 /// Who asked, as it stands in the journal.

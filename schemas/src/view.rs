@@ -91,6 +91,10 @@ pub enum Mode {
     FailingOver,
     /// Live at the other site, unprotected.
     FailedOver,
+    /// The site that is not live is brought up to date.
+    Resyncing,
+    /// A planned move to the first site is going on.
+    FailingBack,
     /// Two sites are open, and no acceptance explains it.
     SplitBrain,
     /// Not adopted, or nothing can be seen.

@@ -15,7 +15,8 @@ use crate::text;
 
 /// `adopt`.
 pub(crate) async fn run(ask: Adopt, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
-    let world = match bus.look(Op::Adopt { group: ask.group.clone(), record: None }).await? {
+    let look = Op::Adopt { group: ask.group.clone(), record: None, none_live: false };
+    let world = match bus.look(look).await? {
         OpReply::World(world) => world,
         other => return Err(strange(&other)),
     };
@@ -26,7 +27,7 @@ pub(crate) async fn run(ask: Adopt, bus: &Bus, out: &Output) -> anyhow::Result<E
         return Ok(if world.objections.is_empty() { Exit::Done } else { Exit::NotNormal });
     }
     let site = chosen(&ask, &world, out)?;
-    let op = Op::Adopt { group: ask.group.clone(), record: Some(site.clone()) };
+    let op = Op::Adopt { group: ask.group.clone(), record: site.clone(), none_live: site.is_none() };
     let reply = bus.change(op, &ask.why.why, None).await?;
     out.value(&reply);
     match &reply {
@@ -37,7 +38,9 @@ pub(crate) async fn run(ask: Adopt, bus: &Bus, out: &Output) -> anyhow::Result<E
                 return Ok(Exit::NeedsPerson);
             }
         }
-        OpReply::World(_) => out.line(format!("{} is recorded as live at {site}", ask.group)),
+        OpReply::World(_) => {
+            out.line(format!("{} is recorded as live at {}", ask.group, text::site(site.as_ref())))
+        }
         other => return Err(strange(other)),
     }
     Ok(Exit::Done)
@@ -59,13 +62,20 @@ fn show(world: &WorldView, out: &Output) {
     }
 }
 
-fn chosen(ask: &Adopt, world: &WorldView, out: &Output) -> anyhow::Result<SiteId> {
-    if let (true, Some(site)) = (ask.yes, &ask.live) {
-        return Ok(site.clone());
+/// The site that is live; none where the person says that no one is.
+fn chosen(ask: &Adopt, world: &WorldView, out: &Output) -> anyhow::Result<Option<SiteId>> {
+    if ask.yes && (ask.none_live || ask.live.is_some()) {
+        return Ok(ask.live.clone());
     }
     if !std::io::stdin().is_terminal() {
-        let message = "without a terminal the site cannot be typed: look with `--dry-run`, then use `--live SITE --yes`";
+        let message = "without a terminal the site cannot be typed: look with `--dry-run`, then use `--live SITE --yes`, or `--none-live --yes`";
         return Err(Usage(message.to_owned()).into());
+    }
+    if ask.none_live {
+        return match out.ask("No site is live, and each database is closed. Type none: ")?.as_deref() {
+            Some("none") => Ok(None),
+            _ => Err(NotDone("`none` was not typed: nothing was recorded".to_owned()).into()),
+        };
     }
     let hint = ask.live.as_ref().or(world.live.as_ref()).map(|site| format!(" ({site})")).unwrap_or_default();
     match out.ask(&format!("Type the site that is live{hint}: "))? {
@@ -75,7 +85,7 @@ fn chosen(ask: &Adopt, world: &WorldView, out: &Output) -> anyhow::Result<SiteId
                 Some(said) if *said != site => {
                     Err(NotDone(format!("`{site}` is not `{said}`: nothing was recorded")).into())
                 }
-                _ => Ok(site),
+                _ => Ok(Some(site)),
             }
         }
         None => Err(NotDone("nothing was typed: nothing was recorded".to_owned()).into()),

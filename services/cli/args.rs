@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use moves::{
-    Accept, Ack, Adopt, Approve, Cancel, Done, Move, Retry, RunWhy, StepWhy, Switch, Triggers,
+    Accept, Ack, Adopt, Approve, By, Cancel, Done, Move, Reprotect, Retry, RunWhy, StepWhy, Switch, Triggers,
 };
 pub(crate) use place::{
     Arm, Config, ConfigAsk, Explain, Init, InitKind, Journal, JournalAsk, Paper, Report, ReportAsk, ReportOf,
@@ -83,6 +83,15 @@ pub(crate) enum Command {
     /// Move a group with both sites in order; backs out on trouble until the other site is opened
     #[command(after_help = "Example: pointsman switchover cfg --why \"CHG-12 maintenance\"")]
     Switchover(Move),
+    /// Move a group home to its first site: a switchover, mirrored
+    #[command(after_help = "Example: pointsman failback cfg --why \"CHG-13 main is repaired\"")]
+    Failback(Move),
+    /// Bring the site that is not live up to date, so that it protects the live one; opens nothing
+    #[command(after_help = "Example: pointsman reprotect cfg --by catch-up --why \"main is back\"")]
+    Reprotect(Reprotect),
+    /// Make a group live that runs nowhere: every site is closed
+    #[command(after_help = "Example: pointsman establish cfg --to main --why \"first start\"")]
+    Establish(Move),
     /// List the runs, newest first
     #[command(after_help = "Example: pointsman runs cfg --limit 5")]
     Runs(List),

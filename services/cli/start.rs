@@ -4,16 +4,47 @@ use std::io::IsTerminal;
 
 use schemas::GroupId;
 use schemas::duration::Iso;
-use schemas::op::{Op, OpReply, Preview};
+use schemas::op::{Op, OpReply, Preview, ProtectBy};
 
-use crate::args::Move;
+use crate::args::{By, Move, Reprotect};
 use crate::bus::{Bus, strange};
 use crate::exit::{Exit, NotDone, Usage};
 use crate::output::Output;
 use crate::{follow, text};
 
-/// `failover` and `switchover`.
+/// `failover`, `switchover`, `failback`, `establish`.
 pub(crate) async fn run(workflow: &str, ask: Move, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
+    begin(workflow, ask, None, bus, out).await
+}
+
+/// `reprotect`.
+pub(crate) async fn reprotect(ask: Reprotect, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
+    let by = match ask.by {
+        By::CatchUp => ProtectBy::CatchUp,
+        By::Copy => ProtectBy::Copy,
+    };
+    let Reprotect { group, why, supersede, yes, detach, dry_run, .. } = ask;
+    let ask = Move {
+        group,
+        to: None,
+        why,
+        supersede,
+        accept_unfenced: Vec::new(),
+        accept_data_loss: None,
+        yes,
+        detach,
+        dry_run,
+    };
+    begin("reprotect", ask, Some(by), bus, out).await
+}
+
+async fn begin(
+    workflow: &str,
+    ask: Move,
+    by: Option<ProtectBy>,
+    bus: &Bus,
+    out: &Output,
+) -> anyhow::Result<Exit> {
     let group = match &ask.group {
         Some(group) => group.clone(),
         None => only_group(bus).await?,
@@ -25,6 +56,7 @@ pub(crate) async fn run(workflow: &str, ask: Move, bus: &Bus, out: &Output) -> a
         supersede: ask.supersede.clone(),
         accept_unfenced: ask.accept_unfenced.clone(),
         accept_data_loss: ask.accept_data_loss.map(|bound| Iso(bound.duration())),
+        by,
         dry_run,
     };
     let preview = match bus.look(op(true, ask.to.clone())).await? {
@@ -42,7 +74,7 @@ pub(crate) async fn run(workflow: &str, ask: Move, bus: &Bus, out: &Output) -> a
     if ask.dry_run {
         return Ok(Exit::Done);
     }
-    confirm(&preview, ask.yes, out)?;
+    confirm(&preview, ask.yes, by, out)?;
     // What was previewed is what is started, also where the target was left out.
     let reply = bus.change(op(false, Some(preview.to.clone())), &ask.why.why, None).await?;
     let OpReply::Started { run, epoch } = &reply else { return Err(strange(&reply)) };
@@ -88,15 +120,21 @@ fn show(preview: &Preview, steps: bool, out: &Output) {
 }
 
 /// The target's name is typed; without a terminal `--yes` stands for it, and for nothing else.
-fn confirm(preview: &Preview, yes: bool, out: &Output) -> anyhow::Result<()> {
-    if yes {
+fn confirm(preview: &Preview, yes: bool, by: Option<ProtectBy>, out: &Output) -> anyhow::Result<()> {
+    // A copy overwrites a database: somebody types which.
+    let copies = by == Some(ProtectBy::Copy);
+    if yes && !copies {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
-        let message = "without a terminal the target cannot be typed: look at `--dry-run`, then use `--yes`";
+        let message = match copies {
+            true => "a copy overwrites a database: the site's name is typed, at a terminal",
+            false => "without a terminal the target cannot be typed: look at `--dry-run`, then use `--yes`",
+        };
         return Err(Usage(message.to_owned()).into());
     }
-    let question = format!("Type the site to open ({}): ", preview.to);
+    let what = if by.is_some() { "the site that is brought up to date" } else { "the site to open" };
+    let question = format!("Type {what} ({}): ", preview.to);
     match out.ask(&question)? {
         Some(answer) if answer == preview.to.as_str() => Ok(()),
         Some(answer) => {

@@ -35,6 +35,11 @@ pub(crate) fn step_state(state: StepState) -> String {
     }
 }
 
+/// A site, or that there is none.
+pub(crate) fn site(site: Option<&schemas::SiteId>) -> &str {
+    site.map_or("no site", schemas::SiteId::as_str)
+}
+
 /// The end of a run's id by which people call it.
 pub(crate) fn short(run: &RunId) -> String {
     run.short(4)

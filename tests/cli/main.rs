@@ -9,7 +9,7 @@ mod silence;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use schemas::op::{Op, OpReply};
+use schemas::op::{Op, OpReply, ProtectBy};
 use schemas::view::RunState;
 use schemas::{Code, Problem};
 
@@ -105,6 +105,31 @@ fn without_a_terminal_a_move_needs_yes_and_yes_accepts_nothing() {
         let Op::Start { dry_run, accept_unfenced, .. } = &request.op else { panic!("{request:?}") };
         assert!(*dry_run && accept_unfenced.is_empty(), "something was started");
     }
+}
+
+#[test]
+fn a_site_is_brought_up_to_date_and_only_a_typed_name_lets_it_be_copied_over() {
+    let runner = Runner::start(|request| match &request.op {
+        Op::Start { dry_run: true, .. } => Some(OpReply::Preview(Box::new(preview()))),
+        Op::Start { .. } => Some(OpReply::Started { run: run(RunState::Running).id, epoch: 12 }),
+        _ => None,
+    });
+    let begun = pointsman(&runner.url(), &["reprotect", "cfg", "--yes", "--detach", "--why", "main is back"]);
+    assert_eq!(code(&begun), 0, "{}", text(&begun));
+    let copy = ["reprotect", "cfg", "--by", "copy", "--yes", "--detach", "--why", "main is back"];
+    let refused = pointsman(&runner.url(), &copy);
+    assert_eq!(code(&refused), 2, "{}", text(&refused));
+    let home = pointsman(&runner.url(), &["failback", "cfg", "--yes", "--detach", "--why", "home"]);
+    assert_eq!(code(&home), 0, "{}", text(&home));
+    let started: Vec<_> = runner.asked().into_iter().filter(|r| r.op.changes()).collect();
+    let what = |op: &Op| match op {
+        Op::Start { workflow, by, .. } => (workflow.clone(), *by),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        started.iter().map(|request| what(&request.op)).collect::<Vec<_>>(),
+        [("reprotect".to_owned(), Some(ProtectBy::CatchUp)), ("failback".to_owned(), None)]
+    );
 }
 
 #[test]

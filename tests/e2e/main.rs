@@ -3,6 +3,7 @@
 
 mod acts;
 mod bench;
+mod home;
 mod kills;
 mod losses;
 mod moves;

@@ -41,6 +41,39 @@ pub(crate) struct Move {
     pub(crate) dry_run: bool,
 }
 
+/// A site that is brought up to date.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Reprotect {
+    /// The group; may be left out where there is only one
+    pub(crate) group: Option<GroupId>,
+    /// How: what was kept since the opening is applied, or everything is copied anew
+    #[arg(long, value_name = "HOW", default_value = "catch-up")]
+    pub(crate) by: By,
+    #[command(flatten)]
+    pub(crate) why: Why,
+    /// Take over from a run that has not ended: its doubts join the group's list
+    #[arg(long, value_name = "RUN")]
+    pub(crate) supersede: Option<String>,
+    /// Do not ask for the site's name; never enough for a copy
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Do not follow the run
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// Only say what would be done
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// How a site is brought up to date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum By {
+    /// What was kept since the opening is applied: after a planned move, or where nothing was left behind
+    CatchUp,
+    /// Everything is copied anew, after what only that site has was saved
+    Copy,
+}
+
 /// A run and a reason.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunWhy {
@@ -157,14 +190,18 @@ pub(crate) struct Triggers {
 
 /// A group to adopt.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("known").args(["live", "none_live"]))]
 pub(crate) struct Adopt {
     /// The group
     pub(crate) group: GroupId,
     /// The site that is live, where it cannot be typed
     #[arg(long, value_name = "SITE")]
     pub(crate) live: Option<SiteId>,
-    /// Do not ask; needs `--live`
-    #[arg(long, requires = "live")]
+    /// No site is live: each database is seen closed; `establish` comes next
+    #[arg(long)]
+    pub(crate) none_live: bool,
+    /// Do not ask; needs `--live` or `--none-live`
+    #[arg(long, requires = "known")]
     pub(crate) yes: bool,
     /// Only look
     #[arg(long)]

@@ -69,6 +69,9 @@ fn what_changes_something_needs_a_reason() {
     for line in [
         "failover cfg",
         "switchover cfg",
+        "failback cfg",
+        "establish cfg",
+        "reprotect cfg",
         "approve cfg",
         "accept 7f3a --unfenced main",
         "pause 7f3a",

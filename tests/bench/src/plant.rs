@@ -139,7 +139,11 @@ impl Plant {
         let until = Instant::now() + READY_WITHIN;
         let mut last = String::new();
         while Instant::now() < until {
-            let op = Op::Adopt { group: group(number).parse()?, record: Some(MAIN.parse::<SiteId>()?) };
+            let op = Op::Adopt {
+                group: group(number).parse()?,
+                record: Some(MAIN.parse::<SiteId>()?),
+                none_live: false,
+            };
             match self.ask(op).await {
                 Ok(OpReply::Recorded { what, .. }) if what.contains("adopted 8 of 8") => return Ok(()),
                 Ok(other) => last = format!("{other:?}"),
@@ -160,6 +164,7 @@ impl Plant {
             supersede: None,
             accept_unfenced: Vec::new(),
             accept_data_loss: None,
+            by: None,
             dry_run: false,
         };
         let until = Instant::now() + READY_WITHIN;

@@ -112,11 +112,24 @@ impl World {
             .collect();
         self.pass(Duration::from_millis(10));
         for (group, live) in plans {
-            let reply = self.ask_runner(0, "day one", Op::Adopt { group, record: Some(live) });
+            let reply =
+                self.ask_runner(0, "day one", Op::Adopt { group, record: Some(live), none_live: false });
             match &reply {
                 OpReply::Recorded { what, .. } if !what.contains("not:") => {}
                 other => self.fail(&format!("{other:?}")),
             }
+        }
+    }
+
+    /// The first group is adopted, no site live.
+    #[track_caller]
+    pub fn adopt_none(&mut self) {
+        let group = self.scene.groups[0].group.clone();
+        self.pass(Duration::from_millis(10));
+        let reply = self.ask_runner(0, "day one", Op::Adopt { group, record: None, none_live: true });
+        match &reply {
+            OpReply::Recorded { what, .. } if !what.contains("not:") => {}
+            other => self.fail(&format!("{other:?}")),
         }
     }
 
@@ -129,6 +142,7 @@ impl World {
             supersede: None,
             accept_unfenced: Vec::new(),
             accept_data_loss: None,
+            by: None,
             dry_run: false,
         }
     }

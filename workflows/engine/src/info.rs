@@ -18,8 +18,26 @@ pub struct Info {
     pub summary: Option<String>,
     /// Whether its runs move a group (`document.metadata.dr.moves: group`).
     pub moves_group: bool,
+    /// What its runs are for.
+    pub purpose: Purpose,
     /// What an error that nothing catches does.
     pub on_fault: OnFault,
+}
+
+/// What a run that moves a group is for (`document.metadata.dr.purpose`): from which site to which it goes, and what
+/// has to hold before it starts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// From the live site to the other one.
+    #[default]
+    Move,
+    /// From the live site to the group's first one, its home.
+    Return,
+    /// From nothing: no site is live.
+    Establish,
+    /// Opens nothing: the other site receives what is written at the live one. `from` is the live site.
+    Protect,
 }
 
 /// What an error that nothing catches does (`document.metadata.dr.onFault`).
@@ -59,6 +77,8 @@ pub struct StepInfo {
     pub manual: Option<String>,
     /// The arguments as they are written (`with`).
     pub with: Option<serde_json::Value>,
+    /// Its bound as it is written (`timeout.after`).
+    pub within: Option<String>,
     /// The collection as it is written, of a loop.
     pub each: Option<String>,
     /// Whether a loop's iterations run together.

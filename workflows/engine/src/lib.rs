@@ -27,7 +27,7 @@ pub use definition::{CODES, Definition};
 pub use entry::{Applied, Body, Catching, Entry, Resolution, RunFacts};
 pub use error::{Error, Standard, same_type};
 pub use filter::{EventFilter, EventFilters, Strategy};
-pub use info::{Info, OnFault, StepInfo};
+pub use info::{Info, OnFault, Purpose, StepInfo};
 pub use job::{Evaluation, Job};
 pub use machine::{BadEntry, Machine, Outcome, Unexpected};
 pub use want::{Call, Change, InDoubt, Input, Want, WantId, WantKind};

@@ -144,6 +144,7 @@ impl Core {
         }
         let group = run.started.group.clone();
         let live = self.live_after(id, state);
+        let left = run.left(state, live.as_ref(), now.wall);
         let open: Vec<(Key, Doubt)> = run
             .calls
             .iter()
@@ -169,7 +170,7 @@ impl Core {
         self.append_run(now, id, RunEntry::Ended { state, problem });
         if let Some(group) = group {
             self.owe_claims(now, &group, id);
-            self.append_group(now, &group, &GroupEntry::RunEnded { run: id, state, live });
+            self.append_group(now, &group, &GroupEntry::RunEnded { run: id, state, live, left });
             self.pay(now, &group, None);
         }
     }
@@ -193,7 +194,9 @@ impl Core {
         if opened(&run.started.to) {
             return run.started.to.clone();
         }
-        if state == RunState::BackedOut || opened(&run.started.from) {
+        // What establishes leaves no live site.
+        let leaves = run.definition.info().purpose != engine::Purpose::Establish;
+        if leaves && state == RunState::BackedOut || opened(&run.started.from) {
             return run.started.from.clone();
         }
         None

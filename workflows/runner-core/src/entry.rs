@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use crate::left::Left;
+
 /// Which chain an entry belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stream {
@@ -302,8 +304,9 @@ pub enum GroupEntry {
         epoch: Epoch,
         /// The act is a run of its own; it holds the epoch.
         run: RunId,
-        /// The live site.
-        live: SiteId,
+        /// The live site; none where every database was seen closed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        live: Option<SiteId>,
         /// Who and why.
         by: ByPerson,
     },
@@ -337,6 +340,9 @@ pub enum GroupEntry {
         /// The live site from now on, where that is known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         live: Option<SiteId>,
+        /// How the other one was left, where the run tells.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        left: Option<Left>,
     },
     /// An opening is intended: the site counts as open from here on.
     #[serde(rename = "group.opening")]

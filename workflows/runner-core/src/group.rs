@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::CallRecord;
 use crate::entry::{ByPerson, Doubt, GroupEntry, Owed, SettledAs};
+use crate::left::Left;
 
 /// How many answered requests and decisions are kept.
 const KEPT: usize = 64;
@@ -26,6 +27,8 @@ pub struct Record {
     pub holder: Option<RunId>,
     /// The live site; none before the first `adopt`.
     pub live: Option<SiteId>,
+    /// How the other site was left.
+    pub left: Option<Left>,
     /// The run that has not ended.
     pub active: Option<RunId>,
     /// What is known of each database that may be open at one site only.
@@ -155,7 +158,8 @@ impl Record {
             GroupEntry::Adopted { epoch, run, live, .. } => {
                 self.epoch = *epoch;
                 self.holder = Some(*run);
-                self.live = Some(live.clone());
+                self.live.clone_from(live);
+                self.left = None;
                 self.databases.clear();
                 self.accepted.clear();
                 self.loss_accepted = None;
@@ -174,7 +178,10 @@ impl Record {
                     }
                 }
             }
-            GroupEntry::RunEnded { run, live, state } => {
+            GroupEntry::RunEnded { run, live, left, state } => {
+                if left.is_some() && *state != RunState::Fenced {
+                    self.left.clone_from(left);
+                }
                 if self.active == Some(*run) {
                     self.active = None;
                 }

@@ -155,7 +155,16 @@ impl Core {
                 found.truncate(limit.clamp(1, 1000) as usize);
                 Some(Ok(OpReply::Decisions(found)))
             }
-            Op::Start { workflow, group, to, supersede, accept_unfenced, accept_data_loss, dry_run } => {
+            Op::Start {
+                workflow,
+                group,
+                to,
+                supersede,
+                accept_unfenced,
+                accept_data_loss,
+                by: protect_by,
+                dry_run,
+            } => {
                 let old = match supersede.map(|text| self.active_run(&text)).transpose() {
                     Ok(old) => old,
                     Err(problem) => return Some(Err(problem)),
@@ -167,6 +176,7 @@ impl Core {
                     supersede: old,
                     accept_unfenced,
                     accept_data_loss,
+                    protect_by,
                     by,
                     decision: None,
                 };
@@ -190,12 +200,12 @@ impl Core {
                 let what = if on { "triggers are as the file says" } else { "triggers are off" };
                 Some(self.group_op(now, &group, GroupEntry::Triggers { on, until, by }, what))
             }
-            Op::Adopt { group, record } => {
+            Op::Adopt { group, record, none_live } => {
                 if !self.groups.contains_key(&group) {
                     return Some(Err(Problem::new(Code::UnknownGroup, format!("`{group}`"))));
                 }
-                let purpose =
-                    Purpose::World { reply_to, group, record: record.map(|site| (site, by, request.id)) };
+                let record = (none_live || record.is_some()).then_some((record, by, request.id));
+                let purpose = Purpose::World { reply_to, group, record };
                 self.query(now, purpose);
                 None
             }
@@ -235,6 +245,7 @@ impl Core {
             supersede: None,
             accept_unfenced: Vec::new(),
             accept_data_loss: None,
+            protect_by: None,
             by,
             decision: Some(id),
         };

@@ -28,7 +28,7 @@ const ADOPT_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) enum Purpose {
     Status { reply_to: ReplyTo, groups: Vec<GroupId> },
     Preview { reply_to: ReplyTo, start: Box<Start> },
-    World { reply_to: ReplyTo, group: GroupId, record: Option<(SiteId, ByPerson, MessageId)> },
+    World { reply_to: ReplyTo, group: GroupId, record: Option<(Option<SiteId>, ByPerson, MessageId)> },
     Adopting { reply_to: ReplyTo, group: GroupId, request: MessageId, all: usize, refused: Vec<String> },
     Done { reply_to: ReplyTo, run: RunId, at: Position, by: ByPerson, request: MessageId },
 }
@@ -238,13 +238,16 @@ impl Core {
         now: Now,
         reply_to: ReplyTo,
         group: GroupId,
-        record: Option<(SiteId, ByPerson, MessageId)>,
+        record: Option<(Option<SiteId>, ByPerson, MessageId)>,
     ) {
         let world = self.world(now, &group);
         let Some((site, by, request)) = record else {
             return self.answer(reply_to, OpReply::World(world));
         };
-        let refusal = self.objection(&group, &world, &site);
+        let refusal = match &site {
+            Some(site) => self.objection(&group, &world, site),
+            None => self.closed_objection(&group, &world),
+        };
         if let Some(problem) = refusal {
             return self.answer(reply_to, OpReply::Problem(problem));
         }
@@ -269,12 +272,30 @@ impl Core {
         }
     }
 
+    /// Why it cannot be recorded that no site is live: silence proves nothing.
+    fn closed_objection(&self, group: &GroupId, world: &WorldView) -> Option<Problem> {
+        let g = self.groups.get(group)?;
+        if let Some(run) = g.record.active {
+            return Some(Problem::new(Code::GroupBusy, format!("run {} has not ended", run.short(4))));
+        }
+        let open = world.resources.iter().find(|r| {
+            let closed = r
+                .observation
+                .as_ref()
+                .is_some_and(|o| matches!(&o.seen, schemas::Seen::Database(d) if d.access == Access::Closed));
+            let guarded = r.address.service == schemas::Service::Database
+                && g.plan.one_live.contains(&r.address.resource);
+            guarded && (r.silent || !closed)
+        })?;
+        Some(Problem::new(Code::Conflict, format!("{} is not seen closed", open.address)))
+    }
+
     fn adopt(
         &mut self,
         now: Now,
         reply_to: ReplyTo,
         group: GroupId,
-        live: SiteId,
+        live: Option<SiteId>,
         by: ByPerson,
         request: MessageId,
     ) {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use engine::Purpose;
+use schemas::op::ProtectBy;
 use schemas::view::RunState;
 use schemas::{Code, Digest, Epoch, GroupId, Problem, RunId, SiteId};
 use serde_json::{Value, json};
@@ -20,6 +22,7 @@ pub(crate) struct Start {
     pub(crate) supersede: Option<RunId>,
     pub(crate) accept_unfenced: Vec<SiteId>,
     pub(crate) accept_data_loss: Option<schemas::duration::Iso>,
+    pub(crate) protect_by: Option<ProtectBy>,
     pub(crate) by: ByPerson,
     pub(crate) decision: Option<String>,
 }
@@ -29,6 +32,7 @@ pub(crate) struct Checked {
     pub(crate) from: SiteId,
     pub(crate) to: SiteId,
     pub(crate) unplanned: bool,
+    pub(crate) purpose: Purpose,
     pub(crate) epoch: Epoch,
     pub(crate) input: Value,
     pub(crate) name: String,
@@ -49,9 +53,6 @@ impl Core {
         if !info.moves_group {
             return Err(conflict(format!("`{}` does not move a group", start.workflow)));
         }
-        let live = g.record.live.clone().ok_or_else(|| {
-            conflict(format!("`{}` was never adopted: pointsman adopt {}", start.group, start.group))
-        })?;
         match (g.record.active, start.supersede) {
             (None, None) => {}
             (Some(active), Some(old)) if active == old => {}
@@ -61,27 +62,19 @@ impl Core {
             }
             (None, Some(old)) => return Err(conflict(format!("run {} has ended", old.short(4)))),
         }
-        let other = |site: &SiteId| g.plan.sites.iter().find(|s| *s != site).cloned();
-        let to = match &start.to {
-            Some(to) => to.clone(),
-            None => other(&live).ok_or_else(|| conflict("the group has one site".into()))?,
-        };
-        if !g.plan.sites.contains(&to) {
-            return Err(conflict(format!("`{to}` is no site of `{}`", start.group)));
-        }
-        // Whoever supersedes may go on to the same site or back; otherwise the live site cannot be the target.
-        if to == live && start.supersede.is_none() {
-            return Err(conflict(format!("{to} is live already")));
-        }
-        let from = other(&to).ok_or_else(|| conflict("the group has one site".into()))?;
+        let (from, to) = self.direction(start, g, info.purpose)?;
         let epoch = Epoch(g.record.epoch.max(g.seen_epoch).0 + 1);
         let unplanned = definition.schedule().is_some();
-        let input = json!({
+        let by = start.protect_by.unwrap_or(ProtectBy::CatchUp);
+        let mut input = json!({
             "group": g.plan.input, "from": from, "to": to, "why": start.by.why, "events": [],
             "lost": if unplanned { vec![from.clone()] } else { Vec::new() },
         });
+        if info.purpose == Purpose::Protect {
+            input["by"] = json!(by);
+        }
         let name = format!("{}:{}", info.name, info.version);
-        Ok(Checked { from, to, unplanned, epoch, input, name })
+        Ok(Checked { from, to, unplanned, purpose: info.purpose, epoch, input, name })
     }
 
     /// Starts a run: its first entries, its claims, its first steps.

@@ -134,6 +134,7 @@ impl Core {
                     supersede: None,
                     accept_unfenced: Vec::new(),
                     accept_data_loss: None,
+                    protect_by: None,
                     by: ByPerson { who, why: format!("{site} is reported lost") },
                     decision: Some(detection.id.clone()),
                 };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use engine::Purpose;
 use schemas::op::{Fact, Preview};
 use schemas::view::{
     DebtView, GroupView, Mode, ResourceView, RunState, RunView, SiteView, StepState, StepView, WorldView,
@@ -14,6 +15,7 @@ use crate::core::Core;
 use crate::entry::{AssumedBy, SettledAs};
 use crate::group::OpenState;
 use crate::live::Live;
+use crate::purpose::nothing_live;
 use crate::run::{Run, Step};
 use crate::seam::{Now, TriggerMode};
 use crate::start::Start;
@@ -279,18 +281,25 @@ impl Core {
                 format!("{} are open at once: close one by hand, then adopt", names.join(" and ")),
             );
         }
-        let Some(live) = &g.record.live else {
-            return (Mode::Unknown, format!("never adopted: pointsman adopt {id}"));
-        };
         if let Some(run) = g.record.active.and_then(|run| self.runs.get(&run)) {
-            let mode = if run.started.lost.is_empty() { Mode::SwitchingOver } else { Mode::FailingOver };
+            let home = g.plan.sites.first() == run.started.to.as_ref();
+            let (mode, what) = match run.definition.info().purpose {
+                Purpose::Protect => (Mode::Resyncing, "brings up to date"),
+                Purpose::Establish => (Mode::SwitchingOver, "establishes it at"),
+                Purpose::Move if !run.started.lost.is_empty() => (Mode::FailingOver, "moves it to"),
+                Purpose::Move | Purpose::Return if home => (Mode::FailingBack, "moves it home to"),
+                Purpose::Move | Purpose::Return => (Mode::SwitchingOver, "moves it to"),
+            };
             let short = run.id.short(4);
             let held = run.held.clone().map_or(String::new(), |why| format!(", held: {why}"));
             return (
                 mode,
-                format!("run {short} moves it to {}{held}; pointsman watch {short}", text(&run.started.to)),
+                format!("run {short} {what} {}{held}; pointsman watch {short}", text(&run.started.to)),
             );
         }
+        let Some(live) = &g.record.live else {
+            return (Mode::Unknown, nothing_live(id, g));
+        };
         let other = g.plan.sites.iter().find(|s| *s != live);
         // An answer that is late on a busy host is no lost site: three beats have to be missing.
         let lately = now.wall - crate::core::SILENT_AFTER;
@@ -312,18 +321,34 @@ impl Core {
         let protected = other.is_some_and(|other| self.is_protected(now, id, live, other));
         match (g.plan.sites.first() == Some(live), protected) {
             (true, true) => (Mode::Normal, format!("{live} is live, protected{debts}")),
-            (true, false) => (Mode::Normal, format!("{live} is live, replication is not seen to run{debts}")),
+            (true, false) => {
+                let next = match g.record.left.as_ref() {
+                    Some(left) if left.drained && Some(&left.site) == other => {
+                        format!("; if it does not come back: pointsman reprotect {id} --why …")
+                    }
+                    _ => String::new(),
+                };
+                (Mode::Normal, format!("{live} is live, replication is not seen to run{debts}{next}"))
+            }
             (false, true) => (
                 Mode::Normal,
-                format!("{live} is live, protected{debts}; the way back: pointsman switchover {id} --why …"),
+                format!("{live} is live, protected{debts}; the way back: pointsman failback {id} --why …"),
             ),
-            (false, false) => (
-                Mode::FailedOver,
-                format!(
-                    "{live} is live, unprotected{debts}; before the way back replication from {live} has to run: \
-                     save what only the other site has, then start it there by hand"
-                ),
-            ),
+            (false, false) => {
+                let left = g.record.left.as_ref();
+                let since = left.map_or(String::new(), |l| format!(" since {}", l.since.format("%H:%M:%SZ")));
+                let next = match left {
+                    Some(left) if left.drained => format!("pointsman reprotect {id} --why …"),
+                    _ => format!(
+                        "save what only the other site has, then pointsman reprotect {id} --by copy --why …"
+                    ),
+                };
+                let sentence = format!(
+                    "{live} is live, unprotected{since}{debts}; before the way back the other site has to be brought up \
+                     to date: {next}"
+                );
+                (Mode::FailedOver, sentence)
+            }
         }
     }
 
@@ -391,14 +416,16 @@ impl Core {
         }
         let g = self.groups.get(&start.group);
         for resource in g.map(|g| g.plan.one_live.clone()).unwrap_or_default() {
-            let shut = self.shut(now, &start.group, &checked.from, &resource);
+            // What only protects keeps the receiving site closed; what moves closes the one that it leaves.
+            let closed = if checked.purpose == Purpose::Protect { &checked.to } else { &checked.from };
+            let shut = self.shut(now, &start.group, closed, &resource);
             let (text, verdict) = match shut {
-                Ok(shut) => (format!("{resource} at {}: {}", checked.from, shut.text()), "PROVED"),
+                Ok(shut) => (format!("{resource} at {closed}: {}", shut.text()), "PROVED"),
                 Err(_) if checked.unplanned => (
-                    format!("{} will be asked to close; silent, it may still accept writes", checked.from),
+                    format!("{closed} will be asked to close; silent, it may still accept writes"),
                     "NOT PROVED",
                 ),
-                Err(_) => (format!("{} is closed by the run", checked.from), "PLANNED"),
+                Err(_) => (format!("{closed} is closed by the run"), "PLANNED"),
             };
             facts.push(Fact { label: "fence".into(), text, verdict: Some(verdict.into()) });
         }
@@ -411,9 +438,13 @@ impl Core {
                 None => (format!("{resource}: not seen at {}", checked.to), Some("UNKNOWN".to_owned())),
             };
             let stopped = matches!(state, Some(ReplicationState::Stopped | ReplicationState::Capturing));
-            if stopped && !checked.unplanned {
+            let planned = matches!(checked.purpose, Purpose::Move | Purpose::Return) && !checked.unplanned;
+            if stopped && planned {
                 // A planned move would close the live site and then wait for what can never come.
-                let detail = format!("{resource} does not run at {}: start it there first", checked.to);
+                let detail = format!(
+                    "{resource} does not run at {}: bring that up to date first, pointsman reprotect {} --why …",
+                    checked.to, start.group
+                );
                 refusals.push(Problem::new(schemas::Code::Precondition, detail));
             }
             let verdict = if stopped { Some("STOPPED".to_owned()) } else { verdict };

@@ -21,6 +21,7 @@ fn a_failover_goes_from_decision_to_end() {
             supersede: None,
             accept_unfenced: vec!["main".parse().unwrap()],
             accept_data_loss: None,
+            by: None,
             dry_run: false,
         },
     );
@@ -58,6 +59,7 @@ fn a_switchover_goes_from_decision_to_end() {
             supersede: None,
             accept_unfenced: Vec::new(),
             accept_data_loss: None,
+            by: None,
             dry_run: false,
         },
     );

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use schemas::{Address, RunId};
+use schemas::{Address, RunId, Service};
 use serde_json::Value;
 use simulation::{Scene, World, definition, group_plan};
 
@@ -104,7 +104,27 @@ pub(crate) fn whole() -> Scene {
 /// The model system with a trigger.
 pub(crate) fn triggered(mode: &str, prober: &str) -> Scene {
     let text = GROUP.replace("GROUP", "cfg").replace("MODE", mode).replace("PROBER", prober);
-    Scene::new(vec![group_plan("cfg", &text)], vec![definition("failover"), definition("switchover")])
+    Scene::new(vec![group_plan("cfg", &text)], shipped())
+}
+
+/// All that comes with the program.
+fn shipped() -> Vec<(String, String)> {
+    ["establish", "failback", "failover", "reprotect", "switchover"].map(definition).into()
+}
+
+/// The model system before its first day: everything is stopped and closed.
+pub(crate) fn asleep() -> Scene {
+    let mut scene = whole();
+    for (address, state) in &mut scene.states {
+        *state = match address.service {
+            Service::Database if address.resource.as_str() == "config" => "closed".into(),
+            Service::Database => continue,
+            Service::Process => "stopped".into(),
+            Service::Replication => serde_json::json!({ "enabled": false }),
+            Service::Dns => Value::Null,
+        };
+    }
+    scene
 }
 
 /// A world of it, adopted.

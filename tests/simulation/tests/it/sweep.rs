@@ -17,11 +17,13 @@ use schemas::view::RunState;
 use schemas::{Action, RunId};
 use simulation::{Death, Lost, World, address};
 
-use crate::common::{End, Script, difference, end, ready, start_of, whole};
+use crate::common::{End, Script, asleep, difference, end, ready, start_of, whole};
 
 /// One move under one misfortune.
 struct Case {
     name: &'static str,
+    /// The world that it begins in.
+    before: fn() -> World,
     script: Script,
     ends: RunState,
     /// A site that answers at first and then does not is left as a lost one: its stream is abandoned, not drained.
@@ -31,30 +33,95 @@ struct Case {
 const CASES: &[Case] = &[
     Case {
         name: "failover, main answers",
+        before: adopted,
         script: failover_answering,
         ends: RunState::Completed,
         may_be_lost: true,
     },
     Case {
         name: "failover, main is down and comes back",
+        before: adopted,
         script: failover_down,
         ends: RunState::Completed,
         may_be_lost: false,
     },
     Case {
         name: "failover, main is cut off and comes back",
+        before: adopted,
         script: failover_cut,
         ends: RunState::Completed,
         may_be_lost: false,
     },
-    Case { name: "switchover", script: switchover, ends: RunState::Completed, may_be_lost: false },
+    Case {
+        name: "switchover",
+        before: adopted,
+        script: switchover,
+        ends: RunState::Completed,
+        may_be_lost: false,
+    },
     Case {
         name: "switchover that backs out",
+        before: adopted,
         script: back_out,
         ends: RunState::BackedOut,
         may_be_lost: false,
     },
+    Case {
+        name: "establish",
+        before: closed,
+        script: establish,
+        ends: RunState::Completed,
+        may_be_lost: false,
+    },
+    Case {
+        name: "failback after a switchover",
+        before: moved,
+        script: failback,
+        ends: RunState::Completed,
+        may_be_lost: false,
+    },
+    Case {
+        name: "failback that backs out",
+        before: moved,
+        script: failback_back,
+        ends: RunState::BackedOut,
+        may_be_lost: false,
+    },
+    Case {
+        name: "reprotect by catch-up",
+        before: unprotected,
+        script: reprotect,
+        ends: RunState::Completed,
+        may_be_lost: false,
+    },
 ];
+
+fn adopted() -> World {
+    ready(whole().untraced())
+}
+
+/// Nothing runs, every site is closed.
+fn closed() -> World {
+    let mut w = World::new(asleep().untraced());
+    w.adopt_none();
+    w
+}
+
+/// Live at the secondary, protected.
+fn moved() -> World {
+    let mut w = adopted();
+    switchover(&mut w);
+    w.pass(Duration::from_secs(3));
+    w
+}
+
+/// Live at the secondary after a failover whose source answered: nothing was left behind, and nothing comes back.
+fn unprotected() -> World {
+    let mut w = adopted();
+    failover_answering(&mut w);
+    w.pass(Duration::from_secs(3));
+    w
+}
 
 fn failover_answering(w: &mut World) -> RunId {
     let run = w.start(0, start_of("failover", &[]));
@@ -93,9 +160,32 @@ fn back_out(w: &mut World) -> RunId {
     run
 }
 
+fn establish(w: &mut World) -> RunId {
+    let run = w.start(0, start_of("establish", &[]));
+    w.until_ended(run);
+    run
+}
+
+fn failback(w: &mut World) -> RunId {
+    let run = w.start(0, start_of("failback", &[]));
+    w.until_ended(run);
+    run
+}
+
+fn failback_back(w: &mut World) -> RunId {
+    w.ground.broken.insert((address("main.replication.css"), Action::Drain));
+    failback(w)
+}
+
+fn reprotect(w: &mut World) -> RunId {
+    let run = w.start(0, start_of("reprotect", &[]));
+    w.until_ended(run);
+    run
+}
+
 /// Plays a case, disturbed as `disturb` says, to its end.
 fn play(case: &Case, disturb: impl FnOnce(&mut World)) -> World {
-    let mut w = ready(whole().untraced());
+    let mut w = (case.before)();
     disturb(&mut w);
     let run = (case.script)(&mut w);
     w.finish("cfg");
@@ -119,7 +209,7 @@ fn same_end(case: &Case, w: &World, at: &str, calm: &End) {
 }
 
 fn sweep_runner(case: &Case) {
-    let before = ready(whole().untraced()).writes(0);
+    let before = (case.before)().writes(0);
     let calm = play(case, |_| ());
     let (last, calm) = (calm.writes(0), end(&calm));
     let mut points = 0;
@@ -150,7 +240,7 @@ fn ways(point: u64) -> Vec<(Lost, Option<Duration>)> {
 }
 
 fn sweep_host(case: &Case, host: &str) {
-    let fresh = ready(whole().untraced());
+    let fresh = (case.before)();
     let before = fresh.points(host);
     let calm = play(case, |_| ());
     let (last, calm) = (calm.points(host), end(&calm));
@@ -195,4 +285,8 @@ sweeps! {
     failover_main_cut 2;
     switchover_forward 3;
     switchover_back 4;
+    establish_from_nothing 5;
+    failback_forward 6;
+    failback_back 7;
+    reprotect_by_catch_up 8;
 }

@@ -163,7 +163,7 @@ impl Reader<'_> {
     }
 
     /// The worst that the tasks from this number on do to a site.
-    fn effect_since(&self, first: usize) -> Effect {
+    pub(super) fn effect_since(&self, first: usize) -> Effect {
         let effects = self.tasks.iter().skip(first).flatten().filter_map(|task| match &task.kind {
             Kind::Call(call) => Some(call.effect),
             _ => None,

@@ -6,7 +6,7 @@ use super::codes;
 use super::model::Definition;
 use super::reader::{At, Reader, Scope, join};
 use crate::filter::{EventFilter, EventFilters, Strategy};
-use crate::info::{Info, OnFault};
+use crate::info::{Info, OnFault, Purpose};
 use crate::job::{Enter, Exit, Plan};
 use crate::template::Template;
 
@@ -42,6 +42,10 @@ impl Reader<'_> {
             return None;
         };
         let list = self.list(At { value, pointer: "/do" }, "do", None);
+        if info.purpose == Purpose::Protect && self.effect_since(0) == schemas::Effect::Opens {
+            let message = "what only protects opens nothing";
+            self.problem("/document/metadata/dr/purpose", codes::EFFECT, message);
+        }
         let tasks = std::mem::take(&mut self.tasks).into_iter().collect::<Option<Vec<_>>>()?;
         Some(Definition {
             info,
@@ -69,11 +73,11 @@ impl Reader<'_> {
                 format!("the language's version is 1.0.x, not `{dsl}`"),
             );
         }
-        let (mut moves_group, mut on_fault) = (false, None);
+        let (mut moves_group, mut on_fault, mut purpose) = (false, None, Purpose::Move);
         let metadata = at.value.get("metadata").and_then(|m| m.get("dr"));
         if let Some(value) = metadata {
             let dr = At { value, pointer: "/document/metadata/dr" };
-            self.keys(dr, &["moves", "onFault"]);
+            self.keys(dr, &["moves", "onFault", "purpose"]);
             match self.text(dr, "moves").as_deref() {
                 None => {}
                 Some("group") => moves_group = true,
@@ -85,6 +89,17 @@ impl Reader<'_> {
                     );
                 }
             }
+            purpose = match self.text(dr, "purpose").as_deref() {
+                None | Some("move") => Purpose::Move,
+                Some("return") => Purpose::Return,
+                Some("establish") => Purpose::Establish,
+                Some("protect") => Purpose::Protect,
+                Some(other) => {
+                    let message = format!("`{other}` is none of move, return, establish, protect");
+                    self.problem("/document/metadata/dr/purpose", codes::SHAPE, message);
+                    Purpose::Move
+                }
+            };
             on_fault = match self.text(dr, "onFault").as_deref() {
                 None => None,
                 Some("hold") => Some(OnFault::Hold),
@@ -105,6 +120,7 @@ impl Reader<'_> {
             title: self.text(at, "title"),
             summary: self.text(at, "summary"),
             moves_group,
+            purpose,
             on_fault: on_fault.unwrap_or(otherwise),
         }
     }

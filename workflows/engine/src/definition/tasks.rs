@@ -118,6 +118,7 @@ impl Reader<'_> {
             phase: phase.clone(),
             manual: ours.manual.clone(),
             with: None,
+            within: at.value.at("/timeout/after").and_then(Located::as_str).map(str::to_owned),
             each: None,
             at_once: false,
         });

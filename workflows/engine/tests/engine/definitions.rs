@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use engine::{Definition, Error, OnFault, Outcome, Resolution, Standard, Want};
+use engine::{Definition, Error, OnFault, Outcome, Purpose, Resolution, Standard, Want};
 use serde_json::{Value, json};
 
 use crate::support::Run;
@@ -19,6 +19,7 @@ fn group() -> Value {
             "config": { "kind": "one-live", "replication": { "main->secondary": "csp", "secondary->main": "css" } },
             "log": { "kind": "both-live", "replication": { "main->secondary": "msp", "secondary->main": "mss" } },
         },
+        "everywhere": [{ "process": "proxy" }],
         "live_only": ["scs-msg", "cs-primary", "master-scs"],
         "names": { "max_ttl": "PT1M", "records": { "cs": { "name": "cfg-a.example.net", "at": "witness" } } },
         "clients": {
@@ -31,7 +32,12 @@ fn group() -> Value {
 }
 
 fn night(name: &str) -> Run {
-    let input = json!({ "group": group(), "from": "main", "to": "secondary", "why": "a test", "events": [] });
+    from_to(name, "main", "secondary")
+}
+
+fn from_to(name: &str, from: &str, to: &str) -> Run {
+    let input =
+        json!({ "group": group(), "from": from, "to": to, "why": "a test", "events": [], "by": "catch-up" });
     Run::of(&shipped(name), input)
 }
 
@@ -78,7 +84,7 @@ fn they_are_valid_for_the_language() {
     let schema = document::Document::parse(&text, "workflow.schema.yaml").unwrap();
     let validator = jsonschema::validator_for(schema.value()).unwrap();
     assert!(!validator.is_valid(&json!({ "document": {} })));
-    for name in ["failover", "switchover"] {
+    for name in ["establish", "failback", "failover", "reprotect", "switchover"] {
         let document = document::Document::parse(&shipped(name), name).unwrap();
         let errors: Vec<String> =
             validator.iter_errors(document.value()).map(|e| format!("{}: {e}", e.instance_path())).collect();
@@ -88,7 +94,13 @@ fn they_are_valid_for_the_language() {
 
 #[test]
 fn they_load_with_the_default_catalog_and_say_what_they_are() {
-    for (name, on_fault) in [("failover", OnFault::Hold), ("switchover", OnFault::BackOut)] {
+    for (name, on_fault, purpose) in [
+        ("establish", OnFault::Hold, Purpose::Establish),
+        ("failback", OnFault::BackOut, Purpose::Return),
+        ("failover", OnFault::Hold, Purpose::Move),
+        ("reprotect", OnFault::Hold, Purpose::Protect),
+        ("switchover", OnFault::BackOut, Purpose::Move),
+    ] {
         let text = shipped(name);
         let definition = Definition::load(&text, name, &engine::catalog::default())
             .unwrap_or_else(|problems| panic!("{}", problems.render(&text)));
@@ -100,7 +112,8 @@ fn they_load_with_the_default_catalog_and_say_what_they_are() {
             "each call can be done by hand"
         );
         let opens: Vec<_> = calls.iter().filter(|s| s.effect == Some(schemas::Effect::Opens)).collect();
-        assert_eq!(opens.len(), 1);
+        assert_eq!(definition.info().purpose, purpose);
+        assert_eq!(opens.len(), usize::from(purpose != Purpose::Protect));
     }
     let failover = Definition::load(&shipped("failover"), "failover", &engine::catalog::default()).unwrap();
     let lost = json!({ "type": schemas::event::SITE_LOST, "data": {} });
@@ -237,4 +250,88 @@ fn a_switchover_that_cannot_drain_backs_out_in_order() {
         ]
     );
     assert_eq!(run.machine.outcome(), Some(&Outcome::BackedOut));
+}
+
+#[test]
+fn a_failback_is_a_switchover_mirrored() {
+    let mut out = from_to("switchover", "main", "secondary");
+    let mut back = from_to("failback", "secondary", "main");
+    let out: Vec<String> = play(&mut out, well);
+    let swap = |what: &String| {
+        let other = |text: &str, a: &str, b: &str| text.replace(a, "\0").replace(b, a).replace('\0', b);
+        let what = other(&other(what, "@main", "@secondary"), " csp", " css");
+        if what.contains("dns.follow") { other(&what, "@main", "@secondary") } else { what }
+    };
+    assert_eq!(out.iter().map(swap).collect::<Vec<_>>(), play(&mut back, well));
+    assert!(matches!(back.machine.outcome(), Some(Outcome::Completed { .. })));
+}
+
+#[test]
+fn a_reprotect_by_catch_up_closes_receives_and_waits_and_opens_nothing() {
+    let mut run = from_to("reprotect", "secondary", "main");
+    let failed = std::cell::Cell::new(false);
+    let asked = play(&mut run, |what| match what {
+        "replication.drain css@main" if !failed.replace(true) => {
+            Err(Error::standard(Standard::Timeout, "not drained in time"))
+        }
+        _ => well(what),
+    });
+    // It waits a second and tries again.
+    assert_eq!(run.wants(), ["wake /do/4/current/call[0]/do/1/wait"]);
+    run.pass(1);
+    run.wake("/do/4/current/call[0]/do/1/wait");
+    let more = play(&mut run, well);
+    assert_eq!(
+        [asked, more].concat(),
+        [
+            "process.stop master-scs@main",
+            "process.stop cs-primary@main",
+            "process.stop scs-msg@main",
+            "database.disable-access config@main",
+            "replication.start css@main",
+            "replication.discard csp@main",
+            "replication.mark css@secondary",
+            "replication.drain css@main",
+            "replication.drain css@main",
+            "replication.start msp@secondary",
+            "replication.start mss@main",
+        ]
+    );
+    assert!(matches!(run.machine.outcome(), Some(Outcome::Completed { .. })), "{:?}", run.wants());
+}
+
+#[test]
+fn establishing_opens_one_site_after_the_stream_to_the_other_is_proved() {
+    let mut run = from_to("establish", "secondary", "main");
+    let asked = play(&mut run, well);
+    let at =
+        |what: &str| asked.iter().position(|a| a == what).unwrap_or_else(|| panic!("{what}: {asked:#?}"));
+    let open = at("database.enable-access config@main");
+    for before in [
+        "database.disable-access config@main",
+        "database.disable-access config@secondary",
+        "replication.stop css@main",
+        "replication.capture csp@main",
+        "replication.start csp@secondary",
+        "replication.discard css@secondary",
+        "replication.mark csp@main",
+        "replication.drain csp@secondary",
+    ] {
+        assert!(at(before) < open, "{before}: {asked:#?}");
+    }
+    for after in
+        ["process.start scs-msg@main", "replication.capture msp@main", "process.start proxy@secondary"]
+    {
+        assert!(at(after) > open, "{after}: {asked:#?}");
+    }
+    assert!(matches!(run.machine.outcome(), Some(Outcome::Completed { .. })), "{:?}", run.wants());
+}
+
+#[test]
+fn what_only_protects_opens_nothing() {
+    let text = "document: { dsl: '1.0.3', namespace: t, name: t, version: '1.0.0', \
+                metadata: { dr: { moves: group, purpose: protect } } }
+do: [ a: { call: 'site.open:1.0.0@default', with: { site: main }, metadata: { dr: { phase: open } } } ]";
+    let found = crate::support::problems(text);
+    assert!(found.len() == 1 && found[0].contains("definition-effect what only protects"), "{found:#?}");
 }

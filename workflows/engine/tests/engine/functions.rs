@@ -172,3 +172,16 @@ fn functions_that_multiply_have_a_bound() {
     assert!(found.iter().any(|f| f.contains("definition-too-large")), "{found:#?}");
     assert!(found.len() < 10_000, "{}", found.len());
 }
+
+#[test]
+fn a_kept_definition_is_made_of_kept_functions_and_of_no_others() {
+    let text = of("do: [ a: { call: 'site.open:1.0.0@default', with: { site: main } } ]");
+    let shipped = engine::Definition::load(&text, "t", &engine::catalog::default()).unwrap();
+    let mut kept = shipped.functions().clone();
+    let own = kept.get_mut("site.open:1.0.0").unwrap();
+    *own = own.replace("enable-access", "disable-access").replace("effect: opens", "effect: closes");
+    let again = engine::Definition::load(&text, "t", &engine::catalog::kept(kept)).unwrap();
+    let effect = |definition: &engine::Definition| definition.steps()[0].effect;
+    assert_eq!((effect(&shipped), effect(&again)), (Some(Effect::Opens), Some(Effect::Closes)));
+    assert!(engine::Definition::load(&text, "t", &engine::catalog::kept(Default::default())).is_err());
+}

@@ -7,6 +7,7 @@ mod faults;
 mod flow;
 mod functions;
 mod loading;
+mod pages;
 mod replay;
 mod support;
 mod table;

@@ -107,8 +107,14 @@ impl World {
 
     pub(crate) fn adopt(&mut self, live: &str) {
         self.beat();
-        let reply = self
-            .op("day one", Op::Adopt { group: "cfg".parse().unwrap(), record: Some(live.parse().unwrap()) });
+        let reply = self.op(
+            "day one",
+            Op::Adopt {
+                group: "cfg".parse().unwrap(),
+                record: Some(live.parse().unwrap()),
+                none_live: false,
+            },
+        );
         assert!(matches!(&reply, OpReply::Recorded { what, .. } if !what.contains("not:")), "{reply:?}");
     }
 

@@ -1,0 +1,109 @@
+//! The way home: a site that was left comes back, catches up, and takes the group again.
+
+use lab::system::loss::By;
+use lab::system::plan::{GROUP, Site};
+use lab::system::{STATUS_EVERY, until, until_every, users};
+use schemas::view::{Mode, RunState};
+
+use crate::bench::{Bench, WITHIN};
+
+impl Bench {
+    /// Brings the site that is not live up to date; says what the command said.
+    fn reprotect(&self) -> anyhow::Result<String> {
+        self.pointsman.text(&self.desk(), &["reprotect", GROUP, "--yes", "--detach", "--why", "a test"])
+    }
+
+    /// All rows that were acknowledged so far are the same at both sites.
+    fn equal(&self) {
+        let last = users::acknowledged(&self.plan.writer_file()).iter().map(|row| row.n).max().unwrap();
+        let sql = format!(
+            "SELECT count(*), md5(string_agg(e::text, ',' ORDER BY n)) FROM entry e WHERE n <= {last}"
+        );
+        until("both sites have the same rows", WITHIN, || {
+            let [main, secondary] = [0, 1].map(|site| self.postgres[site].psql("config", &sql));
+            let (main, secondary) = (main?, secondary?);
+            match main == secondary && !main.starts_with("0|") {
+                true => Ok(Some(())),
+                false => Err(anyhow::anyhow!("{main} and {secondary}")),
+            }
+        })
+        .unwrap();
+    }
+
+    fn mode(&self, mode: Mode, sentence: &str) {
+        until_every(STATUS_EVERY, &format!("the mode is {mode:?}"), WITHIN, || {
+            let status = self.status()?;
+            let fits = status.mode == mode && status.sentence.contains(sentence);
+            if fits { Ok(Some(())) } else { Err(anyhow::anyhow!("{:?}: {}", status.mode, status.sentence)) }
+        })
+        .unwrap();
+    }
+
+    fn slots(&self, site: Site) -> String {
+        let sql =
+            "SELECT coalesce(string_agg(slot_name, ' ' ORDER BY slot_name), '') FROM pg_replication_slots
+                    WHERE slot_name LIKE 'lab_config%'";
+        self.postgres[site.index()].psql("config", sql).unwrap()
+    }
+}
+
+/// A failover whose source answers loses nothing; then main is lost, comes back, catches up and is live again.
+#[test]
+fn main_comes_back_catches_up_and_takes_the_group_home() {
+    let mut lab = Bench::start("home");
+    lab.moved("failover", Site::Secondary);
+    lab.written_at(Site::Secondary);
+    lab.lives_at(Site::Secondary);
+    lab.mode(Mode::FailedOver, "pointsman reprotect");
+
+    lab.lose_site(Site::Main, By::Kill).unwrap();
+    lab.written_at(Site::Secondary);
+    lab.return_site(Site::Main).unwrap();
+    until_every(STATUS_EVERY, "main is heard and owes nothing", WITHIN, || {
+        let status = lab.status()?;
+        let silent = status.resources.iter().filter(|r| r.silent).count();
+        match silent + status.debts.len() {
+            0 => Ok(Some(())),
+            _ => Err(anyhow::anyhow!("{silent} are silent, {:?} are owed", status.debts)),
+        }
+    })
+    .unwrap();
+
+    lab.reprotect().unwrap();
+    let run = lab.completed(None, 0);
+    assert_eq!(run.state, RunState::Completed);
+    assert!(!lab.is_open(Site::Main), "it is a closed standby");
+    assert!(lab.is_open(Site::Secondary));
+    lab.mode(Mode::Normal, "pointsman failback");
+    assert_eq!((lab.slots(Site::Main).as_str(), lab.slots(Site::Secondary).as_str()), ("", "lab_config_rev"));
+    lab.equal();
+    lab.nothing_lost(Site::Main);
+
+    lab.moved("failback", Site::Main);
+    lab.written_at(Site::Main);
+    lab.lives_at(Site::Main);
+    lab.mode(Mode::Normal, "main is live, protected");
+    lab.equal();
+    lab.nothing_lost(Site::Main);
+    lab.nothing_lost(Site::Secondary);
+    lab.passed();
+}
+
+/// Main is killed while it is written to: nobody knows what it kept, so it does not catch up.
+#[test]
+fn a_site_that_was_lost_is_not_caught_up_over_what_only_it_has() {
+    let mut lab = Bench::start("orphans");
+    lab.lose_site(Site::Main, By::Kill).unwrap();
+    until("monitoring has started a failover", WITHIN, || lab.newest_run()).unwrap();
+    lab.completed(None, 0);
+    lab.return_site(Site::Main).unwrap();
+    until_every(STATUS_EVERY, "nothing is owed", WITHIN, || {
+        let debts = lab.status()?.debts.len();
+        if debts == 0 { Ok(Some(())) } else { Err(anyhow::anyhow!("{debts} are owed")) }
+    })
+    .unwrap();
+    let refused = lab.reprotect().unwrap_err().to_string();
+    assert!(refused.contains("--by copy"), "{refused}");
+    lab.mode(Mode::FailedOver, "--by copy");
+    lab.passed();
+}

@@ -1,0 +1,154 @@
+//! The way home: what may start when, and what `status` says meanwhile.
+
+use std::time::Duration;
+
+use schemas::op::{Op, OpReply, ProtectBy};
+use schemas::view::{GroupView, Mode, RunState};
+use schemas::{Code, Problem};
+use simulation::{Lost, World, address};
+
+use crate::common::{asleep, ready, start_of, whole};
+
+fn group(w: &mut World) -> GroupView {
+    match w.ask_runner(0, "", Op::Status { group: None }) {
+        OpReply::Groups(mut groups) => groups.remove(0),
+        other => w.fail(&format!("{other:?}")),
+    }
+}
+
+fn refused(w: &mut World, op: Op) -> Problem {
+    match w.ask_runner(0, "because", op) {
+        OpReply::Problem(problem) => problem,
+        other => w.fail(&format!("not refused: {other:?}")),
+    }
+}
+
+fn by(how: ProtectBy) -> Op {
+    let mut op = start_of("reprotect", &[]);
+    if let Op::Start { by, .. } = &mut op {
+        *by = Some(how);
+    }
+    op
+}
+
+fn goes(w: &mut World, op: Op) {
+    let run = w.start(0, op);
+    assert_eq!(w.until_ended(run), RunState::Completed);
+    w.pass(Duration::from_secs(3));
+}
+
+#[test]
+fn there_and_back_after_a_failover_that_left_nothing_behind() {
+    let mut w = ready(whole());
+    goes(&mut w, start_of("failover", &[]));
+    let view = group(&mut w);
+    assert_eq!(view.mode, Mode::FailedOver, "{}", view.sentence);
+    assert!(view.sentence.contains("unprotected since"), "{}", view.sentence);
+    assert!(view.sentence.contains("pointsman reprotect cfg --why"), "{}", view.sentence);
+
+    let run = w.start(0, start_of("reprotect", &[]));
+    assert_eq!(group(&mut w).mode, Mode::Resyncing);
+    assert_eq!(w.until_ended(run), RunState::Completed);
+    assert_eq!(w.record(0, "cfg").epoch.0, 3, "a run of its own");
+    assert!(!w.ground.is_open(&address("main.database.config")));
+    w.pass(Duration::from_secs(3));
+    let view = group(&mut w);
+    assert_eq!(
+        (view.mode, view.live.as_ref().unwrap().as_str()),
+        (Mode::Normal, "secondary"),
+        "{}",
+        view.sentence
+    );
+    assert!(view.sentence.contains("pointsman failback cfg"), "{}", view.sentence);
+
+    let run = w.start(0, start_of("failback", &[]));
+    assert_eq!(group(&mut w).mode, Mode::FailingBack);
+    assert_eq!(w.until_ended(run), RunState::Completed);
+    w.pass(Duration::from_secs(3));
+    let view = group(&mut w);
+    assert_eq!(
+        (view.mode, view.live.as_ref().unwrap().as_str()),
+        (Mode::Normal, "main"),
+        "{}",
+        view.sentence
+    );
+    let problem = refused(&mut w, start_of("failback", &[]));
+    assert_eq!(problem.code, Code::Conflict, "{problem}");
+    w.finish("cfg");
+    w.clean();
+}
+
+#[test]
+fn a_site_that_may_have_kept_rows_does_not_catch_up() {
+    let mut w = ready(whole());
+    w.kill_host("main", Lost::Process);
+    w.restart = None;
+    goes(&mut w, start_of("failover", &["main"]));
+    w.heal();
+    w.until("the close is paid", |w| w.record(0, "cfg").debts.is_empty());
+    let problem = refused(&mut w, by(ProtectBy::CatchUp));
+    assert_eq!(problem.code, Code::Precondition);
+    assert!(problem.detail.as_ref().unwrap().contains("--by copy"), "{problem}");
+    let view = group(&mut w);
+    assert_eq!(view.mode, Mode::FailedOver);
+    assert!(view.sentence.contains("--by copy"), "{}", view.sentence);
+    // Whoever adopts says how the world is, and not that nothing was left behind.
+    let adopt = Op::Adopt {
+        group: "cfg".parse().unwrap(),
+        record: Some(simulation::site("secondary")),
+        none_live: false,
+    };
+    assert!(matches!(w.ask_runner(0, "by hand", adopt), OpReply::Recorded { .. }));
+    assert_eq!(refused(&mut w, by(ProtectBy::CatchUp)).code, Code::Precondition);
+    w.finish("cfg");
+    w.clean();
+}
+
+#[test]
+fn what_is_open_is_not_established() {
+    let mut w = ready(whole());
+    let problem = refused(&mut w, start_of("establish", &[]));
+    assert!(problem.detail.as_ref().unwrap().contains("is open at main"), "{problem}");
+    let none = Op::Adopt { group: "cfg".parse().unwrap(), record: None, none_live: true };
+    let problem = refused(&mut w, none);
+    assert!(
+        problem.detail.as_ref().unwrap().contains("main.database.config is not seen closed"),
+        "{problem}"
+    );
+    w.clean();
+
+    let mut w = World::new(asleep());
+    assert_eq!(refused(&mut w, start_of("establish", &[])).code, Code::Conflict, "never adopted");
+    w.adopt_none();
+    let view = group(&mut w);
+    assert!(view.sentence.contains("pointsman establish cfg"), "{}", view.sentence);
+    assert_eq!(refused(&mut w, start_of("switchover", &[])).code, Code::Conflict);
+    goes(&mut w, start_of("establish", &[]));
+    let view = group(&mut w);
+    assert_eq!(
+        (view.mode, view.live.as_ref().unwrap().as_str()),
+        (Mode::Normal, "main"),
+        "{}",
+        view.sentence
+    );
+    w.finish("cfg");
+    w.clean();
+}
+
+#[test]
+fn an_establishing_that_is_cancelled_leaves_no_live_site() {
+    let mut w = World::new(asleep());
+    w.adopt_none();
+    w.ground.broken.insert((address("secondary.replication.csp"), schemas::Action::Drain));
+    let run = w.start(0, start_of("establish", &[]));
+    w.until("it is held", |w| w.view(0, run).state == RunState::Held);
+    w.ask_runner(0, "not today", Op::Cancel { run: run.to_string(), leave: false });
+    assert_eq!(w.until_ended(run), RunState::BackedOut);
+    assert_eq!(w.record(0, "cfg").live, None);
+    assert!(
+        ["main", "secondary"].iter().all(|s| !w.ground.is_open(&address(&format!("{s}.database.config"))))
+    );
+    w.ground.broken.clear();
+    w.finish("cfg");
+    w.clean();
+}

@@ -1,0 +1,134 @@
+//! What a definition is for: from which site to which it goes, and what has to hold before it starts.
+
+use engine::Purpose;
+use schemas::op::ProtectBy;
+use schemas::{Access, Address, Code, Epoch, GroupId, Problem, Seen, Service, SiteId};
+
+use crate::core::{Core, Group};
+use crate::start::Start;
+
+fn conflict(detail: String) -> Problem {
+    Problem::new(Code::Conflict, detail)
+}
+
+fn other(g: &Group, site: &SiteId) -> Result<SiteId, Problem> {
+    g.plan.sites.iter().find(|s| *s != site).cloned().ok_or_else(|| conflict("the group has one site".into()))
+}
+
+impl Core {
+    /// The site that is left, or that sends; and the site that is opened, or that receives.
+    pub(crate) fn direction(
+        &self,
+        start: &Start,
+        g: &Group,
+        purpose: Purpose,
+    ) -> Result<(SiteId, SiteId), Problem> {
+        if let Some(to) = start.to.as_ref().filter(|to| !g.plan.sites.contains(to)) {
+            return Err(conflict(format!("`{to}` is no site of `{}`", start.group)));
+        }
+        if purpose == Purpose::Establish {
+            return self.establish(start, g);
+        }
+        let live = g.record.live.clone().ok_or_else(|| conflict(nothing_live(&start.group, g)))?;
+        let (from, to) = match purpose {
+            Purpose::Return => {
+                let home = g.plan.sites.first().cloned().unwrap_or_else(|| live.clone());
+                if start.to.as_ref().is_some_and(|to| *to != home) {
+                    return Err(conflict(format!(
+                        "a failback goes to {home}: pointsman switchover goes elsewhere"
+                    )));
+                }
+                (other(g, &home)?, home)
+            }
+            Purpose::Protect => {
+                let standby = other(g, &live)?;
+                if start.to.as_ref().is_some_and(|to| *to != standby) {
+                    return Err(conflict(format!(
+                        "{live} is live: {standby} is what can be brought up to date"
+                    )));
+                }
+                self.may_protect(start, g, &standby)?;
+                return Ok((live, standby));
+            }
+            Purpose::Move | Purpose::Establish => {
+                let to = start.to.clone().map_or_else(|| other(g, &live), Ok)?;
+                (other(g, &to)?, to)
+            }
+        };
+        // Whoever supersedes may go on to the same site or back; otherwise the live site cannot be the target.
+        if to == live && start.supersede.is_none() {
+            return Err(conflict(format!("{to} is live already")));
+        }
+        Ok((from, to))
+    }
+
+    fn establish(&self, start: &Start, g: &Group) -> Result<(SiteId, SiteId), Problem> {
+        if g.record.epoch == Epoch(0) {
+            return Err(conflict(nothing_live(&start.group, g)));
+        }
+        let first = g.plan.sites.first().cloned().ok_or_else(|| conflict("the group has no site".into()))?;
+        let to = start.to.clone().or_else(|| g.record.live.clone()).unwrap_or(first);
+        if let Some(live) = g.record.live.as_ref().filter(|live| **live != to) {
+            let detail =
+                format!("{live} was live last and has what was written last: --to {live}, or a failover");
+            return Err(conflict(detail));
+        }
+        // However long ago it was seen: what was open then was not closed by us since.
+        for resource in &g.plan.one_live {
+            for site in &g.plan.sites {
+                let address =
+                    Address { site: site.clone(), service: Service::Database, resource: resource.clone() };
+                let open = self.observed.get(&address).is_some_and(
+                    |(_, seen)| matches!(&seen.seen, Seen::Database(d) if d.access != Access::Closed),
+                );
+                if open && start.supersede.is_none() {
+                    let detail = format!("{resource} is open at {site}: there is nothing to establish");
+                    return Err(conflict(detail));
+                }
+            }
+        }
+        Ok((other(g, &to)?, to))
+    }
+
+    /// Whether the other site may be brought up to date in the way that was asked for.
+    fn may_protect(&self, start: &Start, g: &Group, standby: &SiteId) -> Result<(), Problem> {
+        let left = g.record.left.as_ref().filter(|left| left.site == *standby);
+        match start.protect_by.unwrap_or(ProtectBy::CatchUp) {
+            ProtectBy::CatchUp if left.is_some_and(|left| left.drained) => Ok(()),
+            ProtectBy::CatchUp => {
+                let detail = format!(
+                    "it is not proved that {standby} has nothing that never came over: save that and copy, \
+                     pointsman reprotect {} --by copy --why …",
+                    start.group
+                );
+                Err(Problem::new(Code::Precondition, detail))
+            }
+            ProtectBy::Copy => {
+                let copies = |step: engine::StepInfo| {
+                    step.function.is_some_and(|function| function.starts_with("replication.copy:"))
+                };
+                let known = self.definitions.get(&start.workflow);
+                match known.is_some_and(|(_, definition)| definition.steps().into_iter().any(copies)) {
+                    true => Ok(()),
+                    false => Err(Problem::new(
+                        Code::Precondition,
+                        format!(
+                            "`{}` cannot copy yet: what only {standby} has is saved by hand",
+                            start.workflow
+                        ),
+                    )),
+                }
+            }
+        }
+    }
+}
+
+/// Which command comes first where no site is live.
+pub(crate) fn nothing_live(group: &GroupId, g: &Group) -> String {
+    match g.record.epoch {
+        Epoch(0) => format!(
+            "`{group}` was never adopted: pointsman adopt {group}; where every site is closed: --none-live"
+        ),
+        _ => format!("no site of `{group}` is live: pointsman establish {group} --why …"),
+    }
+}
