@@ -6,6 +6,7 @@
 
 mod action;
 pub mod args;
+pub mod check;
 mod digest;
 pub mod duration;
 pub mod event;
@@ -19,6 +20,7 @@ mod subject;
 pub mod view;
 
 pub use action::{Action, BadService, Effect, Service};
+pub use check::{CheckLine, CheckReply, CheckView, Level};
 pub use digest::Digest;
 pub use event::CloudEvent;
 pub use frame::{CLOCK_ALLOWANCE, Frame, MESSAGE_MAX};

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::duration::Iso;
 use crate::view::{DecisionView, GroupView, RunView, WorldView};
-use crate::{GroupId, MessageId, Problem, RunId, SiteId};
+use crate::{CheckView, GroupId, MessageId, Problem, RunId, SiteId};
 
 /// A person's request. Who he is stands in the subject, pinned by the server's permissions.
 ///
@@ -75,6 +75,12 @@ pub enum Op {
         /// At most so many.
         limit: u32,
     },
+    /// Looks at a group's preconditions; changes nothing.
+    Check {
+        /// One, or all.
+        #[serde(default)]
+        group: Option<GroupId>,
+    },
     /// Starts a workflow that moves a group; with `dry_run` only says what would happen.
     Start {
         /// `failover`, `switchover`, `failback`, `establish`, `reprotect`.
@@ -96,6 +102,9 @@ pub enum Op {
         /// How the other site is brought up to date, by a workflow that does so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<ProtectBy>,
+        /// Red preconditions that do not stop it, by the names that `check` gives them.
+        #[serde(default)]
+        overrides: Vec<String>,
         /// Changes nothing.
         #[serde(default)]
         dry_run: bool,
@@ -199,6 +208,7 @@ impl Op {
             Op::Evidence { .. } => "evidence",
             Op::Definition { .. } => "definition",
             Op::Decisions { .. } => "decisions",
+            Op::Check { .. } => "check",
             Op::Start { .. } => "start",
             Op::Approve { .. } => "approve",
             Op::Ack { .. } => "ack",
@@ -222,7 +232,8 @@ impl Op {
             | Op::Show { .. }
             | Op::Evidence { .. }
             | Op::Definition { .. }
-            | Op::Decisions { .. } => false,
+            | Op::Decisions { .. }
+            | Op::Check { .. } => false,
             Op::Start { dry_run, .. } => !dry_run,
             Op::Adopt { record, none_live, .. } => record.is_some() || *none_live,
             _ => true,
@@ -265,6 +276,8 @@ pub enum OpReply {
     Definition(DefinitionText),
     /// To `decisions`.
     Decisions(Vec<DecisionView>),
+    /// To `check`.
+    Checks(Vec<CheckView>),
     /// To `start` with `dry_run`: what would be done, from today's observations.
     Preview(Box<Preview>),
     /// To `start`, and whatever acts on a run: durably recorded; the run as it stands.

@@ -94,6 +94,9 @@ codes! {
     Precondition "precondition" 409 false "The world is not as the act needs it."
         "See the detail: what was found and what was expected."
         "Decide by hand; nothing was changed.";
+    RedPrecondition "red-precondition" 409 false "A precondition of the move is red."
+        "See the detail: each line by its name."
+        "Mend it (`pointsman check` names each remedy), or override the line by its name: `--override NAME`, recorded.";
     Unreachable "unreachable" 503 true "The server behind the service does not answer."
         "It is down, frozen, or the network is cut."
         "Look at the server; the service itself is well.";

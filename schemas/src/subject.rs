@@ -45,6 +45,8 @@ pub enum Verb {
     Outcome,
     /// A person takes a new ledger into service.
     Adopt,
+    /// What would stand in the way of its acts; changes nothing.
+    Check,
 }
 
 impl Verb {
@@ -55,6 +57,7 @@ impl Verb {
             Verb::Claim => "claim",
             Verb::Outcome => "outcome",
             Verb::Adopt => "adopt",
+            Verb::Check => "check",
         }
     }
 }
@@ -128,6 +131,7 @@ impl Prefix {
             "claim" => Verb::Claim,
             "outcome" => Verb::Outcome,
             "adopt" => Verb::Adopt,
+            "check" => Verb::Check,
             other => Action::of(address.service, other)
                 .map(Verb::Act)
                 .ok_or_else(|| bad(format!("{} has no action `{other}`", address.service)))?,

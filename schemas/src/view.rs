@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::duration::Iso;
 use crate::op::Who;
-use crate::{Address, Epoch, GroupId, Observation, Position, Problem, RunId, SiteId};
+use crate::{Address, CheckView, Epoch, GroupId, Observation, Position, Problem, RunId, SiteId};
 
 /// States of a step (design words).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -247,6 +247,9 @@ pub struct GroupView {
     /// What would be lost if the live site were lost now; none where nothing is live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<LossView>,
+    /// Its latest preflight, without what was green; none before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<CheckView>,
     /// Trigger mode, and what it waits for.
     pub trigger: String,
     /// Each resource, with ages.

@@ -24,7 +24,7 @@ pub(crate) use place::{
     max_term_width = 100,
     disable_help_subcommand = true,
     after_help = "Exit codes: 0 done, 1 internal error, 2 usage or bad file, 3 refused, 4 needs a person, 5 faulted, \
-                  6 cancelled or backed out, 7 bus or runner silent, 8 not normal (status, config check).\n\n\
+                  6 cancelled or backed out, 7 bus or runner silent, 8 not normal (status, check, config check).\n\n\
                   Example: pointsman status"
 )]
 pub(crate) struct Args {
@@ -77,6 +77,9 @@ pub(crate) enum Command {
     /// Say how the groups stand: mode, sites, run, debts, each fact with its age
     #[command(after_help = "Example: pointsman status cfg")]
     Status(GroupOnly),
+    /// Look at what would stand in the way of a move: each line names its remedy
+    #[command(after_help = "Example: pointsman check cfg")]
+    Check(Check),
     /// Move a group although its live site is lost
     #[command(after_help = "Example: pointsman failover cfg --to secondary --why \"INC-4711 site 1 power\"")]
     Failover(Move),
@@ -177,6 +180,16 @@ pub(crate) enum Command {
 pub(crate) struct GroupOnly {
     /// The group; all of them if it is left out
     pub(crate) group: Option<schemas::GroupId>,
+}
+
+/// A preflight.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Check {
+    /// The group; all of them if it is left out
+    pub(crate) group: Option<schemas::GroupId>,
+    /// What is in order, too
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 /// One run.

@@ -8,7 +8,7 @@ use crate::args::Command;
 use crate::bus::Bus;
 use crate::exit::Exit;
 use crate::output::Output;
-use crate::{adopt, follow, plain, runs, start, status};
+use crate::{adopt, check, follow, plain, runs, start, status};
 
 /// Asks the runner and prints what it says.
 pub(crate) async fn run(command: Command, host: &Path, out: &Output) -> anyhow::Result<Exit> {
@@ -16,6 +16,7 @@ pub(crate) async fn run(command: Command, host: &Path, out: &Output) -> anyhow::
     let bus = Bus::connect(&host.bus).await?;
     match command {
         Command::Status(ask) => status::run(ask.group, &bus, out).await,
+        Command::Check(ask) => check::run(ask.group, ask.all, &bus, out).await,
         Command::Failover(ask) => start::run("failover", ask, &bus, out).await,
         Command::Switchover(ask) => start::run("switchover", ask, &bus, out).await,
         Command::Failback(ask) => start::run("failback", ask, &bus, out).await,

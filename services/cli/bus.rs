@@ -57,7 +57,7 @@ impl Bus {
     pub(crate) async fn look(&self, op: Op) -> anyhow::Result<OpReply> {
         // A preview and the world before `adopt` ask every service first.
         let within = match op {
-            Op::Start { .. } | Op::Adopt { .. } => CHANGE_WITHIN,
+            Op::Start { .. } | Op::Adopt { .. } | Op::Check { .. } => CHANGE_WITHIN,
             _ => LOOK_WITHIN,
         };
         let request = self.request(op, None, None);

@@ -5,6 +5,7 @@ mod args;
 mod arm;
 mod ask;
 mod bus;
+mod check;
 mod configuration;
 mod exit;
 mod explain;

@@ -1,6 +1,7 @@
 //! The parts that stay: the runner, and the services of this host.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
 use config::Host;
@@ -22,6 +23,9 @@ fn warn_of_secrets(host: &Host) {
         tracing::warn!("{warning}");
     }
 }
+
+/// How often each group's preconditions are looked at.
+const PREFLIGHT_EVERY: Duration = Duration::from_secs(60);
 
 /// `runner`.
 pub(crate) fn runner(_ask: &Runner, path: &Path) -> anyhow::Result<Exit> {
@@ -47,6 +51,7 @@ pub(crate) fn runner(_ask: &Runner, path: &Path) -> anyhow::Result<Exit> {
             journal_options: journal::Options::default(),
             groups,
             definitions,
+            preflight_every: Some(PREFLIGHT_EVERY),
             host: person::host(),
             worker: None,
         };

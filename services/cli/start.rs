@@ -23,7 +23,7 @@ pub(crate) async fn reprotect(ask: Reprotect, bus: &Bus, out: &Output) -> anyhow
         By::CatchUp => ProtectBy::CatchUp,
         By::Copy => ProtectBy::Copy,
     };
-    let Reprotect { group, why, supersede, yes, detach, dry_run, .. } = ask;
+    let Reprotect { group, why, supersede, overrides, yes, detach, dry_run, .. } = ask;
     let ask = Move {
         group,
         to: None,
@@ -31,6 +31,7 @@ pub(crate) async fn reprotect(ask: Reprotect, bus: &Bus, out: &Output) -> anyhow
         supersede,
         accept_unfenced: Vec::new(),
         accept_data_loss: None,
+        overrides,
         yes,
         detach,
         dry_run,
@@ -57,6 +58,7 @@ async fn begin(
         accept_unfenced: ask.accept_unfenced.clone(),
         accept_data_loss: ask.accept_data_loss.map(|bound| Iso(bound.duration())),
         by,
+        overrides: ask.overrides.clone(),
         dry_run,
     };
     let preview = match bus.look(op(true, ask.to.clone())).await? {

@@ -2,12 +2,12 @@
 
 use schemas::op::{Op, OpReply};
 use schemas::view::{DebtView, GroupView, Mode, RunState};
-use schemas::{Code, GroupId, Problem};
+use schemas::{Code, GroupId, Level, Problem};
 
 use crate::bus::{Bus, strange};
 use crate::exit::Exit;
 use crate::output::Output;
-use crate::{runs, text};
+use crate::{check, runs, text};
 
 /// `status`; 8 when something is not normal.
 pub(crate) async fn run(group: Option<GroupId>, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
@@ -51,6 +51,7 @@ fn normal(group: &GroupView) -> bool {
         && !held
         && group.debts.is_empty()
         && group.doubts.is_empty()
+        && group.check.as_ref().is_none_or(|check| check.level() != Level::Red)
         && group.resources.iter().all(|resource| !resource.silent)
 }
 
@@ -110,6 +111,12 @@ fn print(group: &GroupView, out: &Output) {
         for debt in list {
             out.line(format!("  {} {}", out.warn(title), owed(debt, group, out)));
         }
+    }
+    if let Some(found) = &group.check
+        && !found.lines.is_empty()
+    {
+        out.line(format!("  check ({}):", text::age(found.at, group.at)));
+        check::lines(found.lines.iter(), out);
     }
     if !group.trigger.is_empty() {
         out.line(format!("  trigger: {}", group.trigger));

@@ -89,6 +89,7 @@ pub(crate) fn group(name: &str) -> GroupView {
         debts: Vec::new(),
         doubts: Vec::new(),
         loss: None,
+        check: None,
         trigger: "observe".into(),
         resources: Vec::new(),
         at: chrono::Utc::now(),

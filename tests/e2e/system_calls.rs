@@ -287,6 +287,7 @@ fn run_unsynced(file: &Path) {
             journal_options: journal::Options { disk: Arc::new(Forgetful), ..Default::default() },
             groups: config::load_groups(&host.resolve(&settings.groups)).unwrap(),
             definitions: runner::shipped(),
+            preflight_every: None,
             host: "unsynced".into(),
             worker: Some(expressions::WorkerCommand {
                 program: POINTSMAN.into(),

@@ -1,6 +1,6 @@
 //! The report of a run, and what proves it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use journal::Digest;
 use serde_json::Value;
@@ -24,7 +24,7 @@ fn write(house: &House, name: &str, text: &str) -> PathBuf {
 }
 
 #[track_caller]
-fn verify(house: &House, expected: i32, head: &str, file: &PathBuf) -> String {
+fn verify(house: &House, expected: i32, head: &str, file: &Path) -> String {
     house.says(expected, &["report", "verify", "--head", head, file.to_str().unwrap()])
 }
 

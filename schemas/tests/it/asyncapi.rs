@@ -136,7 +136,7 @@ fn addresses() -> BTreeSet<String> {
     for action in Action::ALL {
         built.push(prefix.request(&address(action.service()), Verb::Act(*action)));
     }
-    for verb in [Verb::Observe, Verb::Claim, Verb::Outcome, Verb::Adopt] {
+    for verb in [Verb::Observe, Verb::Check, Verb::Claim, Verb::Outcome, Verb::Adopt] {
         for service in Service::ALL {
             let subject = prefix.request(&address(*service), verb);
             built.push(subject.replace(&format!(".{service}."), ".{service}."));
@@ -236,6 +236,7 @@ fn its_messages_are_those_of_the_types() {
         assert_eq!(reference(&message["headers"]), "./json/frame.schema.json");
     }
     check("ask.observe", None, Some("observation"));
+    check("ask.check", None, Some("check-reply"));
     check("ask.claim", Some("claim-request"), Some("claim-reply"));
     check("ask.outcome", Some("outcome-request"), Some("reply"));
     check("ask.adopt", Some("adopt-request"), Some("claim-reply"));

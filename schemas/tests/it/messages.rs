@@ -10,8 +10,8 @@ use schemas::args::{
 use schemas::duration::PATTERN as DURATION;
 use schemas::op::{OpReply, OpRequest};
 use schemas::{
-    Action, Address, AdoptRequest, Beat, ClaimReply, ClaimRequest, CloudEvent, ConfirmReply, ConfirmRequest,
-    Frame, Observation, OutcomeRequest, Problem, Reply,
+    Action, Address, AdoptRequest, Beat, CheckReply, ClaimReply, ClaimRequest, CloudEvent, ConfirmReply,
+    ConfirmRequest, Frame, Observation, OutcomeRequest, Problem, Reply,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -53,6 +53,7 @@ pub(crate) fn all() -> Vec<Message> {
         message::<OutcomeRequest>("outcome-request", true),
         message::<AdoptRequest>("adopt-request", true),
         message::<Observation>("observation", false),
+        message::<CheckReply>("check-reply", false),
         message::<ConfirmRequest>("confirm-request", true),
         message::<ConfirmReply>("confirm-reply", false),
         message::<Beat>("beat", false),

@@ -30,6 +30,9 @@ pub(crate) struct Move {
     /// Take the risk that at most so much is lost, such as 2m
     #[arg(long, value_name = "DURATION")]
     pub(crate) accept_data_loss: Option<config::Span>,
+    /// Start although this line of `check` is red; recorded
+    #[arg(long = "override", value_name = "NAME")]
+    pub(crate) overrides: Vec<String>,
     /// Do not ask for the target's name; never stands for an acceptance
     #[arg(long)]
     pub(crate) yes: bool,
@@ -54,6 +57,9 @@ pub(crate) struct Reprotect {
     /// Take over from a run that has not ended: its doubts join the group's list
     #[arg(long, value_name = "RUN")]
     pub(crate) supersede: Option<String>,
+    /// Start although this line of `check` is red; recorded
+    #[arg(long = "override", value_name = "NAME")]
+    pub(crate) overrides: Vec<String>,
     /// Do not ask for the site's name; never enough for a copy
     #[arg(long)]
     pub(crate) yes: bool,

@@ -10,6 +10,7 @@
 
 mod close;
 mod open;
+mod preflight;
 mod state;
 
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ use postgres::settings::Access as Mode;
 use postgres::{Claim, Fate, Identity, PgError, Server, Session};
 use responder::{Act, Driver, DriverError, Look};
 use schemas::args::AccessOutput;
-use schemas::{Access, Action, Code, DatabaseSeen, Epoch, GroupId, Problem, Role, RunId, Seen};
+use schemas::{Access, Action, CheckLine, Code, DatabaseSeen, Epoch, GroupId, Problem, Role, RunId, Seen};
 use serde_json::{Value, json};
 
 use crate::settings::{Place, PostgresSettings};
@@ -121,6 +122,10 @@ impl Driver for PostgresAccess {
             ));
         }
         Ok(())
+    }
+
+    async fn preflight(&self) -> Vec<CheckLine> {
+        preflight::lines(self).await
     }
 
     /// `access` as the roles have it; `role` is live unless closed or a physical standby; `sessions` are

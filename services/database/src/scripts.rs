@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use exec::{Check, Guard, Occasion, Script};
-use responder::{Act, Driver, DriverError, Look};
+use responder::{Act, Driver, DriverError, Look, startable};
 use schemas::args::AccessOutput;
-use schemas::{Access, Action, Code, DatabaseSeen, Epoch, GroupId, Problem, Role, RunId, Seen};
+use schemas::{Access, Action, CheckLine, Code, DatabaseSeen, Epoch, GroupId, Problem, Role, RunId, Seen};
 use serde_json::{Value, json};
 
 use crate::settings::{ExecSettings, Place};
@@ -68,6 +68,13 @@ impl Driver for ScriptAccess {
 
     async fn check(&self, _action: Action, _args: &Value) -> Result<(), Problem> {
         Ok(())
+    }
+
+    async fn preflight(&self) -> Vec<CheckLine> {
+        let scripts = [Some(&self.settings.close), Some(&self.settings.open), self.settings.check.as_ref()];
+        let paths: Vec<PathBuf> =
+            scripts.into_iter().flatten().map(|script| self.place.folder.join(script)).collect();
+        vec![startable(paths.iter().map(PathBuf::as_path))]
     }
 
     /// `partly` also where the check says neither; an error where it cannot tell.

@@ -21,7 +21,7 @@ use domain::base::iana::Rcode;
 use domain::rdata::tsig::Time48;
 use domain::tsig::ValidationError;
 use responder::{Act, Driver, DriverError, Look};
-use schemas::{Action, Code, Epoch, GroupId, Problem, RunId, Seen, SiteId};
+use schemas::{Action, CheckLine, Code, Epoch, GroupId, Problem, RunId, Seen, SiteId};
 use serde_json::Value;
 
 pub use crate::exchange::Transport;
@@ -36,6 +36,9 @@ const ASK_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long an update's answer is awaited; less where the act's bound is shorter.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long all servers together are given by a preflight.
+const PREFLIGHT_WITHIN: Duration = Duration::from_secs(2);
 
 /// The keys of the host's file.
 #[derive(Debug, Clone)]
@@ -271,6 +274,33 @@ impl Driver for Rfc2136 {
 
     async fn check(&self, _action: Action, args: &Value) -> Result<(), Problem> {
         self.names.target(args).map(|_| ())
+    }
+
+    /// A signed update that changes nothing, at each server that takes updates; one that works is enough.
+    async fn preflight(&self) -> Vec<CheckLine> {
+        let deadline = Instant::now() + PREFLIGHT_WITHIN;
+        let mut failed = Vec::new();
+        let name = self.names.known().and_then(|text| wire::domain(&text));
+        for &server in &self.update {
+            let tried = async {
+                let zone = match (&self.zone, &name) {
+                    (Some(zone), _) => zone.clone(),
+                    (None, Some(name)) => self.zone(server, name).await.map_err(|cause| cause.to_string())?,
+                    (None, None) => return Err("neither `zone:` nor `name:` is known yet".to_owned()),
+                };
+                self.barrier(server, &zone, deadline).await
+            };
+            if let Err(why) = tried.await {
+                failed.push(format!("{server}: {why}"));
+            }
+        }
+        let remedy = "look at the server, its update-policy or allow-update, and the TSIG key";
+        let update = match (failed.len(), self.update.len()) {
+            (0, _) => CheckLine::green("update", "every server takes a signed update that changes nothing"),
+            (some, all) if some < all => CheckLine::amber("update", failed.join("; "), remedy),
+            _ => CheckLine::red("update", failed.join("; "), remedy),
+        };
+        vec![update]
     }
 
     async fn observe(&self) -> Result<Seen, DriverError> {

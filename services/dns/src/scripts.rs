@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use exec::{Guard, Occasion, Script, Settled};
-use responder::{Act, Driver, DriverError, Look};
-use schemas::{Action, Code, Epoch, GroupId, Problem, ResourceId, RunId, Seen, SiteId};
+use responder::{Act, Driver, DriverError, Look, startable};
+use schemas::{Action, CheckLine, Code, Epoch, GroupId, Problem, ResourceId, RunId, Seen, SiteId};
 use serde_json::Value;
 
 use crate::names::{Names, Target, refused};
@@ -87,6 +87,10 @@ impl Driver for Scripts {
 
     async fn check(&self, _action: Action, args: &Value) -> Result<(), Problem> {
         self.names.target(args).and_then(|target| self.script(&target).map(|_| ()))
+    }
+
+    async fn preflight(&self) -> Vec<CheckLine> {
+        vec![startable(self.settings.point.values().map(PathBuf::as_path))]
     }
 
     async fn observe(&self) -> Result<Seen, DriverError> {

@@ -17,6 +17,11 @@ BEGIN
   END IF;
 END $$;
 
+-- Where the data is, so that the room on its disk can be looked at; nothing else of the settings.
+CREATE OR REPLACE FUNCTION pointsman.data_directory() RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT current_setting('data_directory') $$;
+
 -- Locks the claim for this transaction; refuses all but the run that holds it.
 CREATE OR REPLACE FUNCTION pointsman.hold_epoch(g text, e bigint, r text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use responder::{Act, Driver, DriverError, Look};
 use schemas::{
-    Action, Attempt, Code, Epoch, GroupId, Problem, ProcessSeen, ResourceId, RunId, Running, Seen, SiteId,
+    Action, Attempt, CheckLine, Code, Epoch, GroupId, Problem, ProcessSeen, ResourceId, RunId, Running, Seen,
+    SiteId,
 };
 use serde_json::{Value, json};
 
@@ -251,6 +252,10 @@ impl<M: Manager> Driver for Gated<M> {
 
     async fn check(&self, _action: Action, _args: &Value) -> Result<(), Problem> {
         self.manager.check().await
+    }
+
+    async fn preflight(&self) -> Vec<CheckLine> {
+        self.manager.preflight().await
     }
 
     async fn observe(&self) -> Result<Seen, DriverError> {

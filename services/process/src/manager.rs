@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use responder::{Act, DriverError};
-use schemas::Problem;
+use schemas::{CheckLine, Problem};
 use serde_json::Value;
 
 /// Whether anything of a service runs, forked children included.
@@ -32,6 +32,9 @@ pub trait Manager: Send + Sync + 'static {
     ///
     /// The problem with which the request is refused.
     async fn check(&self) -> Result<(), Problem>;
+
+    /// What would stand in the way of a start or a stop, and who else can start it.
+    async fn preflight(&self) -> Vec<CheckLine>;
 
     /// Whether anything of it runs; changes nothing.
     async fn presence(&self) -> Presence;

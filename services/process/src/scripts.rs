@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use exec::{Check, Children, Guard, Occasion, Script, Settled};
-use responder::{Act, DriverError};
-use schemas::{Code, Problem, ResourceId, SiteId};
+use responder::{Act, DriverError, startable};
+use schemas::{CheckLine, Code, Problem, ResourceId, SiteId};
 use serde_json::{Value, json};
 
 use crate::health::{Health, Probe};
@@ -86,6 +86,19 @@ impl Scripts {
 impl Manager for Scripts {
     async fn check(&self) -> Result<(), Problem> {
         Ok(())
+    }
+
+    async fn preflight(&self) -> Vec<CheckLine> {
+        let all = [Some(&self.start), Some(&self.stop), self.check.as_ref()];
+        let mut lines = vec![startable(all.into_iter().flatten().map(PathBuf::as_path))];
+        if !self.can_look() {
+            lines.push(CheckLine::amber(
+                "look",
+                "there is no check of any kind: a start or stop is done once, and its outcome is taken on trust",
+                "name a `check:` script or a health gate in the host's file",
+            ));
+        }
+        lines
     }
 
     async fn presence(&self) -> Presence {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use responder::{Act, DriverError};
-use schemas::{Code, Problem};
+use schemas::{CheckLine, Code, Problem};
 use serde_json::json;
 use tokio::time::timeout_at;
 
@@ -130,6 +130,35 @@ impl Manager for Systemd {
                 Err(Problem::new(Code::Precondition, detail))
             }
         }
+    }
+
+    async fn preflight(&self) -> Vec<CheckLine> {
+        let unit = match self.unit().await {
+            Ok(unit) if unit.load_state == "loaded" => {
+                CheckLine::green("unit", format!("{} is loaded", self.unit))
+            }
+            Ok(unit) => CheckLine::red(
+                "unit",
+                format!("{} is {}", self.unit, unit.load_state),
+                "install the unit, or mend its name in the host's file; systemctl daemon-reload",
+            ),
+            Err(cause) => CheckLine::red(
+                "unit",
+                cause.to_string(),
+                "look at D-Bus, and at this user's right to manage units (polkit)",
+            ),
+        };
+        let state = async { Ok(self.bus.manager().await?.get_unit_file_state(&self.unit).await?) };
+        let started_at_boot = match self.bus.bounded(CALL_WITHIN, state).await {
+            Ok(state) if state.starts_with("enabled") => Some(CheckLine::red(
+                "autostart",
+                format!("{} is {state}: a boot starts it, whichever site is live", self.unit),
+                format!("systemctl disable {}", self.unit),
+            )),
+            // A unit without an [Install] section, or one that is not there, is started by nobody.
+            _ => None,
+        };
+        [Some(unit), started_at_boot].into_iter().flatten().collect()
     }
 
     async fn presence(&self) -> Presence {

@@ -7,6 +7,7 @@
 //! What changes a subscription goes through functions that the DBA installed, holds the claim's epoch in
 //! the same transaction, and is limited to the names that were set up.
 
+mod preflight;
 mod receiver;
 mod seen;
 mod source;
@@ -18,7 +19,7 @@ use async_trait::async_trait;
 use postgres::{Claim, Fate, Identity, PgError, Server, sqlstate};
 use responder::{Act, Driver, DriverError, Look};
 use schemas::args::{self, AbandonArgs, MarkArgs, ReceiverArgs};
-use schemas::{Action, Code, Epoch, GroupId, Problem, RunId, Seen};
+use schemas::{Action, CheckLine, Code, Epoch, GroupId, Problem, RunId, Seen};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -195,6 +196,10 @@ impl Driver for PostgresReplication {
             Action::Abandon => args::read::<AbandonArgs>(args).map(drop),
             _ => Ok(()),
         }
+    }
+
+    async fn preflight(&self) -> Vec<CheckLine> {
+        preflight::lines(self).await
     }
 
     /// The source's half: *stopped* without a slot, *capturing* with one that nobody reads, *running* while

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE, Request};
-use schemas::{Code, Problem};
+use schemas::{CheckReply, Code, Problem};
+use serde::Serialize;
 use serde_json::{Value, json};
 use service_core::{Answered, Ticket};
 use tokio::runtime::Handle;
@@ -57,16 +58,28 @@ impl Answers {
         if let Some(problem) = problem_of(&answered) {
             *lock(&self.told).entry((asker.endpoint.clone(), problem.code)).or_default() += 1;
         }
-        let mut sent = Box::pin(async move {
-            match tokio::time::timeout(SEND_WITHIN, send(&asker.request, &answered)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(error, "an answer could not be sent"),
-                Err(_) => tracing::warn!("an answer could not be sent: the bus is away"),
-            }
+        let mut sending = Box::pin(async move {
+            sent(&asker.request, send(&asker.request, &answered)).await;
         });
-        if once::now(&mut sent).is_none() {
-            self.sending.spawn_on(sent, runtime);
+        if once::now(&mut sending).is_none() {
+            self.sending.spawn_on(sending, runtime);
         }
+    }
+
+    /// Answers a preflight, once the driver has looked.
+    pub(crate) fn check(
+        &self,
+        runtime: &Handle,
+        asker: Asker,
+        looked: impl Future<Output = CheckReply> + Send + 'static,
+    ) {
+        self.sending.spawn_on(
+            async move {
+                let reply = looked.await;
+                sent(&asker.request, respond(&asker.request, &reply, HeaderMap::new(), JSON)).await;
+            },
+            runtime,
+        );
     }
 
     /// What STATS says of an endpoint: how often each problem was told.
@@ -84,6 +97,18 @@ impl Answers {
     }
 }
 
+/// What an answer's body is.
+const JSON: &str = "application/json";
+
+async fn sent(request: &Request, sending: impl Future<Output = Result<(), String>>) {
+    let subject = &request.message.subject;
+    match tokio::time::timeout(SEND_WITHIN, sending).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(error, %subject, "an answer could not be sent"),
+        Err(_) => tracing::warn!(%subject, "an answer could not be sent: the bus is away"),
+    }
+}
+
 fn problem_of(answered: &Answered) -> Option<&Problem> {
     match answered {
         Answered::Reply(reply) => reply.problem.as_ref(),
@@ -96,22 +121,26 @@ fn problem_of(answered: &Answered) -> Option<&Problem> {
 /// A problem carries the headers that ADR-32 asks for *beside* its body; the client's own way of answering
 /// with an error sends an empty one.
 async fn send(request: &Request, answered: &Answered) -> Result<(), String> {
-    let body = match answered {
-        Answered::Reply(reply) => serde_json::to_vec(reply),
-        Answered::Claim(reply) => serde_json::to_vec(reply),
-        Answered::Observation(observation) => serde_json::to_vec(observation),
-        Answered::Problem(problem) => serde_json::to_vec(problem),
-    };
-    let body = body.map_err(|error| error.to_string())?;
     let mut headers = HeaderMap::new();
     if let Some(problem) = problem_of(answered) {
         headers.insert(NATS_SERVICE_ERROR, problem.code.as_str());
         headers.insert(NATS_SERVICE_ERROR_CODE, problem.status.to_string().as_str());
     }
-    let kind = match answered {
-        Answered::Problem(_) => "application/problem+json",
-        _ => "application/json",
-    };
+    match answered {
+        Answered::Reply(reply) => respond(request, reply, headers, JSON).await,
+        Answered::Claim(reply) => respond(request, reply, headers, JSON).await,
+        Answered::Observation(observation) => respond(request, observation, headers, JSON).await,
+        Answered::Problem(problem) => respond(request, problem, headers, "application/problem+json").await,
+    }
+}
+
+async fn respond(
+    request: &Request,
+    body: &impl Serialize,
+    mut headers: HeaderMap,
+    kind: &str,
+) -> Result<(), String> {
+    let body = serde_json::to_vec(body).map_err(|error| error.to_string())?;
     headers.insert("content-type", kind);
     if request.message.reply.is_none() {
         return Ok(()); // Nobody asked for an answer.

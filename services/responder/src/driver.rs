@@ -10,7 +10,7 @@
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use schemas::{Action, Attempt, Code, Epoch, GroupId, Key, Problem, RunId, Seen};
+use schemas::{Action, Attempt, CheckLine, Code, Epoch, GroupId, Key, Problem, RunId, Seen};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -102,6 +102,12 @@ pub trait Driver: Send + Sync + 'static {
     ///
     /// The problem with which the request is refused.
     async fn check(&self, action: Action, args: &Value) -> Result<(), Problem>;
+
+    /// What would stand in the way of this resource's acts, by day, before they are needed; changes nothing,
+    /// and never takes longer than a few seconds. Each line that is not green names its remedy.
+    async fn preflight(&self) -> Vec<CheckLine> {
+        Vec::new()
+    }
 
     /// What is true now; changes nothing.
     ///

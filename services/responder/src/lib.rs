@@ -11,9 +11,11 @@ mod once;
 mod requests;
 mod serve;
 mod serving;
+mod startable;
 mod tend;
 mod writer;
 
 pub use driver::{Act, Driver, DriverError, Look};
 pub use ledger::LedgerError;
 pub use serve::{Registration, ServeError, ServeOptions, serve};
+pub use startable::startable;

@@ -9,8 +9,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use service_core::Ask;
 
-/// Reads one request, as far as it can be read without its resource.
-pub(crate) fn read(prefix: &Prefix, message: &Message) -> Result<(Address, Ask), Problem> {
+/// Reads one request, as far as it can be read without its resource. No question for the core means
+/// `check`: the driver answers, and nothing depends on it.
+pub(crate) fn read(prefix: &Prefix, message: &Message) -> Result<(Address, Option<Ask>), Problem> {
     let size = message.length.max(message.payload.len());
     if size > MESSAGE_MAX {
         return Err(Problem::new(Code::TooLarge, format!("{size} bytes on {}", message.subject)));
@@ -19,6 +20,7 @@ pub(crate) fn read(prefix: &Prefix, message: &Message) -> Result<(Address, Ask),
         .parse_request(&message.subject)
         .map_err(|error| Problem::new(Code::UnknownSubject, error.to_string()))?;
     let ask = match verb {
+        Verb::Check => return Ok((address, None)),
         Verb::Observe => Ask::Observe,
         Verb::Claim => Ask::Claim(body::<ClaimRequest>(message)?),
         Verb::Outcome => Ask::Outcome(body::<OutcomeRequest>(message)?),
@@ -29,7 +31,7 @@ pub(crate) fn read(prefix: &Prefix, message: &Message) -> Result<(Address, Ask),
             Ask::Act { frame, action, args }
         }
     };
-    Ok((address, ask))
+    Ok((address, Some(ask)))
 }
 
 /// What is wrong with the arguments of a request that could be read.

@@ -11,14 +11,14 @@ use schemas::{Address, GroupId, Prefix, ResourceId, Service, SiteId};
 use service_core::{Core, Registered, Setup};
 use thiserror::Error;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::answers::Answers;
 use crate::bus;
 use crate::hands::Hands;
 use crate::ledger::{LedgerError, LedgerFile};
-use crate::serving::{DRAIN, Serving};
+use crate::serving::{CHECKS_MAX, DRAIN, Serving};
 use crate::writer::Writer;
 use crate::{Driver, tend};
 
@@ -127,6 +127,7 @@ pub async fn serve(
         last: 0,
         addresses,
         drivers,
+        checks: Arc::new(Semaphore::new(CHECKS_MAX)),
     };
     let told = stop.clone();
     let thread = std::thread::Builder::new()

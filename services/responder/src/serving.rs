@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::connection::State;
-use schemas::{Address, Beat, Code, MessageId, Problem};
+use schemas::{Address, Beat, CheckLine, CheckReply, Code, MessageId, Problem};
 use service_core::{Answered, Core, Effect, Input, Step, Ticket};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,10 @@ use crate::{Driver, ServeOptions, clock, requests};
 const BEAT: Duration = Duration::from_secs(2);
 /// How long a stop waits for acts under way.
 pub(crate) const DRAIN: Duration = Duration::from_secs(10);
+/// How long a preflight may take.
+const CHECK_WITHIN: Duration = Duration::from_secs(3);
+/// Preflights at once; each resource has its own.
+pub(crate) const CHECKS_MAX: usize = 64;
 /// How often a stop looks whether they ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
 /// Lines that nobody asked to sync are synced after so long without others.
@@ -41,6 +46,8 @@ pub(crate) struct Serving {
     pub(crate) last: u64,
     pub(crate) addresses: Vec<Address>,
     pub(crate) drivers: Arc<BTreeMap<Address, Arc<dyn Driver>>>,
+    /// Room for preflights.
+    pub(crate) checks: Arc<Semaphore>,
 }
 
 impl Serving {
@@ -135,7 +142,11 @@ impl Serving {
     fn question(&mut self, asker: Asker, stopping: bool) -> Option<Input> {
         let refused = match requests::read(&self.options.prefix, &asker.request.message) {
             Err(problem) => Answered::Problem(problem),
-            Ok((address, ask)) => {
+            Ok((address, None)) => {
+                self.check(asker, &address);
+                return None;
+            }
+            Ok((address, Some(ask))) => {
                 let actions = self.drivers.get(&address).map_or(&[][..], |driver| driver.actions());
                 let problem = match (stopping, self.writer.is_full()) {
                     (true, _) => Err(Problem::new(Code::Busy, "the service is being stopped")),
@@ -157,6 +168,28 @@ impl Serving {
         tracing::warn!(subject = %asker.request.message.subject, ?refused, "refused");
         self.answers.send(&Handle::current(), asker, refused);
         None
+    }
+
+    /// What would stand in the way, from the driver; beside whatever else goes on.
+    fn check(&self, asker: Asker, address: &Address) {
+        let driver = self.drivers.get(address).cloned();
+        let version = self.options.version.clone();
+        let room = Arc::clone(&self.checks).try_acquire_owned();
+        self.answers.check(&Handle::current(), asker, async move {
+            let lines = match (driver, &room) {
+                (None, _) => vec![],
+                (_, Err(_)) => vec![CheckLine::amber("check", "too many checks at once", "ask again")],
+                (Some(driver), Ok(_)) => match tokio::time::timeout(CHECK_WITHIN, driver.preflight()).await {
+                    Ok(lines) => lines,
+                    Err(_) => vec![CheckLine::red(
+                        "check",
+                        format!("it did not end within {} s", CHECK_WITHIN.as_secs()),
+                        "look at what is behind the service: it hangs or is very slow",
+                    )],
+                },
+            };
+            CheckReply { lines, version, at: chrono::Utc::now() }
+        });
     }
 
     /// While the bus is away none is kept: the next one says it all.

@@ -165,6 +165,7 @@ impl Plant {
             accept_unfenced: Vec::new(),
             accept_data_loss: None,
             by: None,
+            overrides: Vec::new(),
             dry_run: false,
         };
         let until = Instant::now() + READY_WITHIN;

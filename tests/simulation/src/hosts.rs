@@ -282,6 +282,8 @@ impl World {
 fn read(asker: &Asker, frame: Option<Box<Frame>>, body: &[u8]) -> Result<Ask, Problem> {
     let bad = |e: serde_json::Error| Problem::new(Code::Malformed, e.to_string());
     Ok(match asker.verb {
+        // The simulated runner looks at no preconditions.
+        Verb::Check => return Err(Problem::new(Code::UnknownSubject, "check")),
         Verb::Observe => Ask::Observe,
         Verb::Claim => Ask::Claim(serde_json::from_slice(body).map_err(bad)?),
         Verb::Outcome => Ask::Outcome(serde_json::from_slice(body).map_err(bad)?),

@@ -147,6 +147,7 @@ impl RunnerSlot {
             source: format!("/runner/{}", self.life.runner),
             groups: scene.groups.clone(),
             definitions: definitions.collect(),
+            preflight_every: None,
         };
         let Life { runner, life } = self.life;
         let ids = Counted((runner as u128 + 1) << 40 | u128::from(life) << 24);

@@ -143,6 +143,7 @@ impl World {
             accept_unfenced: Vec::new(),
             accept_data_loss: None,
             by: None,
+            overrides: Vec::new(),
             dry_run: false,
         }
     }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{Change, Definition, Want};
-use schemas::{Address, Digest, Epoch, GroupId, Key, Observation, Position, Prefix, RunId, SiteId};
+use schemas::{
+    Address, CheckReply, Digest, Epoch, GroupId, Key, LedgerId, Observation, Position, Prefix, RunId, SiteId,
+};
 use serde_json::{Map, Value};
 
 use crate::entry::{Append, GroupEntry, RunEntry, Stream, UnknownEntry, join, split};
@@ -34,6 +36,9 @@ pub struct Settings {
     pub groups: Vec<GroupPlan>,
     /// The definitions that can be started, by name, with the digest of their text.
     pub definitions: BTreeMap<String, (Digest, Arc<Definition>)>,
+    /// How often each group's preconditions are looked at, and whether a person's start looks first; never if
+    /// left out.
+    pub preflight_every: Option<Duration>,
 }
 
 /// One group in memory: the fold of its entries, and what is only known in this life.
@@ -57,6 +62,8 @@ pub(crate) struct Group {
     pub(crate) loss_asked: Option<(Key, Duration)>,
     /// When it is watched next, and when it was last looked at by itself.
     pub(crate) watch: crate::watch::Pace,
+    /// The latest look at its preconditions.
+    pub(crate) preflight: crate::preflight::Preflight,
 }
 
 /// Where a claim stands in this life.
@@ -77,6 +84,7 @@ pub(crate) enum Asked {
     Outcome(Key),
     Claim(GroupId, Epoch, Address),
     Observe { address: Address, query: Option<u64> },
+    Check { address: Address, query: u64 },
     Adopt(GroupId, Address, u64),
 }
 
@@ -88,6 +96,7 @@ pub(crate) enum Timer {
     Claims(GroupId),
     Detection(GroupId, SiteId),
     Approval(GroupId),
+    Preflight(GroupId),
     Query(u64),
     Watch(GroupId),
 }
@@ -108,6 +117,10 @@ pub struct Core {
     pub(crate) observed: BTreeMap<Address, (Now, Observation)>,
     /// The last sign of life of each source's half, by its own clock.
     pub(crate) alive: BTreeMap<Address, chrono::DateTime<chrono::Utc>>,
+    pub(crate) checked: BTreeMap<Address, (Now, CheckReply)>,
+    /// Who beats for a resource: ledgers, and when each was heard.
+    pub(crate) beating: BTreeMap<Address, BTreeMap<LedgerId, Now>>,
+    pub(crate) preflight_every: Option<Duration>,
     /// Resources that did not answer the latest look; a beat or an answer ends it.
     pub(crate) mute: BTreeSet<Address>,
     pub(crate) began: Duration,
@@ -137,6 +150,7 @@ impl Core {
             detections: BTreeMap::new(),
             loss_asked: None,
             watch: crate::watch::Pace::default(),
+            preflight: crate::preflight::Preflight::default(),
         };
         Core {
             prefix: settings.prefix,
@@ -152,6 +166,9 @@ impl Core {
             heard: BTreeMap::new(),
             observed: BTreeMap::new(),
             alive: BTreeMap::new(),
+            checked: BTreeMap::new(),
+            beating: BTreeMap::new(),
+            preflight_every: settings.preflight_every,
             mute: BTreeSet::new(),
             began: now.boot,
             began_wall: now.wall,
@@ -207,6 +224,7 @@ impl Core {
     pub fn start(&mut self, now: Now) -> Output {
         self.resume_groups(now);
         self.begin_watch(now);
+        self.plan_preflights(now);
         let runs: Vec<RunId> = self.runs.keys().copied().collect();
         for run in runs {
             self.resume_run(now, run);
@@ -286,6 +304,7 @@ impl Core {
             Timer::Claims(group) => self.ask_claims(now, &group),
             Timer::Detection(group, site) => self.on_detection_due(now, &group, &site),
             Timer::Approval(group) => self.on_approval_due(now, &group),
+            Timer::Preflight(group) => self.on_preflight_due(now, &group),
             Timer::Query(query) => self.on_query_due(now, query),
             Timer::Watch(group) => self.watch(now, &group),
         }
@@ -454,6 +473,7 @@ impl Core {
                 self.on_claim_answered(now, &group, epoch, &address, answer);
             }
             Some(Asked::Observe { address, query }) => self.on_observed(now, address, query, answer),
+            Some(Asked::Check { address, query }) => self.on_checked(now, address, query, answer),
             Some(Asked::Adopt(group, address, query)) => {
                 self.on_adopt_answered(now, &group, &address, query, answer);
             }

@@ -231,6 +231,9 @@ impl Core {
             let anew = !self.is_heard(now, address);
             self.heard.insert(address.clone(), now);
             self.note_alive(address, beat.at);
+            let beating = self.beating.entry(address.clone()).or_default();
+            beating.retain(|_, at| now.boot <= at.boot + crate::core::SILENT_AFTER);
+            beating.insert(beat.ledger, now);
             self.mute.remove(address);
             for (id, g) in &mut self.groups {
                 let ours = g.plan.resources.contains(address) || g.plan.clients.contains(address);

@@ -8,17 +8,16 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use engine::Definition;
-use schemas::duration::Iso;
 use schemas::op::Who;
 use schemas::view::RunState;
-use schemas::{
-    Action, Address, Answer, Attempt, Digest, Epoch, GroupId, Key, Position, Problem, RunId, SiteId,
-};
+use schemas::{Action, Address, Answer, Attempt, Digest, Epoch, GroupId, Position, Problem, RunId, SiteId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::left::Left;
+mod group;
+
+pub use group::GroupEntry;
 
 /// Which chain an entry belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -153,22 +152,6 @@ impl RunEntry {
     }
 }
 
-impl GroupEntry {
-    /// Reads a stored entry of a group.
-    ///
-    /// # Errors
-    ///
-    /// It is of a kind that this program does not know.
-    pub fn read(
-        group: &GroupId,
-        seq: u64,
-        kind: &str,
-        body: &Map<String, Value>,
-    ) -> Result<Self, UnknownEntry> {
-        join(&Stream::Group(group.clone()), seq, kind, body)
-    }
-}
-
 /// The first entry of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -291,232 +274,6 @@ pub struct ByPerson {
     pub who: Who,
     /// Why.
     pub why: String,
-}
-
-/// What is recorded of a group.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all_fields = "camelCase", deny_unknown_fields)]
-pub enum GroupEntry {
-    /// A person took the world as it is.
-    #[serde(rename = "group.adopted")]
-    Adopted {
-        /// Under this epoch.
-        epoch: Epoch,
-        /// The act is a run of its own; it holds the epoch.
-        run: RunId,
-        /// The live site; none where every database was seen closed.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        live: Option<SiteId>,
-        /// Who and why.
-        by: ByPerson,
-    },
-    /// A run was decided.
-    #[serde(rename = "group.run-started")]
-    RunStarted {
-        /// It.
-        run: RunId,
-        /// Its epoch.
-        epoch: Epoch,
-        /// `name:version`.
-        workflow: String,
-        /// The site left.
-        from: SiteId,
-        /// The site opened.
-        to: SiteId,
-        /// The run that it takes over from.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        supersedes: Option<RunId>,
-        /// The decision that started it, if a trigger did.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        decision: Option<String>,
-    },
-    /// A run ended.
-    #[serde(rename = "group.run-ended")]
-    RunEnded {
-        /// It.
-        run: RunId,
-        /// How.
-        state: RunState,
-        /// The live site from now on, where that is known.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        live: Option<SiteId>,
-        /// How the other one was left, where the run tells.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        left: Option<Left>,
-    },
-    /// An opening is intended: the site counts as open from here on.
-    #[serde(rename = "group.opening")]
-    Opening {
-        /// The database.
-        address: Address,
-        /// The call.
-        key: Key,
-        /// Its epoch.
-        epoch: Epoch,
-    },
-    /// A site's database was proved closed.
-    #[serde(rename = "group.closed")]
-    Closed {
-        /// The database.
-        address: Address,
-        /// In this epoch.
-        epoch: Epoch,
-        /// What proved it.
-        by: String,
-    },
-    /// The risk that a site may still be open was taken.
-    #[serde(rename = "group.accepted")]
-    Accepted {
-        /// The site.
-        site: SiteId,
-        /// Serves only openings of this epoch.
-        epoch: Epoch,
-        /// Standing in the group's file.
-        standing: bool,
-        /// Who and why.
-        by: ByPerson,
-    },
-    /// The risk that something is lost was taken, up to a bound.
-    #[serde(rename = "group.loss-accepted")]
-    LossAccepted {
-        /// Serves only openings of this epoch.
-        epoch: Epoch,
-        /// At most so much.
-        bound: Iso,
-        /// Who and why.
-        by: ByPerson,
-    },
-    /// An unplanned opening was let through, and what is lost by it.
-    #[serde(rename = "group.loss")]
-    Loss {
-        /// The run that opens.
-        run: RunId,
-        /// From the last heartbeat that was applied to the last sign of life; none: nobody can tell.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        estimate: Option<Iso>,
-        /// The last sign of life of the site that is left, by its own clock.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        alive: Option<DateTime<Utc>>,
-        /// The last heartbeat of it that was applied at the site that opens.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        heartbeat: Option<DateTime<Utc>>,
-        /// From what it was told.
-        text: String,
-        /// What let it through: `drained`, `within the limit`, `no limit`, or who accepted it.
-        by: String,
-    },
-    /// A service of a site fell silent, or speaks again: until when it was seen alive.
-    #[serde(rename = "group.last-seen")]
-    LastSeen {
-        /// The source's half of a replication.
-        address: Address,
-        /// By its own clock; none: it speaks again.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        alive: Option<DateTime<Utc>>,
-    },
-    /// Something could not be asked and is owed.
-    #[serde(rename = "debt.owed")]
-    Owed {
-        /// The group's number for it.
-        debt: u64,
-        /// What.
-        owed: Owed,
-    },
-    /// A debt's act is intended.
-    #[serde(rename = "debt.intended")]
-    DebtIntended {
-        /// Which.
-        debt: u64,
-        /// The key's run: who holds the epoch.
-        run: RunId,
-        /// The intent.
-        intent: Intent,
-    },
-    /// The next sending of a debt's key.
-    #[serde(rename = "debt.sent")]
-    DebtSent {
-        /// Which.
-        debt: u64,
-        /// Which sending.
-        attempt: Attempt,
-    },
-    /// What became of a debt's key.
-    #[serde(rename = "debt.settled")]
-    DebtSettled {
-        /// Which.
-        debt: u64,
-        /// How.
-        settlement: Settlement,
-    },
-    /// A debt is no more.
-    #[serde(rename = "debt.ended")]
-    DebtEnded {
-        /// Which.
-        debt: u64,
-        /// `paid`, or what made it pointless.
-        how: String,
-    },
-    /// A key was passed or left without knowing.
-    #[serde(rename = "doubt.listed")]
-    DoubtListed {
-        /// The key.
-        key: Key,
-        /// What was asked, of whom, under which epoch.
-        doubt: Doubt,
-    },
-    /// A doubt is no more.
-    #[serde(rename = "doubt.ended")]
-    DoubtEnded {
-        /// The key.
-        key: Key,
-        /// What it turned out to be.
-        how: String,
-    },
-    /// Monitoring said something about a site, and what came of it.
-    #[serde(rename = "group.decision")]
-    Decision {
-        /// Its id.
-        decision: String,
-        /// The group.
-        group: GroupId,
-        /// The event: id and source.
-        event: String,
-        /// The site.
-        site: SiteId,
-        /// What came of it.
-        verdict: String,
-    },
-    /// Automatic starts are armed again.
-    #[serde(rename = "group.acknowledged")]
-    Acknowledged {
-        /// Who and why.
-        by: ByPerson,
-    },
-    /// A person switched the triggers.
-    #[serde(rename = "group.triggers")]
-    Triggers {
-        /// As the file says, or off.
-        on: bool,
-        /// Off until.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        until: Option<DateTime<Utc>>,
-        /// Who and why.
-        by: ByPerson,
-    },
-    /// A person's request was answered; its second arrival is answered so again.
-    #[serde(rename = "op.answered")]
-    OpAnswered {
-        /// The request.
-        request: schemas::MessageId,
-        /// The answer.
-        reply: Box<schemas::op::OpReply>,
-    },
-    /// The whole state, so that reading starts here.
-    #[serde(rename = "group.checkpoint")]
-    Checkpoint {
-        /// The state as of this entry.
-        state: Box<crate::group::Record>,
-    },
 }
 
 /// What is owed.

@@ -128,6 +128,8 @@ fn group_event(entry: &GroupEntry) -> Option<(&'static str, String, Value)> {
         GroupEntry::Loss { .. } => "loss",
         GroupEntry::LastSeen { alive: Some(_), .. } => "silent",
         GroupEntry::LastSeen { alive: None, .. } => "heard-again",
+        GroupEntry::Preflight { .. } => "preflight",
+        GroupEntry::Overridden { .. } => "overridden",
         GroupEntry::Owed { .. } => "owed",
         GroupEntry::DebtEnded { .. } | GroupEntry::DebtSettled { .. } => "debt-changed",
         GroupEntry::DoubtListed { .. } | GroupEntry::DoubtEnded { .. } => "doubt-changed",

@@ -1,7 +1,7 @@
 //! The group machine: which run may start, the epoch, which sites count as open, what is owed and what
 //! is doubtful. [`Record`] is the fold of the group's entries and nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use schemas::duration::Iso;
@@ -59,6 +59,10 @@ pub struct Record {
     pub decisions: Vec<DecisionView>,
     /// A decision that waits for a person: its id and site.
     pub asked: Option<(String, SiteId)>,
+    /// The red lines of the preflight, by name.
+    pub red: BTreeSet<String>,
+    /// The amber ones.
+    pub amber: BTreeSet<String>,
     /// Persons' requests that were answered, latest last.
     pub answered: Vec<(MessageId, OpReply)>,
 }
@@ -245,6 +249,11 @@ impl Record {
                 let surplus = self.answered.len().saturating_sub(KEPT);
                 self.answered.drain(..surplus);
             }
+            GroupEntry::Preflight { red, amber } => {
+                self.red = red.clone();
+                self.amber = amber.clone();
+            }
+            GroupEntry::Overridden { .. } => {}
             GroupEntry::Checkpoint { state } => *self = (**state).clone(),
             GroupEntry::Owed { .. }
             | GroupEntry::DebtIntended { .. }
@@ -287,7 +296,7 @@ impl Record {
     }
 
     fn note_decision(&mut self, site: &SiteId, view: DecisionView) {
-        if view.verdict == "ask" {
+        if view.verdict == "ask" || view.verdict.starts_with("ask: ") {
             self.asked = Some((view.id.clone(), site.clone()));
         } else if self.asked.as_ref().is_some_and(|(asked, _)| *asked == view.id) {
             self.asked = None;

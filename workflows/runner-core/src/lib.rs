@@ -19,6 +19,7 @@ mod live;
 mod loss;
 mod ops;
 mod plan;
+mod preflight;
 mod protection;
 mod purpose;
 mod query;

@@ -2,7 +2,7 @@
 
 use engine::{Resolution, Want};
 use schemas::op::{Op, OpReply, OpRequest, Who};
-use schemas::{Code, Effect, GroupId, Key, PersonId, Position, Problem, RunId, SiteId};
+use schemas::{Code, Effect, GroupId, Key, MessageId, PersonId, Position, Problem, RunId, SiteId};
 use serde_json::Value;
 
 use crate::core::Core;
@@ -19,7 +19,7 @@ type Answer = Result<OpReply, Problem>;
 
 impl Core {
     pub(crate) fn on_op(&mut self, now: Now, person: &PersonId, request: OpRequest, reply_to: ReplyTo) {
-        if let Some(reply) = self.answered_before(&request) {
+        if let Some(reply) = self.answered_before(&request.id) {
             return self.answer(reply_to, reply);
         }
         let why = request.why.clone().unwrap_or_default();
@@ -45,11 +45,11 @@ impl Core {
         }
     }
 
-    fn answered_before(&self, request: &OpRequest) -> Option<OpReply> {
+    pub(crate) fn answered_before(&self, request: &MessageId) -> Option<OpReply> {
         self.groups
             .values()
             .flat_map(|g| g.record.answered.iter().rev())
-            .find(|(id, _)| *id == request.id)
+            .find(|(id, _)| id == request)
             .map(|(_, reply)| reply.clone())
     }
 
@@ -71,6 +71,7 @@ impl Core {
                 self.runs.get(&id)?.started.group.clone()
             }
             Op::Status { .. }
+            | Op::Check { .. }
             | Op::Runs { .. }
             | Op::Show { .. }
             | Op::Evidence { .. }
@@ -93,17 +94,20 @@ impl Core {
 
     fn do_op(&mut self, now: Now, by: ByPerson, request: OpRequest, reply_to: ReplyTo) -> Option<Answer> {
         match request.op {
-            Op::Status { group } => {
-                if let Some(id) = &group
-                    && !self.groups.contains_key(id)
-                {
-                    return Some(Err(Problem::new(Code::UnknownGroup, format!("`{id}`"))));
+            Op::Status { group } => match self.groups_named(group) {
+                Err(problem) => Some(Err(problem)),
+                Ok(groups) => {
+                    self.query(now, Purpose::Status { reply_to, groups });
+                    None
                 }
-                let groups =
-                    self.groups.keys().filter(|g| group.as_ref().is_none_or(|w| w == *g)).cloned().collect();
-                self.query(now, Purpose::Status { reply_to, groups });
-                None
-            }
+            },
+            Op::Check { group } => match self.groups_named(group) {
+                Err(problem) => Some(Err(problem)),
+                Ok(groups) => {
+                    self.query(now, Purpose::Check { reply_to, groups });
+                    None
+                }
+            },
             Op::Runs { group, limit } => {
                 let first = self.runs.values().rev().filter(|r| group.is_none() || r.started.group == group);
                 let first = first.map(|run| crate::views::run_view(run, &self.lives, false)).collect();
@@ -163,6 +167,7 @@ impl Core {
                 accept_unfenced,
                 accept_data_loss,
                 by: protect_by,
+                overrides,
                 dry_run,
             } => {
                 let old = match supersede.map(|text| self.active_run(&text)).transpose() {
@@ -177,11 +182,21 @@ impl Core {
                     accept_unfenced,
                     accept_data_loss,
                     protect_by,
+                    overrides,
                     by,
                     decision: None,
                 };
                 if dry_run {
                     self.query(now, Purpose::Preview { reply_to, start: Box::new(start) });
+                    return None;
+                }
+                if self.preflight_every.is_some() {
+                    // What is wrong already need not be looked at.
+                    if let Err(problem) = self.check_start(&start) {
+                        return Some(Err(problem));
+                    }
+                    let request = request.id;
+                    self.query(now, Purpose::Start { reply_to, start: Box::new(start), request });
                     return None;
                 }
                 Some(self.start_run(now, start).map(|(run, epoch)| OpReply::Started { run, epoch: epoch.0 }))
@@ -220,6 +235,15 @@ impl Core {
         }
     }
 
+    /// The group that is named, or all.
+    fn groups_named(&self, group: Option<GroupId>) -> Result<Vec<GroupId>, Problem> {
+        match group {
+            Some(id) if self.groups.contains_key(&id) => Ok(vec![id]),
+            Some(id) => Err(Problem::new(Code::UnknownGroup, format!("`{id}`"))),
+            None => Ok(self.groups.keys().cloned().collect()),
+        }
+    }
+
     fn group_op(&mut self, now: Now, group: &GroupId, entry: GroupEntry, what: &str) -> Answer {
         if !self.groups.contains_key(group) {
             return Err(Problem::new(Code::UnknownGroup, format!("`{group}`")));
@@ -246,6 +270,7 @@ impl Core {
             accept_unfenced: Vec::new(),
             accept_data_loss: None,
             protect_by: None,
+            overrides: Vec::new(),
             by,
             decision: Some(id),
         };

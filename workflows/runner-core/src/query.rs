@@ -13,6 +13,7 @@ use schemas::{
 
 use crate::core::{Asked, Core, Timer};
 use crate::entry::{ByPerson, GroupEntry};
+use crate::preflight::CHECK_WITHIN;
 use crate::seam::{Answered, Effect, Now, ReplyTo};
 use crate::start::Start;
 
@@ -27,25 +28,53 @@ const ADOPT_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub(crate) enum Purpose {
     Status { reply_to: ReplyTo, groups: Vec<GroupId> },
+    Check { reply_to: ReplyTo, groups: Vec<GroupId> },
+    Minute { group: GroupId },
+    Start { reply_to: ReplyTo, start: Box<Start>, request: MessageId },
     Preview { reply_to: ReplyTo, start: Box<Start> },
     World { reply_to: ReplyTo, group: GroupId, record: Option<(Option<SiteId>, ByPerson, MessageId)> },
     Adopting { reply_to: ReplyTo, group: GroupId, request: MessageId, all: usize, refused: Vec<String> },
     Done { reply_to: ReplyTo, run: RunId, at: Position, by: ByPerson, request: MessageId },
 }
 
+/// What is awaited of a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Look,
+    Check,
+    Adopt,
+}
+
 /// A look that is under way.
 #[derive(Debug, Clone)]
 pub(crate) struct Query {
     purpose: Purpose,
-    waiting: BTreeSet<Address>,
+    waiting: BTreeSet<(Address, Kind)>,
     due: Duration,
+}
+
+impl Purpose {
+    /// Whether the services' preconditions are looked at too.
+    fn checks(&self) -> bool {
+        use Purpose::{Check, Minute, Preview, Start};
+        matches!(self, Check { .. } | Minute { .. } | Preview { .. } | Start { .. })
+    }
 }
 
 impl Core {
     pub(crate) fn query(&mut self, now: Now, purpose: Purpose) {
         let addresses: BTreeSet<Address> = match &purpose {
-            Purpose::Status { groups, .. } => groups.iter().flat_map(|g| self.addresses(g)).collect(),
+            Purpose::Status { groups, .. } | Purpose::Check { groups, .. } => {
+                groups.iter().flat_map(|g| self.addresses(g)).collect()
+            }
             Purpose::Preview { start, .. } => self.addresses(&start.group).into_iter().collect(),
+            Purpose::Minute { group } => self.addresses(group).into_iter().collect(),
+            // Nobody waits for a site that the move calls lost.
+            Purpose::Start { start, .. } => {
+                let lost = self.check_start(start).ok().filter(|c| c.unplanned).map(|c| c.from);
+                let all = self.addresses(&start.group).into_iter();
+                all.filter(|address| Some(&address.site) != lost.as_ref()).collect()
+            }
             Purpose::World { group, .. } | Purpose::Adopting { group, .. } => {
                 self.addresses(group).into_iter().collect()
             }
@@ -53,12 +82,18 @@ impl Core {
         };
         let id = self.next_query();
         let recording = matches!(&purpose, Purpose::World { record: Some(_), .. });
+        let checking = self.preflight_every.is_some() && purpose.checks();
         let within = if recording { LOOK_WITHIN } else { WITHIN };
-        let due = now.boot + within;
-        self.queries.insert(id, Query { purpose, waiting: addresses.clone(), due });
+        let due = now.boot + if checking { CHECK_WITHIN } else { within };
+        let kinds: &[Kind] = if checking { &[Kind::Look, Kind::Check] } else { &[Kind::Look] };
+        let waiting = addresses.iter().flat_map(|a| kinds.iter().map(|kind| (a.clone(), *kind))).collect();
+        self.queries.insert(id, Query { purpose, waiting, due });
         self.timer(due, Timer::Query(id));
         for address in addresses {
-            self.look_within(&address, Some(id), within);
+            self.look_within(&address, Some(id), if checking { CHECK_WITHIN } else { within });
+            if checking {
+                self.ask_check(&address, id);
+            }
         }
         self.check_query(now, id);
     }
@@ -125,10 +160,14 @@ impl Core {
                 self.wake_waiters(now, group.as_ref());
             }
         }
-        if let Some(id) = query
-            && let Some(query) = self.queries.get_mut(&id)
-        {
-            query.waiting.remove(&address);
+        if let Some(id) = query {
+            self.query_answered(now, id, &address, Kind::Look);
+        }
+    }
+
+    pub(crate) fn query_answered(&mut self, now: Now, id: u64, address: &Address, kind: Kind) {
+        if let Some(query) = self.queries.get_mut(&id) {
+            query.waiting.remove(&(address.clone(), kind));
             self.check_query(now, id);
         }
     }
@@ -152,7 +191,21 @@ impl Core {
                 let views = groups.iter().filter_map(|g| self.group_view(now, g)).collect();
                 self.answer(reply_to, OpReply::Groups(views));
             }
+            Purpose::Check { reply_to, groups } => {
+                for group in &groups {
+                    self.take_preflight(now, group);
+                }
+                let views = groups.iter().filter_map(|g| self.check_view(g, true)).collect();
+                self.answer(reply_to, OpReply::Checks(views));
+            }
+            Purpose::Minute { group } => self.take_preflight(now, &group),
+            Purpose::Start { reply_to, start, request } => {
+                self.on_start_looked(now, reply_to, *start, request)
+            }
             Purpose::Preview { reply_to, start } => {
+                if self.preflight_every.is_some() {
+                    self.take_preflight(now, &start.group);
+                }
                 let reply = match self.preview(now, &start) {
                     Ok(preview) => OpReply::Preview(Box::new(preview)),
                     Err(problem) => OpReply::Problem(problem),
@@ -320,7 +373,7 @@ impl Core {
             let body = AdoptRequest { group: group.clone(), run, epoch, ledger: seen.ledger };
             let subject = self.prefix.request(address, Verb::Adopt);
             let body = serde_json::to_vec(&body).unwrap_or_default();
-            waiting.insert(address.clone());
+            waiting.insert((address.clone(), Kind::Adopt));
             self.ask(
                 Asked::Adopt(group.clone(), address.clone(), id),
                 subject,
@@ -357,8 +410,7 @@ impl Core {
         if let (Some(why), Purpose::Adopting { refused, .. }) = (refusal, &mut query.purpose) {
             refused.push(format!("{address}: {why}"));
         }
-        query.waiting.remove(address);
-        self.check_query(now, id);
+        self.query_answered(now, id, address, Kind::Adopt);
     }
 
     /// Answers a person, after everything recorded so far is durable.

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use engine::Purpose;
-use schemas::op::ProtectBy;
+use schemas::op::{OpReply, ProtectBy};
 use schemas::view::RunState;
-use schemas::{Code, Digest, Epoch, GroupId, Problem, RunId, SiteId};
+use schemas::{Code, Digest, Epoch, GroupId, MessageId, Problem, RunId, SiteId};
 use serde_json::{Value, json};
 
 use crate::core::Core;
 use crate::entry::{ByPerson, GroupEntry, Started};
 use crate::run::Run;
-use crate::seam::Now;
+use crate::seam::{Now, ReplyTo};
 
 /// What is to be started.
 #[derive(Debug, Clone)]
@@ -23,6 +23,7 @@ pub(crate) struct Start {
     pub(crate) accept_unfenced: Vec<SiteId>,
     pub(crate) accept_data_loss: Option<schemas::duration::Iso>,
     pub(crate) protect_by: Option<ProtectBy>,
+    pub(crate) overrides: Vec<String>,
     pub(crate) by: ByPerson,
     pub(crate) decision: Option<String>,
 }
@@ -120,6 +121,10 @@ impl Core {
         };
         self.append_group(now, &start.group, &entry);
         self.new_epoch(&start.group);
+        if !start.overrides.is_empty() {
+            let entry = GroupEntry::Overridden { run: id, lines: start.overrides, by: start.by.clone() };
+            self.append_group(now, &start.group, &entry);
+        }
         for site in start.accept_unfenced {
             let entry =
                 GroupEntry::Accepted { site, epoch: checked.epoch, standing: false, by: start.by.clone() };
@@ -133,6 +138,28 @@ impl Core {
         self.watch_soon(now, &start.group);
         self.begin(now, id);
         Ok((id, checked.epoch))
+    }
+
+    /// A person's start, after the look at its preconditions.
+    pub(crate) fn on_start_looked(&mut self, now: Now, reply_to: ReplyTo, start: Start, request: MessageId) {
+        // The same request may have come twice meanwhile.
+        if let Some(reply) = self.answered_before(&request) {
+            return self.answer(reply_to, reply);
+        }
+        let group = start.group.clone();
+        let reply = self.start_by_person(now, start).unwrap_or_else(OpReply::Problem);
+        if !matches!(reply, OpReply::Problem(_)) {
+            let entry = GroupEntry::OpAnswered { request, reply: Box::new(reply.clone()) };
+            self.append_group(now, &group, &entry);
+        }
+        self.answer(reply_to, reply);
+    }
+
+    fn start_by_person(&mut self, now: Now, start: Start) -> Result<OpReply, Problem> {
+        let checked = self.check_start(&start)?;
+        self.take_preflight(now, &start.group);
+        self.refuse_red(now, &start.group, &checked.from, checked.unplanned, &start.overrides)?;
+        self.start_run(now, start).map(|(run, epoch)| OpReply::Started { run, epoch: epoch.0 })
     }
 
     /// What was known of the older epoch's claims and keys counts no more.

@@ -124,6 +124,9 @@ impl Core {
                 let within = self.groups.get(group).map(|g| g.plan.approval_within).unwrap_or_default();
                 self.timer(now.boot + within, Timer::Approval(group.clone()));
             }
+            Ok(_) if !self.red_lines(now, group, site, true).is_empty() => {
+                self.ask_because_red(now, group, site, &detection);
+            }
             Ok(_) => {
                 let workflow = self.groups.get(group).map(|g| g.plan.trigger.run.clone()).unwrap_or_default();
                 let who = Who { person: "trigger".into(), claimed: detection.event.clone() };
@@ -135,6 +138,7 @@ impl Core {
                     accept_unfenced: Vec::new(),
                     accept_data_loss: None,
                     protect_by: None,
+                    overrides: Vec::new(),
                     by: ByPerson { who, why: format!("{site} is reported lost") },
                     decision: Some(detection.id.clone()),
                 };
@@ -143,6 +147,16 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// A red precondition: a person decides. Approving it overrides what was red, by the names recorded here.
+    fn ask_because_red(&mut self, now: Now, group: &GroupId, site: &SiteId, detection: &Detection) {
+        let red: Vec<String> =
+            self.red_lines(now, group, site, true).iter().map(|line| line.name.clone()).collect();
+        let verdict = format!("ask: red, so it does not start by itself: {}", red.join(", "));
+        self.verdict(now, group, detection, site, &verdict);
+        let within = self.groups.get(group).map(|g| g.plan.approval_within).unwrap_or_default();
+        self.timer(now.boot + within, Timer::Approval(group.clone()));
     }
 
     /// What a detection may do now, or why nothing.

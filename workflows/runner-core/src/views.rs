@@ -218,6 +218,7 @@ impl Core {
             debts,
             doubts,
             loss: self.loss_view(now, id),
+            check: self.check_view(id, false),
             trigger: self.trigger_text(now, id),
             resources,
             at: now.wall,
@@ -458,6 +459,18 @@ impl Core {
                 facts.push(Fact { label: "doubt".into(), text, verdict: Some("IN DOUBT".into()) });
             }
         }
+        for line in self.red_lines(now, &start.group, &checked.from, checked.unplanned) {
+            let overridden = start.overrides.contains(&line.name);
+            let verdict = if overridden { "RED, OVERRIDDEN" } else { "RED" };
+            let remedy = line.line.remedy.as_deref().map(|remedy| format!("; {remedy}")).unwrap_or_default();
+            facts.push(Fact {
+                label: "check".into(),
+                text: format!("{}: {}{remedy}", line.name, line.line.text),
+                verdict: Some(verdict.into()),
+            });
+        }
+        let red = self.refuse_red(now, &start.group, &checked.from, checked.unplanned, &start.overrides);
+        refusals.extend(red.err());
         let steps = self
             .definitions
             .get(&start.workflow)

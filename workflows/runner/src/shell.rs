@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_nats::Client;
 use expressions::WorkerCommand;
@@ -44,6 +45,8 @@ pub struct Options {
     pub groups: Vec<config::Group>,
     /// The definitions that can be started.
     pub definitions: Vec<DefinitionText>,
+    /// How often each group's preconditions are looked at; never if left out.
+    pub preflight_every: Option<Duration>,
     /// This host's name, for `source`.
     pub host: String,
     /// The program that evaluates expressions; this one, if not said.
@@ -102,6 +105,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
         source: source.clone(),
         groups: options.groups.iter().map(Into::into).collect(),
         definitions: load::definitions(&journal, &options.definitions)?,
+        preflight_every: options.preflight_every,
     };
     let mut core = Core::new(settings, Box::new(seams::RandomIds), Rules::all(), clock::now());
     load::replay(&journal, &opened, &mut core)?;

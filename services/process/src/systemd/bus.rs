@@ -21,6 +21,7 @@ pub(super) trait Manager {
     fn load_unit(&self, name: &str) -> zbus::Result<OwnedObjectPath>;
     fn start_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
     fn stop_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
+    fn get_unit_file_state(&self, name: &str) -> zbus::Result<String>;
     fn kill_unit(&self, name: &str, who: &str, signal: i32) -> zbus::Result<()>;
     fn get_unit_processes(&self, name: &str) -> zbus::Result<Vec<(String, u32, String)>>;
     fn subscribe(&self) -> zbus::Result<()>;

@@ -1,9 +1,6 @@
 //! The core against services that do whatever they are asked: a move goes from decision to end.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
-use common::World;
+use crate::common::World;
 use schemas::op::{Op, OpReply};
 use schemas::view::{RunState, StepState};
 
@@ -22,6 +19,7 @@ fn a_failover_goes_from_decision_to_end() {
             accept_unfenced: vec!["main".parse().unwrap()],
             accept_data_loss: None,
             by: None,
+            overrides: Vec::new(),
             dry_run: false,
         },
     );
@@ -60,6 +58,7 @@ fn a_switchover_goes_from_decision_to_end() {
             accept_unfenced: Vec::new(),
             accept_data_loss: None,
             by: None,
+            overrides: Vec::new(),
             dry_run: false,
         },
     );

@@ -60,6 +60,8 @@ pub(crate) struct World {
     applied: BTreeMap<String, u32>,
     claimed: BTreeMap<String, (Epoch, RunId)>,
     addresses: Vec<Address>,
+    /// What each resource's service says of its preconditions.
+    pub(crate) checks: BTreeMap<String, Vec<CheckLine>>,
     pub(crate) entries: Vec<runner_core::Append>,
 }
 
@@ -73,7 +75,12 @@ fn definition(name: &str) -> (String, (Digest, Arc<Definition>)) {
 
 impl World {
     pub(crate) fn new() -> World {
-        let group = config::parse_group(GROUP, "cfg.yaml", None).unwrap_or_else(|e| panic!("{e}"));
+        World::with(GROUP, None)
+    }
+
+    /// As the group's file says, with a preflight every so often.
+    pub(crate) fn with(group: &str, preflight_every: Option<Duration>) -> World {
+        let group = config::parse_group(group, "cfg.yaml", None).unwrap_or_else(|e| panic!("{e}"));
         let plan = GroupPlan::from(&group);
         let addresses: Vec<Address> = plan.resources.iter().chain(&plan.clients).cloned().collect();
         let now = Now {
@@ -85,6 +92,7 @@ impl World {
             source: "/runner/test".into(),
             groups: vec![plan],
             definitions: ["failover", "switchover"].map(definition).into(),
+            preflight_every,
         };
         let core = Core::new(settings, Box::new(Counted(0)), Rules::all(), now);
         let mut world = World {
@@ -98,6 +106,7 @@ impl World {
             applied: BTreeMap::new(),
             claimed: BTreeMap::new(),
             addresses,
+            checks: BTreeMap::new(),
             entries: Vec::new(),
         };
         let first = world.core.start(world.now);
@@ -157,6 +166,15 @@ impl World {
         self.queue.push_back(input);
         self.run_until(|w| w.answers.contains_key(&id));
         self.answers.remove(&id).unwrap()
+    }
+
+    /// Monitoring says that a site is lost.
+    pub(crate) fn detect(&mut self, site: &str) {
+        let kind = "io.pointsman.site.lost.v1";
+        let event = CloudEvent::new("e-1", "/prober/a", kind, self.now.wall, json!({ "site": site }));
+        let place = "witness".parse().unwrap();
+        self.queue.push_back(Input::Event { place, event: Box::new(event) });
+        self.settle();
     }
 
     pub(crate) fn run(&mut self, run: RunId) -> RunView {
@@ -294,6 +312,11 @@ impl World {
                     at,
                 })
             }
+            Verb::Check => serde_json::to_vec(&CheckReply {
+                lines: self.checks.get(&name).cloned().unwrap_or_default(),
+                version: env!("CARGO_PKG_VERSION").into(),
+                at,
+            }),
             Verb::Outcome => panic!("nothing is ever in doubt here"),
             Verb::Act(action) => {
                 let headers = request.headers.iter().map(|(n, v)| (n.as_str(), v.as_str()));

@@ -1,0 +1,100 @@
+//! What would stand in the way of a close or an opening, looked at by day.
+
+use std::path::Path;
+
+use postgres::{PgError, Session};
+use schemas::CheckLine;
+use serde::Deserialize;
+
+use super::PostgresAccess;
+
+/// What ends sooner than this is said beforehand.
+const SOON_DAYS: f64 = 30.0;
+/// Room on the disk of the data, in bytes, below which somebody should look, and nothing may start.
+const ROOM: (u64, u64) = (10 << 30, 1 << 30);
+
+#[derive(Deserialize)]
+struct Seen {
+    role: String,
+    /// Days until the role's password ends; none where it does not.
+    days: Option<f64>,
+    server: String,
+    folder: Option<String>,
+}
+
+const SEE: &str = "
+SELECT jsonb_build_object(
+  'role', r.rolname,
+  'days', CASE WHEN isfinite(r.rolvaliduntil) THEN extract(epoch FROM r.rolvaliduntil - now()) / 86400 END,
+  'server', 'PostgreSQL ' || current_setting('server_version'),
+  'folder', pointsman.data_directory())
+FROM pg_roles r WHERE r.rolname = session_user";
+
+pub(super) async fn lines(driver: &PostgresAccess) -> Vec<CheckLine> {
+    let session = match driver.server.look(driver.look_within.duration()).await {
+        Ok(session) => session,
+        Err(error) => return vec![unreachable(&error)],
+    };
+    let mut lines = Vec::new();
+    match session.json::<Seen>(SEE, &[]).await {
+        Ok(seen) => {
+            lines.push(CheckLine::green("reachable", seen.server.clone()));
+            lines.push(credentials(&seen));
+            lines.extend(room(&seen));
+        }
+        Err(error) => lines.push(CheckLine::red(
+            "setup",
+            error.to_string(),
+            "install what is missing, as superuser: pointsman setup postgres --print | psql …",
+        )),
+    }
+    lines.push(closable(driver, &session).await);
+    lines
+}
+
+fn unreachable(error: &PgError) -> CheckLine {
+    CheckLine::red("reachable", error.to_string(), format!("pointsman explain {}", error.code()))
+}
+
+async fn closable(driver: &PostgresAccess, session: &Session) -> CheckLine {
+    match driver.state(session).await {
+        Ok(state) if state.in_recovery => CheckLine::red(
+            "closable",
+            "the server is a physical standby: access cannot be changed on it",
+            "promote it, or replicate logically",
+        ),
+        Ok(state) => match state.cannot_close() {
+            None => CheckLine::green("closable", "its writers can be shut out"),
+            Some(reasons) => {
+                CheckLine::red("closable", reasons, "give the writers a plain role that owns no table")
+            }
+        },
+        Err(error) => unreachable(&error),
+    }
+}
+
+fn credentials(seen: &Seen) -> CheckLine {
+    let remedy = format!("ALTER ROLE {} VALID UNTIL '…'", seen.role);
+    match seen.days {
+        Some(days) if days < SOON_DAYS => CheckLine::amber(
+            "credentials",
+            format!("the password of {} ends in {days:.0} days", seen.role),
+            remedy,
+        ),
+        _ => CheckLine::green("credentials", format!("{} can log in", seen.role)),
+    }
+}
+
+/// Only where the server's disk is this host's.
+fn room(seen: &Seen) -> Option<CheckLine> {
+    let folder = seen.folder.as_deref().filter(|folder| Path::new(folder).is_absolute())?;
+    let disk = rustix::fs::statvfs(folder).ok()?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let text = format!("{} MiB are free where {folder} is", free >> 20);
+    let remedy = "free space, or make the disk larger: replication keeps what the other site has not read";
+    Some(match free {
+        free if free < ROOM.1 => CheckLine::red("disk", text, remedy),
+        free if free < ROOM.0 => CheckLine::amber("disk", text, remedy),
+        _ => CheckLine::green("disk", text),
+    })
+}

@@ -1,0 +1,192 @@
+//! What would stand in the way of a replication, looked at by day.
+
+use std::collections::BTreeMap;
+
+use postgres::{PgError, Session};
+use schemas::CheckLine;
+
+use super::seen;
+use super::{Half, PostgresReplication};
+
+/// Table to column to type, as they are told.
+type Tables = BTreeMap<String, BTreeMap<String, String>>;
+
+/// What a publication sends.
+const SENT: &str = "
+SELECT coalesce(jsonb_object_agg(t.name, t.columns), '{}') FROM (
+  SELECT p.schemaname || '.' || p.tablename AS name,
+    (SELECT jsonb_object_agg(a.attname, format_type(a.atttypid, a.atttypmod))
+     FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = ANY (p.attnames)) AS columns
+  FROM pg_publication_tables p
+  JOIN pg_namespace n ON n.nspname = p.schemaname
+  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
+  WHERE p.pubname = $1) t";
+
+/// The tables that there are, of those named.
+const THERE: &str = "
+SELECT coalesce(jsonb_object_agg(n.nspname || '.' || c.relname,
+  (SELECT jsonb_object_agg(a.attname, format_type(a.atttypid, a.atttypmod))
+   FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)), '{}')
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname || '.' || c.relname = ANY ($1)";
+
+const PUBLICATION: &str = "
+SELECT coalesce((SELECT to_jsonb(publication) FROM pointsman.receiver WHERE subscription = $1), '\"\"')";
+
+pub(super) async fn lines(driver: &PostgresReplication) -> Vec<CheckLine> {
+    let session = match driver.server.look(driver.look_within()).await {
+        Ok(session) => session,
+        Err(error) => {
+            let remedy = format!("pointsman explain {}", error.code());
+            return vec![CheckLine::red("reachable", error.to_string(), remedy)];
+        }
+    };
+    let looked = match &driver.settings.half {
+        Half::Source { slot, publication } => source(&session, slot, publication).await,
+        Half::Receiver { subscription, publication, .. } => {
+            receiver(driver, &session, subscription, publication.as_deref()).await
+        }
+    };
+    looked.unwrap_or_else(|error| {
+        let remedy = "install what is missing, as superuser: pointsman setup postgres --print | psql …";
+        vec![CheckLine::red("setup", error.to_string(), remedy)]
+    })
+}
+
+async fn source(session: &Session, slot: &str, publication: &str) -> Result<Vec<CheckLine>, PgError> {
+    let mut lines = Vec::new();
+    let keep: String =
+        session.json("SELECT to_jsonb(current_setting('max_slot_wal_keep_size'))", &[]).await?;
+    lines.push(match keep.as_str() {
+        "-1" => CheckLine::red(
+            "wal-keep",
+            "max_slot_wal_keep_size is not set: a slot that nobody reads fills the disk of the live database",
+            "ALTER SYSTEM SET max_slot_wal_keep_size = '50GB'; SELECT pg_reload_conf();",
+        ),
+        keep => CheckLine::green("wal-keep", format!("a slot keeps at most {keep}")),
+    });
+    let seen = seen::Source::see(session, slot, publication).await?;
+    let problems = seen.publication_problems(publication);
+    lines.push(match problems.is_empty() {
+        true => CheckLine::green("publication", format!("{publication} is as it should be")),
+        false => CheckLine::red(
+            "publication",
+            problems.join("; "),
+            format!("CREATE or ALTER PUBLICATION {publication}, then pointsman setup postgres --print"),
+        ),
+    });
+    match seen.wal_status.as_deref() {
+        Some("lost") => lines.push(CheckLine::red(
+            "slot",
+            format!("slot {slot} is lost: it kept more than max_slot_wal_keep_size"),
+            "the other site needs a copy",
+        )),
+        Some("unreserved") => lines.push(CheckLine::amber(
+            "slot",
+            format!("slot {slot} is about to be lost: it keeps more than max_slot_wal_keep_size"),
+            "start its receiver, or raise max_slot_wal_keep_size at once",
+        )),
+        _ if seen.ahead => lines.push(CheckLine::red(
+            "slot",
+            format!("slot {slot} is beyond the log's end: the server was rebuilt under it"),
+            "the other site needs a copy",
+        )),
+        _ => {}
+    }
+    Ok(lines)
+}
+
+async fn receiver(
+    driver: &PostgresReplication,
+    session: &Session,
+    subscription: &str,
+    publication: Option<&str>,
+) -> Result<Vec<CheckLine>, PgError> {
+    let publication = match publication {
+        Some(publication) => publication.to_owned(),
+        None => session.json(PUBLICATION, &[&subscription]).await?,
+    };
+    let Some(peer) = &driver.peer else { return Ok(Vec::new()) };
+    // That the source is silent stands against nothing: that is what a failover is for.
+    let silent = |error: &PgError| {
+        let remedy = "no matter while that site is lost; else look at `peer:` and pg_hba.conf there";
+        vec![CheckLine::amber("peer", format!("the source cannot be asked: {error}"), remedy)]
+    };
+    let theirs = match peer.look(driver.look_within()).await {
+        Ok(theirs) => theirs,
+        Err(error) => return Ok(silent(&error)),
+    };
+    let sent: Tables = match theirs.json(SENT, &[&publication]).await {
+        Ok(sent) => sent,
+        Err(error) => return Ok(silent(&error)),
+    };
+    let names: Vec<&String> = sent.keys().collect();
+    let there: Tables = session.json(THERE, &[&names]).await?;
+    let different = differences(&sent, &there);
+    Ok(vec![
+        CheckLine::green("peer", "the source can be asked"),
+        match (sent.is_empty(), different.is_empty()) {
+            (true, _) => CheckLine::amber(
+                "schema",
+                format!("publication {publication} sends nothing yet"),
+                format!("at the source: ALTER PUBLICATION {publication} ADD TABLE …"),
+            ),
+            (_, true) => CheckLine::green("schema", format!("{} tables as at the source", sent.len())),
+            (_, false) => CheckLine::red(
+                "schema",
+                different.join("; "),
+                "make the tables alike: else the receiver stops at the first row that does not fit",
+            ),
+        },
+    ])
+}
+
+/// What the receiver would stop at. More columns than are sent do no harm.
+fn differences(sent: &Tables, there: &Tables) -> Vec<String> {
+    let mut found = Vec::new();
+    for (table, columns) in sent {
+        let Some(own) = there.get(table) else {
+            found.push(format!("{table} is missing"));
+            continue;
+        };
+        for (column, kind) in columns {
+            match own.get(column) {
+                None => found.push(format!("{table}.{column} is missing")),
+                Some(own) if own != kind => {
+                    found.push(format!("{table}.{column} is {own}, at the source {kind}"))
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Tables, differences};
+
+    fn tables(list: &[(&str, &[(&str, &str)])]) -> Tables {
+        let columns = |columns: &[(&str, &str)]| {
+            columns.iter().map(|(name, kind)| ((*name).to_owned(), (*kind).to_owned())).collect()
+        };
+        list.iter().map(|(name, list)| ((*name).to_owned(), columns(list))).collect()
+    }
+
+    #[test]
+    fn what_differs_is_named() {
+        let sent =
+            tables(&[("public.a", &[("id", "bigint"), ("t", "text")]), ("public.b", &[("id", "integer")])]);
+        let same = tables(&[
+            ("public.a", &[("id", "bigint"), ("t", "text"), ("more", "text")]),
+            ("public.b", &[("id", "integer")]),
+        ]);
+        assert!(differences(&sent, &same).is_empty());
+        let other = tables(&[("public.a", &[("id", "integer")])]);
+        let found = differences(&sent, &other);
+        assert_eq!(
+            found,
+            ["public.a.id is integer, at the source bigint", "public.a.t is missing", "public.b is missing"]
+        );
+    }
+}

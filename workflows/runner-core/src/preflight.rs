@@ -1,0 +1,347 @@
+//! Preconditions, looked at every minute and before a person starts a move. A red line stands against a
+//! move until a person overrides it by its name. Lines about the site that a move calls lost do not count.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use schemas::check::GroupLine;
+use schemas::{
+    Access, Address, CheckLine, CheckReply, CheckView, Code, GroupId, Level, Problem, Running, Seen, Service,
+    SiteId,
+};
+use serde_json::Value;
+
+use crate::core::{Asked, Core, Group, SILENT_AFTER, Timer};
+use crate::entry::GroupEntry;
+use crate::query::Purpose;
+use crate::seam::{Answered, Now};
+
+/// What was looked at longer ago says nothing about now.
+const FRESH: Duration = Duration::from_secs(180);
+/// How long the services may take to look.
+pub(crate) const CHECK_WITHIN: Duration = Duration::from_secs(4);
+/// A difference of clocks that somebody should mend, and one that makes times meaningless.
+const SKEW: (i64, i64) = (5, 30);
+
+/// What is known of a group's preconditions in this life.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Preflight {
+    /// When the last round ended.
+    pub(crate) at: Option<Now>,
+    /// Its lines, the worst first.
+    pub(crate) lines: Vec<GroupLine>,
+}
+
+impl Core {
+    /// Sets the first rounds, spread over the period so that many groups do not look at once.
+    pub(crate) fn plan_preflights(&mut self, now: Now) {
+        let Some(every) = self.preflight_every else { return };
+        let groups: Vec<GroupId> = self.groups.keys().cloned().collect();
+        let count = u32::try_from(groups.len()).unwrap_or(u32::MAX).max(1);
+        for (i, group) in (1..).zip(groups) {
+            self.timer(now.boot + every / count * i, Timer::Preflight(group));
+        }
+    }
+
+    pub(crate) fn on_preflight_due(&mut self, now: Now, group: &GroupId) {
+        if let Some(every) = self.preflight_every {
+            self.timer(now.boot + every, Timer::Preflight(group.clone()));
+            self.query(now, Purpose::Minute { group: group.clone() });
+        }
+    }
+
+    pub(crate) fn ask_check(&mut self, address: &Address, query: u64) {
+        let subject = self.prefix.request(address, schemas::Verb::Check);
+        let why = Asked::Check { address: address.clone(), query };
+        self.ask(why, subject, Vec::new(), b"{}".to_vec(), CHECK_WITHIN);
+    }
+
+    pub(crate) fn on_checked(&mut self, now: Now, address: Address, query: u64, answer: Answered) {
+        let reply = match answer {
+            Answered::Reply(body) => serde_json::from_slice::<CheckReply>(&body).ok(),
+            Answered::NoResponders | Answered::Silence => None,
+        };
+        match reply {
+            Some(reply) => self.checked.insert(address.clone(), (now, reply)),
+            None => self.checked.remove(&address),
+        };
+        self.query_answered(now, query, &address, crate::query::Kind::Check);
+    }
+
+    /// Takes a round that has ended; an entry is made when what is not green has changed.
+    pub(crate) fn take_preflight(&mut self, now: Now, id: &GroupId) {
+        let lines = self.lines(now, id);
+        let names = |level: Level| -> BTreeSet<String> {
+            lines.iter().filter(|l| l.line.level == level).map(|l| l.name.clone()).collect()
+        };
+        let (red, amber) = (names(Level::Red), names(Level::Amber));
+        let Some(g) = self.groups.get_mut(id) else { return };
+        g.preflight = Preflight { at: Some(now), lines };
+        if g.record.live.is_some() && (g.record.red != red || g.record.amber != amber) {
+            self.append_group(now, id, &GroupEntry::Preflight { red, amber });
+        }
+    }
+
+    /// The latest round; `all` with its green lines.
+    pub(crate) fn check_view(&self, id: &GroupId, all: bool) -> Option<CheckView> {
+        let g = self.groups.get(id)?;
+        let at = g.preflight.at?.wall;
+        let lines = g.preflight.lines.iter().filter(|l| all || l.line.level != Level::Green);
+        Some(CheckView { group: id.clone(), lines: lines.cloned().collect(), at })
+    }
+
+    /// The red lines of the latest round that stand against leaving `from`; `unplanned`: it is lost.
+    pub(crate) fn red_lines(
+        &self,
+        now: Now,
+        id: &GroupId,
+        from: &SiteId,
+        unplanned: bool,
+    ) -> Vec<&GroupLine> {
+        let Some(g) = self.groups.get(id) else { return Vec::new() };
+        if g.preflight.at.is_none_or(|at| now.boot > at.boot + FRESH) {
+            return Vec::new();
+        }
+        let lost = |line: &GroupLine| {
+            unplanned && line.address.as_ref().is_some_and(|address| address.site == *from)
+        };
+        g.preflight.lines.iter().filter(|line| line.line.level == Level::Red && !lost(line)).collect()
+    }
+
+    /// Refuses a start while a red line was not overridden by its name.
+    pub(crate) fn refuse_red(
+        &self,
+        now: Now,
+        id: &GroupId,
+        from: &SiteId,
+        unplanned: bool,
+        overrides: &[String],
+    ) -> Result<(), Problem> {
+        let red = self.red_lines(now, id, from, unplanned);
+        if let Some(stranger) = overrides.iter().find(|name| !red.iter().any(|line| line.name == **name)) {
+            let detail = format!("no red line is called `{stranger}`: pointsman check {id}");
+            return Err(Problem::new(Code::Conflict, detail));
+        }
+        let against: Vec<String> = red
+            .iter()
+            .filter(|line| !overrides.contains(&line.name))
+            .map(|line| format!("{}: {}", line.name, line.line.text))
+            .collect();
+        match against.is_empty() {
+            true => Ok(()),
+            false => Err(Problem::new(
+                Code::RedPrecondition,
+                format!("{}. `pointsman check {id}` names each remedy", against.join("; ")),
+            )),
+        }
+    }
+
+    fn lines(&self, now: Now, id: &GroupId) -> Vec<GroupLine> {
+        let Some(g) = self.groups.get(id) else { return Vec::new() };
+        let mut lines = Vec::new();
+        for address in g.plan.resources.iter().chain(&g.plan.clients) {
+            let client = g.plan.clients.contains(address);
+            for line in self.resource_lines(now, g, address) {
+                // A client host that cannot follow is owed, and stops nothing.
+                let level = if client { line.level.min(Level::Amber) } else { line.level };
+                let name = format!("{address}:{}", line.what);
+                let line = CheckLine { level, ..line };
+                lines.push(GroupLine { name, address: Some(address.clone()), line });
+            }
+        }
+        let whole = self.whole_lines(now, id, g);
+        lines.extend(whole.into_iter().map(|line| GroupLine {
+            name: format!("{id}:{}", line.what),
+            address: None,
+            line,
+        }));
+        lines.sort_by(|a, b| (b.line.level, &a.name).cmp(&(a.line.level, &b.name)));
+        lines
+    }
+
+    fn resource_lines(&self, now: Now, g: &Group, address: &Address) -> Vec<CheckLine> {
+        let mut lines = Vec::new();
+        let fresh = |at: &Now| now.boot <= at.boot + SILENT_AFTER;
+        let observed = self.observed.get(address).filter(|(at, _)| fresh(at) && !self.mute.contains(address));
+        let checked = self.checked.get(address).filter(|(at, _)| fresh(at));
+        let Some((at, seen)) = observed else {
+            // A busy host answers late: its beats tell that it lives.
+            if self.is_heard(now, address) {
+                let remedy = "look at the load of its host, and of what stands behind it";
+                lines.push(CheckLine::amber("answers", "it beats, and did not answer in time", remedy));
+                return lines;
+            }
+            let since = self.heard.get(address).map_or("it was never heard".to_owned(), |heard| {
+                format!("last heard {} s ago", now.boot.saturating_sub(heard.boot).as_secs())
+            });
+            let remedy = "start `pointsman serve` on its host, or look at its link to the bus";
+            lines.push(CheckLine::red("answers", format!("silent: {since}"), remedy));
+            return lines;
+        };
+        lines.push(CheckLine::green("answers", "answers"));
+        if !seen.armed {
+            lines.push(CheckLine::red("armed", "the host's brake is on", "on its host: pointsman arm"));
+        }
+        if !seen.adopted {
+            let remedy = format!("pointsman adopt {} --why …", g.plan.group);
+            lines.push(CheckLine::red("adopted", "its ledger is new or lost", remedy));
+        }
+        let skew = (seen.at - at.wall).num_seconds().abs();
+        let text = format!("its clock differs from the runner's by {skew} s");
+        if skew > SKEW.1 {
+            lines.push(CheckLine::red("clock", text, "set the host's clock (NTP)"));
+        } else if skew > SKEW.0 {
+            lines.push(CheckLine::amber("clock", text, "set the host's clock (NTP)"));
+        }
+        if self.instances(now, address) > 1 {
+            lines.push(CheckLine::red(
+                "instances",
+                "two services answer for it, with ledgers of their own",
+                "stop one of them: `nats micro ls` shows where they run",
+            ));
+        }
+        lines.extend(self.state_line(g, address, &seen.seen));
+        match checked {
+            None => lines.push(CheckLine::amber(
+                "check",
+                "its service answers no check",
+                "it is older than this runner, or overloaded: update it, or look at its log",
+            )),
+            Some((_, reply)) => {
+                lines.extend(version_line(&reply.version));
+                // What may run at both sites may be started by others too.
+                let ours = |line: &&CheckLine| line.what != "autostart" || live_only(g, address);
+                lines.extend(reply.lines.iter().filter(ours).cloned());
+            }
+        }
+        lines
+    }
+
+    /// Whether a resource is as it should be in peace, seen from where the group is live.
+    fn state_line(&self, g: &Group, address: &Address, seen: &Seen) -> Option<CheckLine> {
+        let live = g.record.live.as_ref()?;
+        // While a run moves the group everything is between two states.
+        let peace = g.record.active.is_none() && g.plan.sites.contains(&address.site);
+        let dormant = address.site != *live;
+        match seen {
+            Seen::Nothing(problem) => {
+                let remedy = format!("pointsman explain {}", problem.code);
+                Some(CheckLine::red("seen", problem.to_string(), remedy))
+            }
+            Seen::Database(d) if peace && g.plan.one_live.contains(&address.resource) => {
+                match (dormant, d.access) {
+                    (true, Access::Open | Access::Partly) => Some(CheckLine::red(
+                        "closed",
+                        format!("it accepts writes although {live} is live"),
+                        "two sites may be written: close it by hand, then look what was written there",
+                    )),
+                    (false, Access::Closed | Access::Partly) => Some(CheckLine::amber(
+                        "open",
+                        "it is live and does not accept all writes",
+                        "pointsman status says what is closed",
+                    )),
+                    _ => Some(CheckLine::green(if dormant { "closed" } else { "open" }, "as it should be")),
+                }
+            }
+            Seen::Process(p) if peace && live_only(g, address) => match (dormant, p.running) {
+                (true, Running::Healthy | Running::Unhealthy) => Some(CheckLine::red(
+                    "dormant",
+                    format!("it runs although {live} is live"),
+                    "stop it, and take away what starts it beside Pointsman",
+                )),
+                (false, Running::Stopped | Running::Unhealthy) => Some(CheckLine::amber(
+                    "runs",
+                    "it should run here and does not, or is not healthy",
+                    "start it again by hand: that is no lost site",
+                )),
+                _ => Some(CheckLine::green(if dormant { "dormant" } else { "runs" }, "as it should be")),
+            },
+            _ => None,
+        }
+    }
+
+    fn whole_lines(&self, now: Now, id: &GroupId, g: &Group) -> Vec<CheckLine> {
+        let mut lines = Vec::new();
+        let Some(live) = &g.record.live else {
+            // A group that is live nowhere was adopted so: `establish` comes next.
+            if g.record.holder.is_some() {
+                return lines;
+            }
+            let remedy = format!("pointsman adopt {id} --why …");
+            return vec![CheckLine::red("adopted", "the group was never adopted", remedy)];
+        };
+        let records = g.plan.input.pointer("/names/records").and_then(Value::as_object);
+        for (name, record) in records.into_iter().flatten() {
+            if record.get("at").and_then(Value::as_str) == Some(live.as_str()) {
+                lines.push(CheckLine::red(
+                    &format!("path-{name}"),
+                    format!("only {live} can change this name, and {live} is what may be lost"),
+                    "serve the name's updates from a third place: names.records.….at",
+                ));
+            }
+        }
+        if let Some(other) = g.plan.sites.iter().find(|site| *site != live)
+            && g.record.active.is_none()
+        {
+            match self.is_protected(now, id, live, other) {
+                true => lines.push(CheckLine::green("protected", format!("{other} follows {live}"))),
+                false => lines.push(CheckLine::amber(
+                    "protected",
+                    format!("{other} does not follow {live}{}", self.troubles(g, other)),
+                    "pointsman status says what is in the way",
+                )),
+            }
+        }
+        if !g.record.debts.is_empty() {
+            let text = format!("{} owed", g.record.debts.len());
+            lines.push(CheckLine::amber("owed", text, "they are paid as soon as their services answer"));
+        }
+        if !g.record.doubts.is_empty() {
+            let text = format!("{} keys were passed without knowing", g.record.doubts.len());
+            lines.push(CheckLine::amber("doubts", text, "they are asked again when their services answer"));
+        }
+        lines
+    }
+
+    /// What the receivers say in their server's words.
+    fn troubles(&self, g: &Group, receiver: &SiteId) -> String {
+        let seen =
+            g.plan.resources.iter().filter(|a| a.site == *receiver && a.service == Service::Replication);
+        let words: Vec<String> = seen
+            .filter_map(|address| match &self.observed.get(address)?.1.seen {
+                Seen::Replication(r) => Some(format!("{}: {}", address.resource, r.trouble.as_ref()?)),
+                _ => None,
+            })
+            .collect();
+        if words.is_empty() { String::new() } else { format!(" ({})", words.join("; ")) }
+    }
+
+    /// Services that beat for one resource with ledgers of their own.
+    fn instances(&self, now: Now, address: &Address) -> usize {
+        let beats = self.beating.get(address).into_iter().flatten();
+        beats.filter(|(_, at)| now.boot <= at.boot + SILENT_AFTER).count()
+    }
+}
+
+fn live_only(g: &Group, address: &Address) -> bool {
+    let all = g.plan.input.get("live_only").and_then(Value::as_array);
+    address.service == Service::Process
+        && all.into_iter().flatten().any(|name| name.as_str() == Some(address.resource.as_str()))
+}
+
+/// One release apart works together.
+fn version_line(theirs: &str) -> Option<CheckLine> {
+    let parts = |text: &str| -> Option<(u64, u64)> {
+        let mut parts = text.split('.').map(str::parse::<u64>);
+        Some((parts.next()?.ok()?, parts.next()?.ok()?))
+    };
+    let ours = env!("CARGO_PKG_VERSION");
+    match (parts(ours), parts(theirs)) {
+        (Some((major, minor)), Some((m, n))) if major == m && minor.abs_diff(n) <= 1 => None,
+        _ => Some(CheckLine::red(
+            "version",
+            format!("it is {theirs}, the runner {ours}: more than one release apart"),
+            "bring both to neighbouring releases",
+        )),
+    }
+}

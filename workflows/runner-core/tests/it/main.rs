@@ -1,0 +1,6 @@
+//! The core against services that do whatever they are asked.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+mod preflight;
+mod smoke;

@@ -1,0 +1,153 @@
+//! Preconditions: looked at every minute and before a start; a red line stops a move until a person names it.
+
+use std::time::Duration;
+
+use crate::common::{GROUP, World};
+use schemas::op::{Op, OpReply};
+use schemas::{CheckLine, CheckView, Code, Level, Problem};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn world(group: &str) -> World {
+    let mut world = World::with(group, Some(MINUTE));
+    world.adopt("main");
+    world
+}
+
+fn red(world: &mut World, address: &str) {
+    let line = CheckLine::red("wal-keep", "it is not set", "set it");
+    world.checks.insert(address.into(), vec![line]);
+}
+
+fn start(world: &mut World, workflow: &str, overrides: &[&str]) -> OpReply {
+    world.op(
+        "INC-1",
+        Op::Start {
+            workflow: workflow.into(),
+            group: "cfg".parse().unwrap(),
+            to: None,
+            supersede: None,
+            accept_unfenced: Vec::new(),
+            accept_data_loss: None,
+            by: None,
+            overrides: overrides.iter().map(|name| (*name).to_owned()).collect(),
+            dry_run: false,
+        },
+    )
+}
+
+fn refusal(reply: OpReply) -> Problem {
+    match reply {
+        OpReply::Problem(problem) => problem,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn check(world: &mut World) -> CheckView {
+    match world.op("", Op::Check { group: None }) {
+        OpReply::Checks(mut checks) => checks.remove(0),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn kinds<'a>(world: &'a World, kind: &'a str) -> Vec<&'a runner_core::Append> {
+    world.entries.iter().filter(|entry| entry.kind == kind).collect()
+}
+
+#[test]
+fn a_red_line_stops_a_start_until_a_person_names_it() {
+    let mut world = world(GROUP);
+    red(&mut world, "secondary.replication.css");
+    let problem = refusal(start(&mut world, "failover", &[]));
+    assert_eq!(problem.code, Code::RedPrecondition);
+    assert!(problem.to_string().contains("secondary.replication.css:wal-keep"), "{problem}");
+    assert!(kinds(&world, "group.run-started").is_empty());
+
+    let problem = refusal(start(&mut world, "failover", &["secondary.replication.css:tpyo"]));
+    assert!(problem.to_string().contains("tpyo"), "{problem}");
+
+    let reply = start(&mut world, "failover", &["secondary.replication.css:wal-keep"]);
+    assert!(matches!(reply, OpReply::Started { .. }), "{reply:?}");
+    let recorded = kinds(&world, "group.overridden");
+    assert_eq!(recorded.len(), 1);
+    assert!(recorded[0].body["lines"][0] == "secondary.replication.css:wal-keep", "{:?}", recorded[0]);
+}
+
+#[test]
+fn what_is_red_at_a_lost_site_stands_against_a_planned_move_only() {
+    let mut world = world(GROUP);
+    red(&mut world, "main.replication.csp");
+    let problem = refusal(start(&mut world, "switchover", &[]));
+    assert_eq!(problem.code, Code::RedPrecondition);
+    // Nobody waits for the lost site either: its silence is no red line.
+    world.silence("main");
+    let reply = start(&mut world, "failover", &[]);
+    assert!(matches!(reply, OpReply::Started { .. }), "{reply:?}");
+}
+
+#[test]
+fn a_silent_service_where_the_move_goes_is_red() {
+    let mut world = world(GROUP);
+    world.silence("secondary");
+    let problem = refusal(start(&mut world, "failover", &[]));
+    assert!(problem.to_string().contains("secondary.database.config:answers"), "{problem}");
+}
+
+#[test]
+fn a_change_of_what_is_not_green_is_recorded_once() {
+    let mut world = world(GROUP);
+    let quiet = world.now.boot + MINUTE * 3;
+    world.run_until(|w| w.now.boot > quiet);
+    let before = kinds(&world, "group.preflight").len();
+    red(&mut world, "secondary.replication.css");
+    let red_for = world.now.boot + MINUTE * 3;
+    world.run_until(|w| w.now.boot > red_for);
+    let entries = kinds(&world, "group.preflight");
+    assert_eq!(entries.len(), before + 1, "{entries:?}");
+    assert!(entries[before].body["red"][0] == "secondary.replication.css:wal-keep", "{:?}", entries[before]);
+    assert_eq!(world.group().check.unwrap().level(), Level::Red);
+    assert!(check(&mut world).lines.iter().any(|line| line.line.level == Level::Green));
+
+    world.checks.clear();
+    assert_ne!(check(&mut world).level(), Level::Red);
+    assert_ne!(world.group().check.map_or(Level::Green, |view| view.level()), Level::Red);
+}
+
+#[test]
+fn a_name_that_only_the_live_site_can_change_is_red() {
+    let mut world = world(&GROUP.replace("at: witness", "at: main"));
+    let view = check(&mut world);
+    assert!(
+        view.lines.iter().any(|l| l.name == "cfg:path-cs-primary" && l.line.level == Level::Red),
+        "{view:?}"
+    );
+}
+
+#[test]
+fn an_automatic_start_asks_a_person_while_something_is_red() {
+    let auto = GROUP
+        .replace("mode: observe", "mode: auto")
+        .replace("hold_down: 120s", "hold_down: 1s")
+        .replace("one_prober: refused", "one_prober: { accepted_by: anna, why: lab, until: 2099-01-01 }");
+    for is_red in [false, true] {
+        let mut world = world(&auto);
+        if is_red {
+            red(&mut world, "secondary.replication.css");
+        }
+        let looked = world.now.boot + MINUTE * 2;
+        world.run_until(|w| w.now.boot > looked);
+        world.silence("main");
+        world.detect("main");
+        let decided = |w: &mut World| {
+            let list = kinds(w, "group.decision");
+            list.iter().any(|e| e.body["verdict"].as_str().unwrap().starts_with("ask: red"))
+        };
+        let started = |w: &mut World| !kinds(w, "group.run-started").is_empty();
+        world.run_until(|w| decided(w) || started(w));
+        assert_eq!((decided(&mut world), started(&mut world)), (is_red, !is_red));
+        if is_red {
+            let reply = world.op("seen on camera", Op::Approve { decision: "cfg".into() });
+            assert!(matches!(reply, OpReply::Started { .. }), "{reply:?}");
+        }
+    }
+}
