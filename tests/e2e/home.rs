@@ -4,6 +4,7 @@ use lab::system::loss::By;
 use lab::system::plan::{GROUP, Site};
 use lab::system::{STATUS_EVERY, until, until_every, users};
 use schemas::view::{Mode, RunState};
+use schemas::{Action, Service};
 
 use crate::bench::{Bench, WITHIN};
 
@@ -69,8 +70,14 @@ fn main_comes_back_catches_up_and_takes_the_group_home() {
     })
     .unwrap();
 
+    // The runner is killed at three requests on the way, and goes on.
+    let killer = lab.killer(&[
+        (Site::Main, Service::Replication, "css", Action::StartReplication),
+        (Site::Main, Service::Replication, "csp", Action::Discard),
+        (Site::Main, Service::Replication, "css", Action::Drain),
+    ]);
     lab.reprotect().unwrap();
-    let run = lab.completed(None, 0);
+    let run = lab.completed(Some(&killer), 3);
     assert_eq!(run.state, RunState::Completed);
     assert!(!lab.is_open(Site::Main), "it is a closed standby");
     assert!(lab.is_open(Site::Secondary));
@@ -79,7 +86,14 @@ fn main_comes_back_catches_up_and_takes_the_group_home() {
     lab.equal();
     lab.nothing_lost(Site::Main);
 
-    lab.moved("failback", Site::Main);
+    let opened = lab.access_changes(Site::Main);
+    let killer = lab.killer(&[
+        (Site::Main, Service::Replication, "csp", Action::Capture),
+        (Site::Main, Service::Database, "config", Action::EnableAccess),
+    ]);
+    lab.begin("failback", Site::Main);
+    lab.completed(Some(&killer), 2);
+    assert_eq!(lab.access_changes(Site::Main), opened + 1);
     lab.written_at(Site::Main);
     lab.lives_at(Site::Main);
     lab.mode(Mode::Normal, "main is live, protected");
