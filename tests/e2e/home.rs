@@ -121,3 +121,28 @@ fn a_site_that_was_lost_is_not_caught_up_over_what_only_it_has() {
     lab.mode(Mode::FailedOver, "--by copy");
     lab.passed();
 }
+
+/// Every database is closed and nothing is live: the group is established at main, and the secondary protects it.
+#[test]
+fn what_is_closed_everywhere_is_established() {
+    let mut lab = Bench::start("establish");
+    let close = "ALTER ROLE cfg_db NOLOGIN;
+                 REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA public FROM cfg_db;
+                 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'cfg_db'";
+    let none = ["adopt", GROUP, "--none-live", "--yes", "--why", "a test"];
+    let refused = lab.pointsman.text(&lab.desk(), &none).unwrap_err().to_string();
+    assert!(refused.contains("main.database.config is not seen closed"), "{refused}");
+    lab.postgres[0].psql("config", close).unwrap();
+    lab.postgres[1].psql("config", "ALTER SUBSCRIPTION lab_config_fwd DISABLE").unwrap();
+    until("no site is live", WITHIN, || lab.pointsman.text(&lab.desk(), &none).map(Some)).unwrap();
+    lab.mode(Mode::Unknown, "pointsman establish");
+
+    lab.begin("establish", Site::Main);
+    lab.completed(None, 0);
+    lab.written_at(Site::Main);
+    lab.lives_at(Site::Main);
+    lab.mode(Mode::Normal, "main is live, protected");
+    lab.equal();
+    lab.nothing_lost(Site::Secondary);
+    lab.passed();
+}
