@@ -86,6 +86,10 @@ actions! {
     StopReplication "stop" Replication Changes "At the receiver: applies nothing more; its worker is gone.";
     SetSequences "set-sequences" Replication Changes "At the receiver: sequences continue after the source's.";
     Abandon "abandon" Replication Changes "At the receiver, the source lost: applies what came, stops, keeps the position.";
+    Export "export" Replication Changes "At the source, returned and closed: stores what the receiver never applied.";
+    Copy "copy" Replication Changes "At the receiver: keeps its tables aside, and copies the source's.";
+    Compare "compare" Replication Observes "At the receiver: rows and checksums of both sides.";
+    Cleanup "cleanup" Replication Changes "At the receiver: drops what a copy kept aside.";
     StartProcess "start" Process Changes "Starts a service; healthy afterwards.";
     StopProcess "stop" Process Changes "Stops a service; nothing of it runs afterwards.";
 }

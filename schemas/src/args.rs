@@ -11,10 +11,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::{Action, Address, Code, Problem, ResourceId, SiteId};
+use crate::{Action, Address, Code, Digest, Problem, ResourceId, SiteId};
 
 /// What a request of any action says about where it goes. Also the whole of what `database.*`,
-/// `process.*` and the source's `capture`, `discard` and `mark` take.
+/// `process.*`, the source's `capture`, `discard` and `mark`, and the receiver's `compare` and `cleanup` take.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ResourceArgs {
@@ -106,6 +106,44 @@ pub struct AbandonArgs {
     pub gap: Option<u32>,
 }
 
+/// `replication.export`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ExportArgs {
+    /// The replication.
+    pub resource: ResourceId,
+    /// The source's site.
+    pub site: SiteId,
+    /// Up to where the receiver has applied, as `abandon` returned it there.
+    pub applied: String,
+}
+
+/// `replication.copy`. Exactly one of `ledger` and `waived`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CopyArgs {
+    /// The replication.
+    pub resource: ResourceId,
+    /// The receiver's site: its tables are overwritten.
+    pub site: SiteId,
+    /// The ledger of what is overwritten, as `export` returned it here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<LedgerRef>,
+    /// Who goes on without a ledger, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waived: Option<String>,
+}
+
+/// A ledger of orphans, in the state folder of a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LedgerRef {
+    /// Its file, on the source's host.
+    pub file: String,
+    /// Of all its bytes.
+    pub digest: Digest,
+}
+
 /// What the source wrote, so that the receiver can prove that it has everything before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -183,6 +221,80 @@ pub struct ReceiverOutput {
     pub sequences: BTreeMap<String, i64>,
 }
 
+/// `replication.export` returns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExportOutput {
+    /// The file.
+    pub ledger: LedgerRef,
+    /// Transactions in it.
+    pub transactions: u64,
+    /// Rows in it.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// What was committed after it is in the file.
+    pub applied: String,
+}
+
+/// `replication.copy` returns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CopyOutput {
+    /// Tables that were copied.
+    pub tables: u64,
+    /// Their rows, as the source estimated them.
+    pub rows: u64,
+    /// Their size there.
+    pub bytes: u64,
+    /// Up to where the source's changes are applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied: Option<String>,
+    /// Table to where it is kept aside as it was.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kept: BTreeMap<String, String>,
+}
+
+/// `replication.compare` returns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CompareOutput {
+    /// Whether all tables are equal; none: some changed while they were looked at.
+    pub equal: Option<bool>,
+    /// Each of them.
+    pub tables: BTreeMap<String, TableCompared>,
+}
+
+/// One table on both sides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TableCompared {
+    /// At the source.
+    pub source: Sum,
+    /// At the receiver.
+    pub receiver: Sum,
+    /// Whether they are equal; none: it changed while it was looked at.
+    pub equal: Option<bool>,
+}
+
+/// What a table holds, whatever the order of its rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Sum {
+    /// Rows.
+    pub rows: u64,
+    /// The sum of each row's hash.
+    pub sum: String,
+}
+
+/// `replication.cleanup` returns.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CleanupOutput {
+    /// Tables that were kept aside and are gone.
+    #[serde(default)]
+    pub dropped: Vec<String>,
+}
+
 /// `process.start` and `process.stop` return.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -246,6 +358,10 @@ shapes! {
     StopReplication ReceiverArgs ReceiverOutput;
     SetSequences MarkArgs ReceiverOutput;
     Abandon AbandonArgs ReceiverOutput;
+    Export ExportArgs ExportOutput;
+    Copy CopyArgs CopyOutput;
+    Compare ResourceArgs CompareOutput;
+    Cleanup ResourceArgs CleanupOutput;
     StartProcess ResourceArgs ProcessOutput;
     StopProcess ResourceArgs ProcessOutput;
 }

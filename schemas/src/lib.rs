@@ -29,8 +29,8 @@ pub use ids::{
     SiteId,
 };
 pub use observation::{
-    Access, DatabaseSeen, Half, NameSeen, Observation, ProcessSeen, ReplicationSeen, ReplicationState, Role,
-    Running, Seen,
+    Access, CopyProgress, DatabaseSeen, Half, NameSeen, Observation, ProcessSeen, ReplicationSeen,
+    ReplicationState, Role, Running, Seen,
 };
 pub use problem::{Code, Problem};
 pub use reply::{

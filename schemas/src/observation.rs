@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::duration::Iso;
 use crate::{Epoch, GroupId, Key, LedgerId, Problem, RunId, SiteId};
 
 /// The answer to `observe`.
@@ -116,6 +117,25 @@ pub enum Half {
     Receiver,
 }
 
+/// How far an initial copy is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CopyProgress {
+    /// Tables to copy.
+    pub tables: u64,
+    /// Tables that are there.
+    pub tables_ready: u64,
+    /// Rows that came.
+    pub rows: u64,
+    /// Bytes that came.
+    pub bytes: u64,
+    /// Bytes in all, as the source estimated them at the beginning.
+    pub bytes_total: u64,
+    /// What is left at the rate so far; none: nobody can tell yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Iso>,
+}
+
 /// A replication, as seen from one side.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -136,6 +156,9 @@ pub struct ReplicationSeen {
     /// The source's half: bytes of log that are kept because of the slot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_bytes: Option<u64>,
+    /// The receiver's half: how far its initial copy is, while it goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy: Option<CopyProgress>,
     /// What is wrong with it, in the server's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use schemas::args::{
-    self, AbandonArgs, FollowArgs, MarkArgs, MarkOutput, PointArgs, ReceiverArgs, ResourceArgs,
+    self, AbandonArgs, CopyArgs, ExportArgs, FollowArgs, MarkArgs, MarkOutput, PointArgs, ReceiverArgs,
+    ResourceArgs,
 };
 use schemas::duration::PATTERN as DURATION;
 use schemas::op::{OpReply, OpRequest};
@@ -170,6 +171,8 @@ fn args_again(action: Action, value: &Value) -> Result<Value, String> {
         Action::Drain | Action::SetSequences => typed::<MarkArgs>(value),
         Action::StartReplication | Action::StopReplication => typed::<ReceiverArgs>(value),
         Action::Abandon => typed::<AbandonArgs>(value),
+        Action::Export => typed::<ExportArgs>(value),
+        Action::Copy => typed::<CopyArgs>(value),
         _ => typed::<ResourceArgs>(value),
     }
 }

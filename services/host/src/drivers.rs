@@ -167,6 +167,7 @@ fn replication(
         site: here.site.clone(),
         resource: here.resource.clone(),
         folder: here.folder.clone(),
+        state: here.state.to_owned(),
         life: here.life,
     };
     Ok(Arc::new(replication::postgres::PostgresReplication::new(its, &own, &place)))

@@ -210,6 +210,7 @@ BEGIN
     'confirmed', k.confirmed_flush_lsn::text, 'restart', k.restart_lsn::text,
     'undelivered', pg_wal_lsn_diff(pg_current_wal_insert_lsn(), k.confirmed_flush_lsn)::bigint,
     'retained', pg_wal_lsn_diff(pg_current_wal_insert_lsn(), k.restart_lsn)::bigint,
+    'at', (CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_current_wal_insert_lsn() END)::text,
     'ahead', coalesce(k.confirmed_flush_lsn > pg_current_wal_insert_lsn(), false),
     'receiver', CASE WHEN w.pid IS NULL THEN NULL ELSE jsonb_build_object('state', w.state, 'flush', w.flush_lsn::text,
       'replay_lag', extract(epoch FROM w.replay_lag), 'heard_ago', extract(epoch FROM clock_timestamp() - w.reply_time)) END,

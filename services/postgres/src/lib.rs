@@ -17,3 +17,4 @@ pub use error::{Fate, PgError};
 pub use lsn::{BadLsn, Lsn};
 pub use server::{Claim, Identity, Server};
 pub use session::{Session, identifier, literal};
+pub use tokio_postgres::Row;

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::TryStreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -75,6 +76,25 @@ impl Session {
     /// [`PgError::fate`] says whether it may have had its effect.
     pub async fn rows(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, PgError> {
         self.bounded(self.client.query(sql, params)).await
+    }
+
+    /// Runs a statement and hands over its rows one by one, as they come. An error of `take` ends it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::rows`], and those of `take`.
+    pub async fn each(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+        mut take: impl FnMut(&Row) -> Result<(), PgError> + Send,
+    ) -> Result<(), PgError> {
+        let rows = self.bounded(self.client.query_raw(sql, params.iter().copied())).await?;
+        let mut rows = std::pin::pin!(rows);
+        while let Some(row) = self.bounded(rows.try_next()).await? {
+            take(&row)?;
+        }
+        Ok(())
     }
 
     /// Runs a statement that answers one row with one JSON value.

@@ -11,6 +11,7 @@ use crate::settings::Access;
 const TABLES: &str = include_str!("../sql/tables.sql");
 const ACCESS: &str = include_str!("../sql/access.sql");
 const REPLICATION: &str = include_str!("../sql/replication.sql");
+const COPY: &str = include_str!("../sql/copy.sql");
 
 /// What one database is set up for.
 #[derive(Debug, Clone, Default)]
@@ -56,7 +57,7 @@ pub fn sql(input: &SetupInput) -> String {
         input.database, input.resource, input.site
     );
     role(&mut out, input);
-    for part in [TABLES, ACCESS, REPLICATION] {
+    for part in [TABLES, ACCESS, REPLICATION, COPY] {
         out.push('\n');
         out.push_str(part);
     }

@@ -4,6 +4,7 @@
 //! is applied, durably), `start`, `stop`, `set-sequences`, `abandon` (the source is lost). Drivers:
 //! [`postgres`] and [`memory`].
 
+mod ledger;
 pub mod memory;
 pub mod postgres;
 mod settings;

@@ -1,11 +1,15 @@
 //! Half a replication in memory.
 //!
-//! The state: `{slot, marks, enabled, drained, abandoned, sequences}`, each left out until it is set.
+//! The state: `{slot, marks, exported, enabled, drained, abandoned, sequences, copied, kept, compared, heartbeat}`,
+//! each left out until it is set.
 
 use responder::memory::Model;
 use responder::{DriverError, Look};
-use schemas::args::{self, MarkArgs, MarkOutput, ReceiverOutput, SlotOutput};
-use schemas::{Action, Code, Epoch, Half, ReplicationSeen, ReplicationState, Seen};
+use schemas::args::{
+    self, CleanupOutput, CompareOutput, CopyOutput, ExportArgs, ExportOutput, LedgerRef, MarkArgs,
+    MarkOutput, ReceiverOutput, SlotOutput,
+};
+use schemas::{Action, Code, Digest, Epoch, Half, ReplicationSeen, ReplicationState, Seen};
 use serde_json::{Value, json};
 
 /// The model for [`responder::memory::MemoryDriver`].
@@ -28,16 +32,32 @@ fn mark(args: &Value) -> Result<MarkOutput, DriverError> {
     read.map(|args| args.mark).map_err(|problem| DriverError::not_done(Code::Malformed, problem.to_string()))
 }
 
+fn exported(applied: String) -> Value {
+    let ledger = LedgerRef { file: "memory".into(), digest: Digest::of(b"") };
+    json!(ExportOutput { ledger, transactions: 0, rows: 0, bytes: 0, applied })
+}
+
+fn copied() -> Value {
+    json!(CopyOutput { tables: 0, rows: 0, bytes: 0, applied: None, kept: Default::default() })
+}
+
+fn compared() -> Value {
+    json!(CompareOutput { equal: Some(true), tables: Default::default() })
+}
+
 impl Model for MemoryReplication {
     fn actions(&self) -> &[Action] {
         match self.half {
-            Half::Source => &[Action::Mark, Action::Capture, Action::Discard],
+            Half::Source => &[Action::Mark, Action::Capture, Action::Discard, Action::Export],
             Half::Receiver => &[
                 Action::Drain,
                 Action::StartReplication,
                 Action::StopReplication,
                 Action::SetSequences,
                 Action::Abandon,
+                Action::Copy,
+                Action::Compare,
+                Action::Cleanup,
             ],
         }
     }
@@ -63,6 +83,13 @@ impl Model for MemoryReplication {
             },
             Action::StartReplication => (flag(state, "enabled"), received),
             Action::StopReplication => (!flag(state, "enabled"), received),
+            Action::Export => match args::read::<ExportArgs>(args) {
+                Ok(args) => (state.get("exported") == Some(&json!(args.applied)), exported(args.applied)),
+                Err(problem) => return Look::CannotTell(problem.to_string()),
+            },
+            Action::Copy => (flag(state, "copied") && flag(state, "enabled"), copied()),
+            Action::Compare => (flag(state, "compared"), compared()),
+            Action::Cleanup => (!flag(state, "kept"), json!(CleanupOutput::default())),
             _ => (flag(state, "abandoned") && !flag(state, "enabled"), received),
         };
         if yes { Look::InEffect(output) } else { Look::NotInEffect(state.clone()) }
@@ -80,7 +107,26 @@ impl Model for MemoryReplication {
                 next["enabled"] = json!(true);
                 next["abandoned"] = json!(false);
             }
-            Action::StopReplication => next["enabled"] = json!(false),
+            Action::StopReplication => {
+                next["enabled"] = json!(false);
+                next["copied"] = json!(false);
+            }
+            Action::Export => {
+                let read = args::read::<ExportArgs>(args);
+                let args = read.map_err(|p| DriverError::not_done(Code::Malformed, p.to_string()))?;
+                next["exported"] = json!(args.applied);
+            }
+            Action::Copy if flag(state, "kept") && !flag(state, "copied") => {
+                return Err(DriverError::not_done(Code::Precondition, "an earlier copy is still kept aside"));
+            }
+            Action::Copy => {
+                for name in ["copied", "kept", "enabled"] {
+                    next[name] = json!(true);
+                }
+                next["abandoned"] = json!(false);
+            }
+            Action::Compare => next["compared"] = json!(true),
+            Action::Cleanup => next["kept"] = json!(false),
             _ => {
                 next["enabled"] = json!(false);
                 next["abandoned"] = json!(true);
@@ -104,6 +150,7 @@ impl Model for MemoryReplication {
             lag_bytes: on.then_some(0),
             lag_seconds: None,
             heartbeat: state.get("heartbeat").and_then(|at| at.as_str()?.parse().ok()),
+            copy: None,
             kept_bytes: None,
             trouble: None,
             detail: state.clone(),

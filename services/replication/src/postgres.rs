@@ -7,6 +7,9 @@
 //! What changes a subscription goes through functions that the DBA installed, holds the claim's epoch in
 //! the same transaction, and is limited to the names that were set up.
 
+mod compare;
+mod copy;
+mod export;
 mod preflight;
 mod receiver;
 mod seen;
@@ -16,13 +19,14 @@ mod start;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use postgres::{Claim, Fate, Identity, PgError, Server, sqlstate};
+use postgres::{Claim, Fate, Identity, Lsn, PgError, Server, sqlstate};
 use responder::{Act, Driver, DriverError, Look};
-use schemas::args::{self, AbandonArgs, MarkArgs, ReceiverArgs};
-use schemas::{Action, CheckLine, Code, Epoch, GroupId, Problem, RunId, Seen};
+use schemas::args::{self, AbandonArgs, CopyArgs, ExportArgs, MarkArgs, ReceiverArgs};
+use schemas::{Action, CheckLine, Code, Epoch, GroupId, Problem, ResourceId, RunId, Seen, SiteId};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::ledger::Folder;
 use crate::settings::{Half, Own, Place, PostgresSettings};
 
 /// Kept back of an act's bound, to end its session and look when it went wrong.
@@ -38,6 +42,9 @@ pub struct PostgresReplication {
     server: Server,
     peer: Option<Server>,
     site: String,
+    here: SiteId,
+    resource: ResourceId,
+    ledgers: Folder,
     settings: PostgresSettings,
 }
 
@@ -53,7 +60,15 @@ impl PostgresReplication {
         let name = place.resource.as_str();
         let server = Server::new(own.dsn.clone(), "replication", name, place.life, Some(identity));
         let peer = settings.peer.as_ref().map(|file| server.peer(&file.under(&place.folder)));
-        Self { server, peer, site: place.site.to_string(), settings }
+        Self {
+            server,
+            peer,
+            site: place.site.to_string(),
+            here: place.site.clone(),
+            resource: place.resource.clone(),
+            ledgers: Folder::new(&place.state),
+            settings,
+        }
     }
 
     /// Stamps a heartbeat, at the source's half of an open database; whether it did.
@@ -74,8 +89,32 @@ impl PostgresReplication {
     }
 
     async fn looked(&self, action: Action, args: &Value) -> Result<Look, PgError> {
+        if action == Action::Export {
+            // The file says it; the server need not answer.
+            return Ok(match export::finished(self, applied(args)?)? {
+                Some(done) => Look::InEffect(json!(done)),
+                None => Look::NotInEffect("there is no finished ledger".into()),
+            });
+        }
         let session = self.server.look(self.look_within()).await?;
         match (&self.settings.half, action) {
+            (Half::Receiver { .. }, Action::Compare) => Ok(Look::NotInEffect("it is compared anew".into())),
+            (Half::Receiver { subscription, .. }, Action::Copy) => {
+                let seen = seen::Receiver::see(&session, subscription).await?;
+                let known = copy::Seen::see(&session, subscription).await?;
+                Ok(match known.as_ref().and_then(|known| known.complete(&seen)) {
+                    Some(output) => Look::InEffect(output),
+                    None => {
+                        Look::NotInEffect(known.map_or("there was no copy".into(), |known| known.words()))
+                    }
+                })
+            }
+            (Half::Receiver { subscription, .. }, Action::Cleanup) => {
+                Ok(match copy::is_clean(&session, subscription).await? {
+                    true => Look::InEffect(json!(args::CleanupOutput::default())),
+                    false => Look::NotInEffect("tables are kept aside".into()),
+                })
+            }
             // A mark is made anew each time: an old one proves nothing about now.
             (Half::Source { .. }, Action::Mark) => Ok(Look::NotInEffect("a mark is made anew".into())),
             (Half::Source { slot, publication }, action) => {
@@ -95,6 +134,9 @@ impl PostgresReplication {
             (Half::Source { slot, publication }, Action::Capture) => {
                 source::capture(&session, slot, publication, &self.settings, &claim).await
             }
+            (Half::Source { slot, publication }, Action::Export) => {
+                export::export(self, &session, slot, publication, applied(&act.args)?, &claim).await
+            }
             (Half::Source { slot, publication }, _) => {
                 source::discard(&session, slot, publication, &claim).await
             }
@@ -110,6 +152,11 @@ impl PostgresReplication {
                 Action::SetSequences => {
                     receiver::set_sequences(&session, &read::<MarkArgs>(&act.args)?.mark, &claim).await
                 }
+                Action::Copy => {
+                    copy::copy(self, &session, subscription, &read::<CopyArgs>(&act.args)?, &claim).await
+                }
+                Action::Compare => compare::compare(self, &session, subscription).await,
+                Action::Cleanup => copy::cleanup(&session, subscription, &claim).await,
                 _ => {
                     let gap = read::<AbandonArgs>(&act.args)?.gap;
                     receiver::abandon(&session, subscription, gap, &claim).await
@@ -135,6 +182,11 @@ impl PostgresReplication {
             Look::CannotTell(why) => Err(DriverError::unknown(error.code(), format!("{error}; then {why}"))),
         }
     }
+}
+
+/// Up to where the receiver has applied.
+fn applied(args: &Value) -> Result<Lsn, PgError> {
+    read::<ExportArgs>(args)?.applied.parse().map_err(|e: postgres::BadLsn| precondition(e.to_string()))
 }
 
 /// As it is told to the responder.
@@ -172,13 +224,16 @@ fn read<T: DeserializeOwned>(value: &Value) -> Result<T, PgError> {
 impl Driver for PostgresReplication {
     fn actions(&self) -> &[Action] {
         match self.settings.half {
-            Half::Source { .. } => &[Action::Mark, Action::Capture, Action::Discard],
+            Half::Source { .. } => &[Action::Mark, Action::Capture, Action::Discard, Action::Export],
             Half::Receiver { .. } => &[
                 Action::Drain,
                 Action::StartReplication,
                 Action::StopReplication,
                 Action::SetSequences,
                 Action::Abandon,
+                Action::Copy,
+                Action::Compare,
+                Action::Cleanup,
             ],
         }
     }
@@ -194,6 +249,17 @@ impl Driver for PostgresReplication {
             }
             Action::StartReplication | Action::StopReplication => args::read::<ReceiverArgs>(args).map(drop),
             Action::Abandon => args::read::<AbandonArgs>(args).map(drop),
+            Action::Export => {
+                let bad = |e: postgres::BadLsn| Problem::new(Code::Malformed, e.to_string());
+                args::read::<ExportArgs>(args)?.applied.parse::<Lsn>().map(drop).map_err(bad)
+            }
+            Action::Copy => {
+                let args = args::read::<CopyArgs>(args)?;
+                match args.ledger.is_some() == args.waived.is_some() {
+                    true => Err(Problem::new(Code::Malformed, "exactly one of `ledger` and `waived`")),
+                    false => Ok(()),
+                }
+            }
             _ => Ok(()),
         }
     }
@@ -215,7 +281,10 @@ impl Driver for PostgresReplication {
                     Ok::<_, PgError>(seen.told(slot))
                 }
                 Half::Receiver { subscription, .. } => {
-                    Ok(seen::Receiver::see(&session, subscription).await?.told())
+                    let mut seen = seen::Receiver::see(&session, subscription).await?.told();
+                    let copy = copy::Seen::see(&session, subscription).await?;
+                    seen.copy = copy.and_then(|copy| copy.progress());
+                    Ok(seen)
                 }
             }
         };

@@ -159,6 +159,8 @@ pub struct Place {
     pub resource: ResourceId,
     /// The folder of the host's file: relative paths count from it.
     pub folder: PathBuf,
+    /// The host's state folder: ledgers of orphans are kept there.
+    pub state: PathBuf,
     /// This start of the service.
     pub life: Uuid,
 }

@@ -37,6 +37,8 @@ async fn each_act_reaches_what_is_looked_for() {
     let args = json!({"resource": "csp", "site": "main"});
     let mark = source.act(&act(Action::Mark, &args)).await.unwrap();
     let marked = json!({"resource": "csp", "site": "main", "mark": mark});
+    let applied = json!({"resource": "csp", "site": "main", "applied": "0/0"});
+    let waived = json!({"resource": "csp", "site": "main", "waived": "anna: a drill"});
     let steps = [
         (&source, Action::Capture, &args),
         (&receiver, Action::StartReplication, &args),
@@ -44,6 +46,10 @@ async fn each_act_reaches_what_is_looked_for() {
         (&receiver, Action::StopReplication, &marked),
         (&receiver, Action::SetSequences, &marked),
         (&receiver, Action::Abandon, &args),
+        (&source, Action::Export, &applied),
+        (&receiver, Action::Copy, &waived),
+        (&receiver, Action::Compare, &args),
+        (&receiver, Action::Cleanup, &args),
         (&source, Action::Discard, &args),
     ];
     for (driver, action, args) in steps {

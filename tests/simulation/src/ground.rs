@@ -122,6 +122,10 @@ impl Ground {
             Action::StartReplication => flag(state, "enabled"),
             Action::StopReplication => !flag(state, "enabled"),
             Action::Abandon => flag(state, "abandoned") && !flag(state, "enabled"),
+            Action::Export => flag(state, "exported"),
+            Action::Copy => flag(state, "copied") && flag(state, "enabled"),
+            Action::Compare => flag(state, "compared"),
+            Action::Cleanup => !flag(state, "kept"),
         };
         if yes { Looked::InEffect(output(action)) } else { Looked::NotInEffect(state.clone()) }
     }
@@ -187,7 +191,23 @@ impl Ground {
             Action::StartReplication => {
                 after = json!({ "enabled": true, "abandoned": false, "drained": false, "sequences": false });
             }
-            Action::StopReplication => after["enabled"] = json!(false),
+            Action::StopReplication => {
+                after["enabled"] = json!(false);
+                // Set once, it says something; a state that never saw a copy stays as it was.
+                if flag(&after, "copied") {
+                    after["copied"] = json!(false);
+                }
+            }
+            Action::Export => after["exported"] = json!(true),
+            Action::Copy => {
+                let again =
+                    json!({ "enabled": true, "abandoned": false, "drained": false, "sequences": false });
+                after = again;
+                after["copied"] = json!(true);
+                after["kept"] = json!(true);
+            }
+            Action::Compare => after["compared"] = json!(true),
+            Action::Cleanup => after["kept"] = json!(false),
             Action::Abandon => {
                 after["enabled"] = json!(false);
                 after["abandoned"] = json!(true);
@@ -264,6 +284,7 @@ impl Ground {
                 lag_bytes: None,
                 lag_seconds: None,
                 heartbeat: state.get("heartbeat").and_then(|at| at.as_str()?.parse().ok()),
+                copy: None,
                 kept_bytes: None,
                 trouble: None,
                 detail,
@@ -280,6 +301,11 @@ impl Ground {
 
 fn output(action: Action) -> Value {
     match action {
+        Action::Export => json!({
+            "ledger": { "file": "ground", "digest": schemas::Digest::of(b"") },
+            "transactions": 0, "rows": 0, "bytes": 0, "applied": "0/0",
+        }),
+        Action::Abandon => json!({ "applied": "0/0" }),
         Action::Mark => json!({ "sentinel": 1, "lsn": "0/0", "sequences": {} }),
         _ => json!({}),
     }

@@ -64,6 +64,7 @@ shipped! {
     "site.close"
     "site.open"
     "site.serve"
+    "stream.copy"
     "stream.current"
     "stream.drain"
     "stream.logs"

@@ -154,7 +154,7 @@ pub(super) async fn stop(
 }
 
 /// DISABLE first, or the launcher starts the worker again; then its end, for DISABLE alone takes long.
-async fn halt(
+pub(super) async fn halt(
     session: &Session,
     subscription: &str,
     why: &str,

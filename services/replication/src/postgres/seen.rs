@@ -17,6 +17,9 @@ pub(super) struct Source {
     pub(super) active_pid: Option<i32>,
     pub(super) wal_status: Option<String>,
     pub(super) confirmed: Option<Lsn>,
+    /// The end of the log.
+    #[serde(default)]
+    pub(super) at: Option<Lsn>,
     undelivered: Option<i64>,
     retained: Option<i64>,
     /// Its position is beyond the log's end: the server was rebuilt under it.
@@ -160,6 +163,7 @@ impl Source {
             lag_bytes: self.undelivered.filter(|_| known).and_then(|bytes| u64::try_from(bytes).ok()),
             lag_seconds: self.receiver.as_ref().and_then(|r| r.replay_lag).filter(|_| known),
             heartbeat: None,
+            copy: None,
             kept_bytes: self.retained.and_then(|bytes| u64::try_from(bytes).ok()),
             trouble: (!trouble.is_empty()).then(|| trouble.join("; ")),
             detail: json!({
@@ -230,6 +234,11 @@ impl Receiver {
         self.stopped.is_some() && self.kept == self.position
     }
 
+    /// How many tables are there, of how many.
+    pub(super) fn tables(&self) -> (u64, u64) {
+        (self.ready, self.tables)
+    }
+
     /// Its worker lives and has heard from the source.
     pub(super) fn applies(&self) -> bool {
         self.enabled && self.pid.is_some() && self.heard_ago.is_some()
@@ -292,6 +301,7 @@ impl Receiver {
             // A sentinel of long ago says nothing where all that came is applied: nobody stamps one now.
             lag_seconds: self.heartbeat_ago.filter(|ago| self.enabled && (*ago <= FRESH || lag != Some(0))),
             heartbeat: self.heartbeat,
+            copy: None,
             kept_bytes: None,
             trouble: self.trouble(),
             detail: self.words(),

@@ -17,10 +17,10 @@ const STEADY: Duration = Duration::from_millis(250);
 
 /// What the source says about itself, asked with the very connection string that the receiver will use.
 #[derive(Debug, Deserialize)]
-struct Peer {
+pub(super) struct Peer {
     site: Option<String>,
     resource: Option<String>,
-    uuid: Option<String>,
+    pub(super) uuid: Option<String>,
     lsn: Lsn,
     in_recovery: bool,
     publication: bool,
@@ -103,7 +103,7 @@ pub(super) async fn start(
     Ok(output)
 }
 
-async fn look_at_peer(
+pub(super) async fn look_at_peer(
     driver: &PostgresReplication,
     server: &postgres::Server,
     seen: &Receiver,

@@ -165,6 +165,7 @@ impl Pair {
         let place = Place {
             site: site.name.parse().unwrap(),
             resource: resource.parse().unwrap(),
+            state: folder.join("state"),
             folder,
             life: Uuid::new_v4(),
         };

@@ -185,3 +185,55 @@ fn a_kept_definition_is_made_of_kept_functions_and_of_no_others() {
     assert_eq!((effect(&shipped), effect(&again)), (Some(Effect::Opens), Some(Effect::Closes)));
     assert!(engine::Definition::load(&text, "t", &engine::catalog::kept(Default::default())).is_err());
 }
+
+/// The way home by copy: the ledger before anything is dropped or overwritten; waived by name, without it.
+#[test]
+fn a_copy_saves_before_it_overwrites() {
+    let databases = json!({ "config": { "kind": "one-live", "replication":
+        { "main->secondary": "csp", "secondary->main": "css" } } });
+    let input = json!({ "group": { "databases": databases } });
+    let calling = |more: &str| {
+        of(&format!(
+            "do: [ home: {{ call: 'stream.copy:1.0.0@default', with: {{ live: secondary, standby: main{more} }} }} ]"
+        ))
+    };
+    let ledger = json!({ "file": "/l", "digest": "d" });
+    let play = |more: &str, equal: bool| {
+        let mut run = Run::of(&calling(more), input.clone());
+        let mut asked = Vec::new();
+        while let Some((at, call)) = run.calls().into_iter().next() {
+            let text = |key: &str| call.args[key].as_str().unwrap_or("-").to_owned();
+            asked.push((format!("{} {}@{}", call.action, text("resource"), text("site")), call.args.clone()));
+            run.ok(
+                &at,
+                match call.action.as_str() {
+                    "abandon" => json!({ "applied": "0/5A3F1C8" }),
+                    "export" => json!({ "ledger": ledger, "rows": 3 }),
+                    "compare" => json!({ "equal": equal }),
+                    _ => json!({}),
+                },
+            );
+            run.check_replay();
+        }
+        (run, asked)
+    };
+    let (run, asked) = play("", true);
+    let names: Vec<&str> = asked.iter().map(|(name, _)| name.as_str()).collect();
+    let order =
+        ["abandon csp@secondary", "export csp@main", "discard csp@main", "copy css@main", "compare css@main"];
+    assert_eq!(names, order);
+    assert_eq!(asked[1].1["applied"], "0/5A3F1C8");
+    assert_eq!((&asked[3].1["ledger"], &asked[3].1["waived"]), (&ledger, &json!(null)));
+    assert!(run.wants().is_empty(), "{:?}", run.wants());
+
+    let (_, asked) = play(", waived: 'anna: nothing to save'", true);
+    let names: Vec<&str> = asked.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, order[2..]);
+    assert_eq!(
+        (&asked[1].1["ledger"], &asked[1].1["waived"]),
+        (&json!(null), &json!("anna: nothing to save"))
+    );
+
+    let (run, _) = play("", false);
+    assert!(run.wants().iter().any(|want| want.starts_with("decide")), "{:?}", run.wants());
+}

@@ -1,0 +1,354 @@
+//! The ledger of orphans: the transactions that a lost source had committed and its receiver never applied, written
+//! as a file that people and programs can read, before anything of theirs is overwritten.
+//!
+//! One JSON document a line: first a head, then one line a changed row, in the order of the commits. Beside the file
+//! stands a seal with its digest and counts, written last: without it the file is not finished.
+
+mod pgoutput;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use postgres::Lsn;
+use schemas::args::{ExportOutput, LedgerRef};
+use schemas::{Digest, ResourceId, SiteId};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+use thiserror::Error;
+
+use pgoutput::{BadMessage, Cell, Message, Old, Relation};
+
+/// A ledger is not written beyond this: something else is wrong then, and the disk is not ours to fill.
+const BYTES_MAX: u64 = 16 << 30;
+/// A seal is small.
+const SEAL_MAX: u64 = 64 * 1024;
+
+/// Why there is no ledger.
+#[derive(Debug, Error)]
+pub(crate) enum LedgerError {
+    #[error("{path}: {source}")]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{0}")]
+    Message(#[from] BadMessage),
+    #[error("what the slot gives makes no sense: {0}")]
+    Order(String),
+    #[error("the ledger would be larger than {} GiB", BYTES_MAX >> 30)]
+    TooLarge,
+}
+
+/// Whose orphans.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Head {
+    /// The version of this form.
+    pub(crate) ledger: u32,
+    pub(crate) resource: ResourceId,
+    pub(crate) site: SiteId,
+    /// The source's identity.
+    pub(crate) source: String,
+    pub(crate) slot: String,
+    pub(crate) publication: String,
+    /// Up to where the receiver has applied: what was committed after it is here.
+    pub(crate) applied: Lsn,
+    pub(crate) begun: DateTime<Utc>,
+}
+
+/// Written last: the file is whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Seal {
+    file: String,
+    digest: Digest,
+    bytes: u64,
+    transactions: u64,
+    rows: u64,
+    applied: Lsn,
+    at: DateTime<Utc>,
+}
+
+/// Where a service keeps its ledgers.
+#[derive(Debug, Clone)]
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    /// In the state folder of the host.
+    pub(crate) fn new(state: &Path) -> Folder {
+        Folder(state.join("ledgers"))
+    }
+
+    fn name(resource: &ResourceId, applied: Lsn) -> String {
+        format!("{resource}-{applied}.jsonl").replace('/', "-")
+    }
+
+    /// The finished ledger of these orphans, if there is one.
+    pub(crate) fn finished(
+        &self,
+        resource: &ResourceId,
+        applied: Lsn,
+    ) -> Result<Option<ExportOutput>, LedgerError> {
+        let name = Folder::name(resource, applied);
+        let Some(seal) = self.seal(&name)? else { return Ok(None) };
+        let path = self.0.join(&name);
+        let length = fs::metadata(&path).map(|found| found.len()).ok();
+        Ok((length == Some(seal.bytes)).then(|| self.output(seal)))
+    }
+
+    fn output(&self, seal: Seal) -> ExportOutput {
+        ExportOutput {
+            ledger: LedgerRef { file: self.0.join(&seal.file).display().to_string(), digest: seal.digest },
+            transactions: seal.transactions,
+            rows: seal.rows,
+            bytes: seal.bytes,
+            applied: seal.applied.to_string(),
+        }
+    }
+
+    fn seal(&self, name: &str) -> Result<Option<Seal>, LedgerError> {
+        let path = self.0.join(format!("{name}.seal"));
+        let failed = |source| LedgerError::Io { path: path.clone(), source };
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut text = Vec::new();
+        file.take(SEAL_MAX).read_to_end(&mut text).map_err(failed)?;
+        // Half a seal cannot be: it is renamed into place. One that somebody edited is none.
+        Ok(serde_json::from_slice(&text).ok())
+    }
+
+    /// Whether the ledger that is named is here and is what it was.
+    pub(crate) fn holds(&self, ledger: &LedgerRef) -> Result<(), String> {
+        let name = Path::new(&ledger.file).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let path = self.0.join(name);
+        let digest = digest(&path).map_err(|error| format!("the ledger {}: {error}", path.display()))?;
+        match digest == ledger.digest {
+            true => Ok(()),
+            false => {
+                Err(format!("the ledger {} has the digest {digest}, not {}", path.display(), ledger.digest))
+            }
+        }
+    }
+
+    /// A new ledger; an unfinished one of the same orphans is written anew.
+    pub(crate) fn begin(&self, head: &Head) -> Result<Writer, LedgerError> {
+        let name = Folder::name(&head.resource, head.applied);
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| LedgerError::Io { path, source }
+        };
+        fs::create_dir_all(&self.0).map_err(failed(&self.0))?;
+        let part = self.0.join(format!("{name}.part"));
+        let mut options = OpenOptions::new();
+        // Rows of the application: nobody else reads them.
+        let options = options.create(true).truncate(true).write(true).mode(0o600);
+        let file = options.open(&part).map_err(failed(&part))?;
+        let mut writer = Writer {
+            folder: self.clone(),
+            name,
+            part,
+            file: BufWriter::with_capacity(1 << 16, file),
+            digest: Sha256::new(),
+            bytes: 0,
+            transactions: 0,
+            rows: 0,
+            applied: head.applied,
+            relations: BTreeMap::new(),
+            transaction: None,
+        };
+        writer.line(&json!(head))?;
+        Ok(writer)
+    }
+}
+
+fn digest(path: &Path) -> io::Result<Digest> {
+    let mut file = File::open(path)?;
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(Digest(digest.finalize().into())),
+            read => digest.update(buffer.get(..read).unwrap_or_default()),
+        }
+    }
+}
+
+/// A transaction under way.
+struct Transaction {
+    commit: Lsn,
+    at: DateTime<Utc>,
+    xid: u32,
+    /// Not applied at the receiver.
+    orphan: bool,
+    origin: Option<String>,
+    rows: u64,
+}
+
+/// A ledger that is being written. Dropped unfinished, it leaves a part that counts for nothing.
+pub(crate) struct Writer {
+    folder: Folder,
+    name: String,
+    part: PathBuf,
+    file: BufWriter<File>,
+    digest: Sha256,
+    bytes: u64,
+    transactions: u64,
+    rows: u64,
+    applied: Lsn,
+    relations: BTreeMap<u32, Relation>,
+    transaction: Option<Transaction>,
+}
+
+impl Writer {
+    /// Takes the next message of the slot.
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<(), LedgerError> {
+        match pgoutput::read(bytes)? {
+            Message::Begin { commit, at, xid } => {
+                if self.transaction.is_some() {
+                    return Err(LedgerError::Order(format!("transaction {xid} begins within another")));
+                }
+                // `applied` is where a commit record ends: one that begins there or later is not applied.
+                let orphan = commit >= self.applied;
+                self.transaction = Some(Transaction { commit, at, xid, orphan, origin: None, rows: 0 });
+            }
+            Message::Commit { end } => {
+                let ended = self.transaction.take();
+                let ended =
+                    ended.ok_or_else(|| LedgerError::Order("a commit without its beginning".into()))?;
+                if ended.orphan != (end > self.applied) {
+                    return Err(LedgerError::Order(format!(
+                        "the commit from {} to {end} goes across {}: that is no end of a commit",
+                        ended.commit, self.applied
+                    )));
+                }
+                self.transactions += u64::from(ended.rows > 0);
+            }
+            Message::Origin(name) => {
+                if let Some(transaction) = &mut self.transaction {
+                    transaction.origin = Some(name);
+                }
+            }
+            Message::Relation(relation) => drop(self.relations.insert(relation.id, relation)),
+            Message::Insert { relation, new } => self.row(relation, "insert", None, Some(&new))?,
+            Message::Update { relation, old, new } => {
+                self.row(relation, "update", old.as_ref(), Some(&new))?
+            }
+            Message::Delete { relation, old } => self.row(relation, "delete", Some(&old), None)?,
+            Message::Truncate { relations } => {
+                for relation in relations {
+                    self.row(relation, "truncate", None, None)?;
+                }
+            }
+            Message::Other => {}
+        }
+        Ok(())
+    }
+
+    fn row(
+        &mut self,
+        id: u32,
+        what: &str,
+        old: Option<&Old>,
+        new: Option<&[Cell]>,
+    ) -> Result<(), LedgerError> {
+        let Some(transaction) = &mut self.transaction else {
+            return Err(LedgerError::Order("a row outside of a transaction".into()));
+        };
+        let Some(relation) = self.relations.get(&id) else {
+            return Err(LedgerError::Order(format!("a row of relation {id}, which was not described")));
+        };
+        // Our own marks are no data of anybody's.
+        if !transaction.orphan || relation.schema == "pointsman" {
+            return Ok(());
+        }
+        transaction.rows += 1;
+        let mut line = json!({
+            "commit": transaction.at,
+            "lsn": transaction.commit,
+            "transaction": transaction.xid,
+            "table": format!("{}.{}", relation.schema, relation.name),
+            "do": what,
+        });
+        let known = match old {
+            Some(Old::Key(cells) | Old::Whole(cells)) => Some(cells.as_slice()),
+            None => new,
+        };
+        let mut say = |name: &str, value: Option<Value>| {
+            if let (Some(value), Some(line)) = (value, line.as_object_mut()) {
+                line.insert(name.into(), value);
+            }
+        };
+        say("origin", transaction.origin.clone().map(Value::from));
+        say("key", known.map(|cells| values(relation, cells, true)));
+        if let Some(Old::Whole(cells)) = old {
+            say("old", Some(values(relation, cells, false)));
+        }
+        say("new", new.map(|cells| values(relation, cells, false)));
+        self.rows += 1;
+        self.line(&line)
+    }
+
+    fn line(&mut self, line: &Value) -> Result<(), LedgerError> {
+        let mut text = line.to_string();
+        text.push('\n');
+        self.bytes += text.len() as u64;
+        if self.bytes > BYTES_MAX {
+            return Err(LedgerError::TooLarge);
+        }
+        self.digest.update(text.as_bytes());
+        self.file
+            .write_all(text.as_bytes())
+            .map_err(|source| LedgerError::Io { path: self.part.clone(), source })
+    }
+
+    /// Durable, and sealed.
+    pub(crate) fn finish(self) -> Result<ExportOutput, LedgerError> {
+        if let Some(open) = &self.transaction {
+            return Err(LedgerError::Order(format!("transaction {} has no end", open.xid)));
+        }
+        let folder = self.folder.0.clone();
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| LedgerError::Io { path, source }
+        };
+        let file = self.file.into_inner().map_err(|error| error.into_error()).map_err(failed(&self.part))?;
+        file.sync_all().map_err(failed(&self.part))?;
+        let path = folder.join(&self.name);
+        fs::rename(&self.part, &path).map_err(failed(&path))?;
+        let seal = Seal {
+            file: self.name.clone(),
+            digest: Digest(self.digest.finalize().into()),
+            bytes: self.bytes,
+            transactions: self.transactions,
+            rows: self.rows,
+            applied: self.applied,
+            at: Utc::now(),
+        };
+        let text = serde_json::to_vec_pretty(&seal).map_err(io::Error::from).map_err(failed(&path))?;
+        let part = folder.join(format!("{}.seal.part", self.name));
+        let sealed = folder.join(format!("{}.seal", self.name));
+        let mut file = File::create(&part).map_err(failed(&part))?;
+        file.write_all(&text).and_then(|()| file.sync_all()).map_err(failed(&part))?;
+        fs::rename(&part, &sealed).map_err(failed(&sealed))?;
+        File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed(&folder))?;
+        Ok(self.folder.output(seal))
+    }
+}
+
+/// The cells by their columns' names; those of the key only, if asked.
+fn values(relation: &Relation, cells: &[Cell], key: bool) -> Value {
+    let columns = relation.columns.iter().zip(cells).filter(|(column, _)| !key || column.key);
+    let value = |cell: &Cell| match cell {
+        Cell::Null => Value::Null,
+        Cell::Text(text) => Value::from(text.as_str()),
+        Cell::Bytes(bytes) => {
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            json!({ "hex": hex })
+        }
+        Cell::Unchanged => json!({ "unchanged": true }),
+    };
+    Value::Object(columns.map(|(column, cell)| (column.name.clone(), value(cell))).collect::<Map<_, _>>())
+}

@@ -1,0 +1,192 @@
+//! The way home by copy: what only the lost site had is stored, then everything comes anew.
+
+use std::time::Duration;
+
+use responder::{Act, Driver, Look};
+use schemas::Action;
+use schemas::args::{CompareOutput, CopyOutput, ExportOutput};
+use serde_json::{Value, json};
+
+use crate::pair::{Pair, act, refusal, seen};
+
+fn with(action: Action, epoch: u64, args: Value) -> Act {
+    let mut act = act(action, epoch, Value::Null);
+    for (name, value) in args.as_object().unwrap() {
+        act.args[name] = value.clone();
+    }
+    act
+}
+
+/// Main is lost with rows that never came, secondary is live, and main is back, closed. Epoch 2.
+async fn lost_and_back() -> (Pair, String) {
+    let pair = Pair::start().await;
+    let write = |sql: &str| pair.main.cluster.psql_as("app", "config", sql).unwrap();
+    write("INSERT INTO t (v) SELECT 'x' FROM generate_series(1, 30)");
+    assert!(pair.source(&pair.main).heartbeat().await.unwrap());
+    pair.same(&pair.main, &pair.sec).await;
+    pair.sec.until("SELECT count(*) FROM pointsman.sentinel", "1").await;
+    pair.sec.close(2);
+    let output = pair.receiver(&pair.sec).act(&act(Action::Abandon, 2, Value::Null)).await.unwrap();
+    let applied = output["applied"].as_str().unwrap().to_owned();
+    // In one transaction two rows, then three changes of their own.
+    write("BEGIN; INSERT INTO t (v) VALUES ('orphan'), ('it''s \u{e9}'); COMMIT");
+    write("UPDATE t SET v = 'changed' WHERE id = 3");
+    write("DELETE FROM t WHERE id = 4");
+    write("INSERT INTO u VALUES (7)");
+    assert!(pair.source(&pair.main).heartbeat().await.unwrap());
+    pair.source(&pair.sec).act(&act(Action::Capture, 2, Value::Null)).await.unwrap();
+    pair.sec.open(2);
+    pair.sec
+        .cluster
+        .psql_as("app", "config", "INSERT INTO t (v) SELECT 'new' FROM generate_series(1, 500)")
+        .unwrap();
+    assert!(pair.source(&pair.sec).heartbeat().await.unwrap());
+    (pair, applied)
+}
+
+fn lines(output: &ExportOutput) -> Vec<Value> {
+    let text = std::fs::read_to_string(&output.ledger.file).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_ledger_has_exactly_what_never_came() {
+    let (pair, applied) = lost_and_back().await;
+    let main = pair.source(&pair.main);
+    let export = with(Action::Export, 2, json!({ "applied": applied }));
+    pair.main.psql("SELECT pointsman.raise_epoch('cfg', 2, '00000000-0000-0000-0000-000000000002')");
+    let refused = refusal(main.act(&export).await);
+    assert!(refused.contains("open"), "{refused}");
+    pair.main.close(2);
+    assert!(matches!(main.look(Action::Export, &export.args).await, Look::NotInEffect(_)));
+    let output: ExportOutput = serde_json::from_value(main.act(&export).await.unwrap()).unwrap();
+    assert_eq!((output.transactions, output.rows), (4, 5), "{output:?}");
+    let all = lines(&output);
+    assert_eq!(all[0]["applied"], json!(applied));
+    let told: Vec<(&str, &str, Value, Value)> = all[1..]
+        .iter()
+        .map(|l| {
+            (l["table"].as_str().unwrap(), l["do"].as_str().unwrap(), l["key"].clone(), l["new"].clone())
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("public.t", "insert", json!({"id": "31"}), json!({"id": "31", "v": "orphan"})),
+            ("public.t", "insert", json!({"id": "32"}), json!({"id": "32", "v": "it's \u{e9}"})),
+            ("public.t", "update", json!({"id": "3"}), json!({"id": "3", "v": "changed"})),
+            ("public.t", "delete", json!({"id": "4"}), Value::Null),
+            ("public.u", "insert", json!({"id": "7"}), json!({"id": "7"})),
+        ]
+    );
+    assert!(all[1..].iter().all(|line| line["commit"].is_string() && line["lsn"].is_string()));
+
+    // Asked again, by another life too, it is the same; and the slot gives it again when the file is gone.
+    let again = pair.source(&pair.main);
+    assert_eq!(again.act(&export).await.unwrap(), json!(output));
+    assert!(matches!(again.look(Action::Export, &export.args).await, Look::InEffect(_)));
+    std::fs::remove_file(&output.ledger.file).unwrap();
+    assert!(matches!(again.look(Action::Export, &export.args).await, Look::NotInEffect(_)));
+    let anew: ExportOutput = serde_json::from_value(again.act(&export).await.unwrap()).unwrap();
+    assert_eq!((anew.transactions, anew.rows), (4, 5));
+
+    // What was not committed at the end of another commit is no position of a receiver.
+    let lsn: postgres::Lsn = all[1]["lsn"].as_str().unwrap().parse().unwrap();
+    let between = json!({ "applied": postgres::Lsn(lsn.0 + 1).to_string() });
+    let refused = refusal(again.act(&with(Action::Export, 2, between)).await);
+    assert!(refused.contains("no end of a commit"), "{refused}");
+    // A server that was rebuilt, and a slot that is gone, are said.
+    let refused = refusal(again.act(&with(Action::Export, 2, json!({ "applied": "FF/0" }))).await);
+    assert!(refused.contains("rebuilt"), "{refused}");
+    pair.source(&pair.main).act(&act(Action::Discard, 2, Value::Null)).await.unwrap();
+    let refused = refusal(again.act(&with(Action::Export, 2, json!({ "applied": "0/1" }))).await);
+    assert!(refused.contains("is gone") && refused.contains("waive"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_brings_everything_and_keeps_what_was_there() {
+    let (mut pair, applied) = lost_and_back().await;
+    let waived = json!({ "waived": "anna: a test" });
+    // Not while it is open; not without its ledger or a word; not from a source that is not live.
+    let refused = refusal(pair.receiver(&pair.main).act(&with(Action::Copy, 2, waived.clone())).await);
+    assert!(refused.contains("epoch") || refused.contains("open"), "{refused}");
+    pair.main.close(2);
+    pair.main.psql("SELECT pointsman.close_ended('cfg', 2, '00000000-0000-0000-0000-000000000002')");
+    let export = with(Action::Export, 2, json!({ "applied": applied }));
+    let output = pair.source(&pair.main).act(&export).await.unwrap();
+    pair.source(&pair.main).act(&act(Action::Discard, 2, Value::Null)).await.unwrap();
+    let css = pair.receiver(&pair.main);
+    let none = css.check(Action::Copy, &with(Action::Copy, 2, json!({})).args).await;
+    assert!(none.is_err());
+    let mut other = output["ledger"].clone();
+    other["digest"] = json!("0".repeat(64));
+    let refused = refusal(css.act(&with(Action::Copy, 2, json!({ "ledger": other }))).await);
+    assert!(refused.contains("digest"), "{refused}");
+    pair.sec.psql("UPDATE pointsman.sentinel SET at = at - interval '1 hour'");
+    let copy = with(Action::Copy, 2, json!({ "ledger": output["ledger"] }));
+    let refused = refusal(css.act(&copy).await);
+    assert!(refused.contains("not live"), "{refused}");
+    assert!(pair.source(&pair.sec).heartbeat().await.unwrap());
+    // A schema that differs is named before anything is touched.
+    pair.main.psql("ALTER TABLE u RENAME COLUMN id TO number");
+    let refused = refusal(css.act(&copy).await);
+    assert!(refused.contains("public.u.id is missing"), "{refused}");
+    pair.main.psql("ALTER TABLE u RENAME COLUMN number TO id");
+    assert_eq!(pair.main.count(), 31, "nothing was touched so far");
+
+    // A copy that cannot end yet is killed with the server, and goes on; what was kept aside is not touched again.
+    pair.sec.psql(
+        "ALTER TABLE t ENABLE ROW LEVEL SECURITY;
+         CREATE POLICY slow ON t TO replicator USING (pg_sleep(0.05)::text IS NOT NULL)",
+    );
+    let mut short = copy.clone();
+    short.within = Duration::from_secs(6);
+    let refused = refusal(css.act(&short).await);
+    assert!(refused.contains("goes on"), "{refused}");
+    let progress = seen(&css).await.copy.unwrap();
+    assert_eq!(progress.tables, 2, "{progress:?}");
+    let kept = "SELECT count(*) FROM pointsman_kept.rev_config_1";
+    assert_eq!(pair.main.psql(kept), "31");
+    pair.main.cluster.kill9().unwrap();
+    pair.main.cluster.restart().unwrap();
+    // The sender does not see at once that nobody listens any more.
+    pair.sec.psql(
+        "DROP POLICY slow ON t; ALTER TABLE t DISABLE ROW LEVEL SECURITY;
+         SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'replicator'",
+    );
+    let css = pair.receiver(&pair.main);
+    let done: CopyOutput = serde_json::from_value(css.act(&copy).await.unwrap()).unwrap();
+    assert_eq!(done.tables, 2);
+    assert_eq!(done.kept["public.t"], "pointsman_kept.rev_config_1");
+    assert_eq!(pair.main.psql(kept), "31");
+    pair.same(&pair.sec, &pair.main).await;
+    assert!(matches!(css.look(Action::Copy, &copy.args).await, Look::InEffect(_)));
+    assert!(seen(&css).await.copy.is_none());
+
+    // What is written now follows; both sides are compared, and a difference is found.
+    pair.sec.cluster.psql_as("app", "config", "INSERT INTO t (v) VALUES ('later')").unwrap();
+    pair.same(&pair.sec, &pair.main).await;
+    let compare = act(Action::Compare, 2, Value::Null);
+    let found: CompareOutput = serde_json::from_value(css.act(&compare).await.unwrap()).unwrap();
+    assert_eq!(found.equal, Some(true), "{found:?}");
+    pair.main.psql("DELETE FROM t WHERE id = 1");
+    let found: CompareOutput = serde_json::from_value(css.act(&compare).await.unwrap()).unwrap();
+    assert_eq!((found.equal, found.tables["public.u"].equal), (Some(false), Some(true)), "{found:?}");
+
+    // A second one is refused while the first one's tables are kept.
+    pair.main.psql("UPDATE pointsman.copy SET source = 'another'");
+    assert!(pair.source(&pair.sec).heartbeat().await.unwrap());
+    let refused = refusal(css.act(&copy).await);
+    assert!(refused.contains("kept aside"), "{refused}");
+    css.act(&act(Action::Cleanup, 2, Value::Null)).await.unwrap();
+    css.act(&act(Action::Cleanup, 2, Value::Null)).await.unwrap();
+    assert_eq!(pair.main.psql("SELECT count(*) FROM pg_tables WHERE schemaname = 'pointsman_kept'"), "0");
+    assert!(pair.source(&pair.sec).heartbeat().await.unwrap());
+    css.act(&with(Action::Copy, 2, waived.clone())).await.unwrap();
+    pair.same(&pair.sec, &pair.main).await;
+    // What was dropped by hand is not kept aside any more.
+    pair.main.psql("DROP SCHEMA pointsman_kept CASCADE; UPDATE pointsman.copy SET source = 'another'");
+    assert!(pair.source(&pair.sec).heartbeat().await.unwrap());
+    css.act(&with(Action::Copy, 2, waived)).await.unwrap();
+    pair.same(&pair.sec, &pair.main).await;
+}
