@@ -250,6 +250,9 @@ pub struct GroupView {
     /// Its latest preflight, without what was green; none before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<CheckView>,
+    /// What somebody should look at in peace: replication that is broken, a slot that fills a disk.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Trigger mode, and what it waits for.
     pub trigger: String,
     /// Each resource, with ages.

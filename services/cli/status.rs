@@ -52,6 +52,7 @@ fn normal(group: &GroupView) -> bool {
         && group.debts.is_empty()
         && group.doubts.is_empty()
         && group.check.as_ref().is_none_or(|check| check.level() != Level::Red)
+        && group.warnings.is_empty()
         && group.resources.iter().all(|resource| !resource.silent)
 }
 
@@ -106,6 +107,9 @@ fn print(group: &GroupView, out: &Output) {
             other => out.warn(other),
         };
         out.line(format!("  loss now: {}{limit}  {verdict}", loss.text));
+    }
+    for warning in &group.warnings {
+        out.line(format!("  {} {warning}", out.warn("amber")));
     }
     for (title, list) in [("owed", &group.debts), ("in doubt", &group.doubts)] {
         for debt in list {

@@ -90,6 +90,7 @@ pub(crate) fn group(name: &str) -> GroupView {
         doubts: Vec::new(),
         loss: None,
         check: None,
+        warnings: Vec::new(),
         trigger: "observe".into(),
         resources: Vec::new(),
         at: chrono::Utc::now(),

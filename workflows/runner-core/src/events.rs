@@ -130,6 +130,8 @@ fn group_event(entry: &GroupEntry) -> Option<(&'static str, String, Value)> {
         GroupEntry::LastSeen { alive: None, .. } => "heard-again",
         GroupEntry::Preflight { .. } => "preflight",
         GroupEntry::Overridden { .. } => "overridden",
+        GroupEntry::Replication { trouble: Some(_), .. } => "replication-broken",
+        GroupEntry::Replication { trouble: None, .. } => "replication-mended",
         GroupEntry::Owed { .. } => "owed",
         GroupEntry::DebtEnded { .. } | GroupEntry::DebtSettled { .. } => "debt-changed",
         GroupEntry::DoubtListed { .. } | GroupEntry::DoubtEnded { .. } => "doubt-changed",

@@ -43,6 +43,11 @@ pub struct Record {
     /// Sources' halves that are silent, and until when they were seen alive.
     #[serde(with = "pairs")]
     pub last_seen: BTreeMap<Address, DateTime<Utc>>,
+    /// Replications that are broken: since when, and why.
+    #[serde(with = "pairs")]
+    pub broken: BTreeMap<Address, (DateTime<Utc>, String)>,
+    /// When the latest opening was intended.
+    pub opened: Option<DateTime<Utc>>,
     /// What is owed.
     #[serde(with = "pairs")]
     pub debts: BTreeMap<u64, Debt>,
@@ -199,6 +204,7 @@ impl Record {
                 self.databases
                     .insert(address.clone(), OpenState::Opening { key: key.clone(), epoch: *epoch });
                 self.accepted.remove(&address.site);
+                self.opened = Some(at);
                 self.debts.retain(|_, debt| debt.owed.address != *address);
             }
             GroupEntry::Closed { address, epoch, .. } => {
@@ -220,6 +226,12 @@ impl Record {
             }
             GroupEntry::LastSeen { address, alive: None } => {
                 self.last_seen.remove(address);
+            }
+            GroupEntry::Replication { address, trouble: Some(why) } => {
+                self.broken.insert(address.clone(), (at, why.clone()));
+            }
+            GroupEntry::Replication { address, trouble: None } => {
+                self.broken.remove(address);
             }
             GroupEntry::DoubtListed { key, doubt } => {
                 self.doubts.insert(key.clone(), doubt.clone());

@@ -31,6 +31,7 @@ mod settle;
 mod start;
 mod trigger;
 mod views;
+mod warnings;
 mod watch;
 
 pub use call::{CallRecord, CallState};

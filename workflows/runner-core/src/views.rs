@@ -219,6 +219,7 @@ impl Core {
             doubts,
             loss: self.loss_view(now, id),
             check: self.check_view(id, false),
+            warnings: self.warnings(now, id),
             trigger: self.trigger_text(now, id),
             resources,
             at: now.wall,

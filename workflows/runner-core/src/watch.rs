@@ -1,8 +1,9 @@
 //! What the runner looks at by itself, in peace: the replication that protects the live site.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use schemas::{Address, GroupId, Service, SiteId};
+use schemas::{Address, GroupId, Seen, Service, SiteId};
 
 use crate::core::{Core, Timer};
 use crate::entry::GroupEntry;
@@ -13,11 +14,18 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Between two watches while a run leaves a lost site: until when it was seen alive is wanted soon.
 const LOST_EVERY: Duration = Duration::from_secs(1);
 
+/// A trouble that lasts so long is told; a worker between two tries is none.
+const TOLD_AFTER: Duration = Duration::from_secs(20);
+/// What was seen longer ago says nothing.
+const SEEN_WITHIN: Duration = Duration::from_secs(25);
+
 /// When a group is watched.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Pace {
     due: Duration,
     looked: Duration,
+    /// Halves with a trouble that is not told yet: since when.
+    troubled: BTreeMap<Address, Duration>,
 }
 
 impl Core {
@@ -49,6 +57,9 @@ impl Core {
             let sources = self.halves(now, group, &live, &other, &live);
             let receivers = self.halves(now, group, &live, &other, &other);
             self.note_silence(now, group, &sources);
+            if looks && !loses {
+                self.note_trouble(now, group, sources.iter().chain(&receivers));
+            }
             if looks {
                 for address in sources.iter().chain(&receivers) {
                     self.look_at(now, address, None);
@@ -61,7 +72,7 @@ impl Core {
         self.watch_within(now, group, if loses { LOST_EVERY } else { LOOK_EVERY });
     }
 
-    fn live_and_other(&self, group: &GroupId) -> Option<(SiteId, SiteId)> {
+    pub(crate) fn live_and_other(&self, group: &GroupId) -> Option<(SiteId, SiteId)> {
         let g = self.groups.get(group)?;
         let live = g.record.live.clone()?;
         let other = g.plan.sites.iter().find(|site| **site != live).cloned()?;
@@ -69,7 +80,14 @@ impl Core {
     }
 
     /// The halves at one site of the replications between two.
-    fn halves(&self, now: Now, group: &GroupId, from: &SiteId, to: &SiteId, at: &SiteId) -> Vec<Address> {
+    pub(crate) fn halves(
+        &self,
+        now: Now,
+        group: &GroupId,
+        from: &SiteId,
+        to: &SiteId,
+        at: &SiteId,
+    ) -> Vec<Address> {
         let all = self.replications(now, group, from, to);
         let half = |(resource, _)| Address { site: at.clone(), service: Service::Replication, resource };
         all.into_iter().map(half).collect()
@@ -87,6 +105,45 @@ impl Core {
             if let Some(alive) = self.alive.get(address).copied().filter(|_| !self.is_heard(now, address)) {
                 entries.push(GroupEntry::LastSeen { address: address.clone(), alive: Some(alive) });
             }
+        }
+        for entry in entries {
+            self.append_group(now, group, &entry);
+        }
+    }
+
+    /// Replication that is broken while nothing is moved: recorded, and so told, when it lasts; and when it ends.
+    fn note_trouble<'a>(&mut self, now: Now, group: &GroupId, halves: impl Iterator<Item = &'a Address>) {
+        let Some(g) = self.groups.get(group) else { return };
+        let mut troubled = BTreeMap::new();
+        let mut entries = Vec::new();
+        for address in halves {
+            let fresh = self.observed.get(address).filter(|(at, _)| now.boot < at.boot + SEEN_WITHIN);
+            let why = match fresh.map(|(_, seen)| &seen.seen) {
+                Some(Seen::Replication(seen)) => seen.trouble.clone(),
+                Some(Seen::Nothing(problem)) => Some(problem.to_string()),
+                // Silence is shown as silence; it neither breaks nor mends.
+                _ => continue,
+            };
+            let told = g.record.broken.contains_key(address);
+            match why {
+                Some(_) if told => {}
+                Some(why) => {
+                    let since = g.watch.troubled.get(address).copied().unwrap_or(now.boot);
+                    if now.boot >= since + TOLD_AFTER {
+                        entries
+                            .push(GroupEntry::Replication { address: address.clone(), trouble: Some(why) });
+                    } else {
+                        troubled.insert(address.clone(), since);
+                    }
+                }
+                None if told => {
+                    entries.push(GroupEntry::Replication { address: address.clone(), trouble: None });
+                }
+                None => {}
+            }
+        }
+        if let Some(g) = self.groups.get_mut(group) {
+            g.watch.troubled = troubled;
         }
         for entry in entries {
             self.append_group(now, group, &entry);

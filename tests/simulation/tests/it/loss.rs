@@ -143,3 +143,29 @@ fn a_source_that_answers_is_drained_and_loses_nothing() {
     let run = w.start(0, World::start_op("switchover", "cfg", None));
     assert_eq!(w.until_ended(run), RunState::Completed);
 }
+
+/// In peace: what breaks is told within a minute, outlives the runner, and is mended by itself.
+#[test]
+fn a_replication_that_breaks_is_told_within_a_minute() {
+    let mut w = ready(crate::common::whole());
+    let csp = address("secondary.replication.csp");
+    w.pass(Duration::from_secs(30));
+    assert!(w.record(0, "cfg").broken.is_empty());
+    let why = "it has no worker: 3 errors so far";
+    w.ground.states.insert(csp.clone(), json!({ "enabled": true, "trouble": why }));
+    assert!(w.within(Duration::from_secs(60), |w| w.record(0, "cfg").broken.contains_key(&csp)));
+    assert_eq!(w.record(0, "cfg").broken[&csp].1, why);
+    w.kill_runner(0);
+    w.pass(Duration::from_secs(20));
+    let OpReply::Groups(groups) = w.ask_runner(0, "", Op::Status { group: None }) else { panic!() };
+    assert!(groups[0].warnings.iter().any(|line| line.contains(why)), "{:?}", groups[0].warnings);
+    // A worker between two tries is no trouble.
+    w.ground.states.insert(csp.clone(), json!({ "enabled": true }));
+    assert!(w.within(Duration::from_secs(60), |w| w.record(0, "cfg").broken.is_empty()));
+    w.ground.states.insert(csp.clone(), json!({ "enabled": true, "trouble": why }));
+    w.pass(Duration::from_secs(8));
+    w.ground.states.insert(csp.clone(), json!({ "enabled": true }));
+    w.pass(Duration::from_secs(60));
+    assert!(w.record(0, "cfg").broken.is_empty());
+    w.clean();
+}

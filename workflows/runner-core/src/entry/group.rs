@@ -152,6 +152,15 @@ pub enum GroupEntry {
         /// Who and why.
         by: ByPerson,
     },
+    /// A replication is broken in peace, or mended.
+    #[serde(rename = "group.replication")]
+    Replication {
+        /// The half that says so.
+        address: Address,
+        /// The server's words; none: it is mended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trouble: Option<String>,
+    },
     /// Something could not be asked and is owed.
     #[serde(rename = "debt.owed")]
     Owed {
