@@ -105,6 +105,9 @@ pub enum Op {
         /// Red preconditions that do not stop it, by the names that `check` gives them.
         #[serde(default)]
         overrides: Vec<String>,
+        /// A copy goes on without the ledger of what it overwrites.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        waive_ledger: bool,
         /// Changes nothing.
         #[serde(default)]
         dry_run: bool,

@@ -14,7 +14,7 @@ use crate::{follow, text};
 
 /// `failover`, `switchover`, `failback`, `establish`.
 pub(crate) async fn run(workflow: &str, ask: Move, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
-    begin(workflow, ask, None, bus, out).await
+    begin(workflow, ask, None, false, bus, out).await
 }
 
 /// `reprotect`.
@@ -23,6 +23,7 @@ pub(crate) async fn reprotect(ask: Reprotect, bus: &Bus, out: &Output) -> anyhow
         By::CatchUp => ProtectBy::CatchUp,
         By::Copy => ProtectBy::Copy,
     };
+    let waive = ask.waive_ledger;
     let Reprotect { group, why, supersede, overrides, yes, detach, dry_run, .. } = ask;
     let ask = Move {
         group,
@@ -36,13 +37,14 @@ pub(crate) async fn reprotect(ask: Reprotect, bus: &Bus, out: &Output) -> anyhow
         detach,
         dry_run,
     };
-    begin("reprotect", ask, Some(by), bus, out).await
+    begin("reprotect", ask, Some(by), waive, bus, out).await
 }
 
 async fn begin(
     workflow: &str,
     ask: Move,
     by: Option<ProtectBy>,
+    waive_ledger: bool,
     bus: &Bus,
     out: &Output,
 ) -> anyhow::Result<Exit> {
@@ -59,6 +61,7 @@ async fn begin(
         accept_data_loss: ask.accept_data_loss.map(|bound| Iso(bound.duration())),
         by,
         overrides: ask.overrides.clone(),
+        waive_ledger,
         dry_run,
     };
     let preview = match bus.look(op(true, ask.to.clone())).await? {

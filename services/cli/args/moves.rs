@@ -52,6 +52,9 @@ pub(crate) struct Reprotect {
     /// How: what was kept since the opening is applied, or everything is copied anew
     #[arg(long, value_name = "HOW", default_value = "catch-up")]
     pub(crate) by: By,
+    /// Copy without saving first what only that site has
+    #[arg(long)]
+    pub(crate) waive_ledger: bool,
     #[command(flatten)]
     pub(crate) why: Why,
     /// Take over from a run that has not ended: its doubts join the group's list

@@ -166,6 +166,7 @@ impl Plant {
             accept_data_loss: None,
             by: None,
             overrides: Vec::new(),
+            waive_ledger: false,
             dry_run: false,
         };
         let until = Instant::now() + READY_WITHIN;

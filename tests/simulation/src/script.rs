@@ -144,6 +144,7 @@ impl World {
             accept_data_loss: None,
             by: None,
             overrides: Vec::new(),
+            waive_ledger: false,
             dry_run: false,
         }
     }

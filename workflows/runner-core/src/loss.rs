@@ -337,3 +337,13 @@ impl Core {
         Fact { label: "loss".into(), text, verdict: Some(told.verdict) }
     }
 }
+
+/// The line of a preview that somebody has to read before a copy.
+pub(crate) fn copy_fact(start: &Start, checked: &Checked) -> Fact {
+    let saved = match start.waive_ledger {
+        true => "what only it has is NOT saved as a ledger",
+        false => "what only it has is saved as a ledger first",
+    };
+    let text = format!("the databases at {} are overwritten and kept aside; {saved}", checked.to);
+    Fact { label: "copy".into(), text, verdict: Some("OVERWRITES".into()) }
+}

@@ -168,6 +168,7 @@ impl Core {
                 accept_data_loss,
                 by: protect_by,
                 overrides,
+                waive_ledger,
                 dry_run,
             } => {
                 let old = match supersede.map(|text| self.active_run(&text)).transpose() {
@@ -183,6 +184,7 @@ impl Core {
                     accept_data_loss,
                     protect_by,
                     overrides,
+                    waive_ledger,
                     by,
                     decision: None,
                 };
@@ -271,6 +273,7 @@ impl Core {
             accept_data_loss: None,
             protect_by: None,
             overrides: Vec::new(),
+            waive_ledger: false,
             by,
             decision: Some(id),
         };

@@ -93,6 +93,9 @@ impl Core {
     /// Whether the other site may be brought up to date in the way that was asked for.
     fn may_protect(&self, start: &Start, g: &Group, standby: &SiteId) -> Result<(), Problem> {
         let left = g.record.left.as_ref().filter(|left| left.site == *standby);
+        if start.waive_ledger && start.protect_by != Some(ProtectBy::Copy) {
+            return Err(conflict("only a copy needs a ledger: there is none to be waived".into()));
+        }
         match start.protect_by.unwrap_or(ProtectBy::CatchUp) {
             ProtectBy::CatchUp if left.is_some_and(|left| left.drained) => Ok(()),
             ProtectBy::CatchUp => {
@@ -103,22 +106,8 @@ impl Core {
                 );
                 Err(Problem::new(Code::Precondition, detail))
             }
-            ProtectBy::Copy => {
-                let copies = |step: engine::StepInfo| {
-                    step.function.is_some_and(|function| function.starts_with("replication.copy:"))
-                };
-                let known = self.definitions.get(&start.workflow);
-                match known.is_some_and(|(_, definition)| definition.steps().into_iter().any(copies)) {
-                    true => Ok(()),
-                    false => Err(Problem::new(
-                        Code::Precondition,
-                        format!(
-                            "`{}` cannot copy yet: what only {standby} has is saved by hand",
-                            start.workflow
-                        ),
-                    )),
-                }
-            }
+            // The service itself looks at what it would overwrite.
+            ProtectBy::Copy => Ok(()),
         }
     }
 }

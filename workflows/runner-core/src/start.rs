@@ -24,6 +24,7 @@ pub(crate) struct Start {
     pub(crate) accept_data_loss: Option<schemas::duration::Iso>,
     pub(crate) protect_by: Option<ProtectBy>,
     pub(crate) overrides: Vec<String>,
+    pub(crate) waive_ledger: bool,
     pub(crate) by: ByPerson,
     pub(crate) decision: Option<String>,
 }
@@ -73,6 +74,9 @@ impl Core {
         });
         if info.purpose == Purpose::Protect {
             input["by"] = json!(by);
+            if start.waive_ledger {
+                input["waived"] = json!(format!("{}: {}", start.by.who.person, start.by.why));
+            }
         }
         let name = format!("{}:{}", info.name, info.version);
         Ok(Checked { from, to, unplanned, purpose: info.purpose, epoch, input, name })

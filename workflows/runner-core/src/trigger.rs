@@ -139,6 +139,7 @@ impl Core {
                     accept_data_loss: None,
                     protect_by: None,
                     overrides: Vec::new(),
+                    waive_ledger: false,
                     by: ByPerson { who, why: format!("{site} is reported lost") },
                     decision: Some(detection.id.clone()),
                 };

@@ -434,6 +434,9 @@ impl Core {
         if checked.unplanned {
             facts.push(self.loss_fact(now, start, &checked));
         }
+        if start.protect_by == Some(schemas::op::ProtectBy::Copy) {
+            facts.push(crate::loss::copy_fact(start, &checked));
+        }
         for (resource, state) in self.replications(now, &start.group, &checked.from, &checked.to) {
             let (text, verdict) = match state {
                 Some(state) => (format!("{resource}: {state:?}").to_lowercase(), None),

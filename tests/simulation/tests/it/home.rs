@@ -152,3 +152,49 @@ fn an_establishing_that_is_cancelled_leaves_no_live_site() {
     w.finish("cfg");
     w.clean();
 }
+
+/// Lost with rows that never came: they are saved before anything of theirs is overwritten, and nothing is opened.
+#[test]
+fn a_site_that_may_have_kept_rows_comes_home_by_copy() {
+    let mut w = ready(whole());
+    w.kill_host("main", Lost::Process);
+    w.restart = None;
+    goes(&mut w, start_of("failover", &["main"]));
+    w.heal();
+    w.until("the close is paid", |w| w.record(0, "cfg").debts.is_empty());
+    // Its slot is there, as on the day when it was lost.
+    w.ground.states.insert(address("main.replication.csp"), serde_json::json!({ "slot": true }));
+    let before = w.ground.effects.len();
+    goes(&mut w, by(ProtectBy::Copy));
+    let acts: Vec<String> = w.ground.effects[before..]
+        .iter()
+        .filter(|e| e.address.service == schemas::Service::Replication)
+        .map(|e| format!("{} {}", e.action.as_str(), e.address))
+        .collect();
+    let at = |what: &str| acts.iter().position(|a| a == what).unwrap_or_else(|| panic!("{what}: {acts:#?}"));
+    let export = at("export main.replication.csp");
+    assert!(export < at("discard main.replication.csp"));
+    assert!(export < at("copy main.replication.css"));
+    assert!(!w.ground.is_open(&address("main.database.config")));
+    let view = group(&mut w);
+    assert_eq!(view.mode, Mode::Normal, "{}", view.sentence);
+    goes(&mut w, start_of("failback", &[]));
+    w.finish("cfg");
+    w.clean();
+
+    // Waived by name: no ledger is asked for. Without a copy there is nothing to waive.
+    let mut waive = by(ProtectBy::CatchUp);
+    if let Op::Start { waive_ledger, .. } = &mut waive {
+        *waive_ledger = true;
+    }
+    let mut w = ready(whole());
+    goes(&mut w, start_of("failover", &[]));
+    assert_eq!(refused(&mut w, waive.clone()).code, Code::Conflict);
+    if let Op::Start { by, .. } = &mut waive {
+        *by = Some(ProtectBy::Copy);
+    }
+    goes(&mut w, waive);
+    assert!(w.ground.effects.iter().all(|e| e.action != schemas::Action::Export));
+    let copied = w.ground.effects.iter().find(|e| e.action == schemas::Action::Copy).unwrap();
+    assert!(copied.address.site.as_str() == "main");
+}

@@ -94,6 +94,13 @@ const CASES: &[Case] = &[
         ends: RunState::Completed,
         may_be_lost: false,
     },
+    Case {
+        name: "reprotect by copy",
+        before: lost_and_back,
+        script: copied,
+        ends: RunState::Completed,
+        may_be_lost: false,
+    },
 ];
 
 fn adopted() -> World {
@@ -119,6 +126,18 @@ fn moved() -> World {
 fn unprotected() -> World {
     let mut w = adopted();
     failover_answering(&mut w);
+    w.pass(Duration::from_secs(3));
+    w
+}
+
+/// Main was lost with rows that may never have come, and is back, closed.
+fn lost_and_back() -> World {
+    let mut w = adopted();
+    w.kill_host_for_good("main");
+    let run = w.start(0, start_of("failover", &["main"]));
+    w.until_ended(run);
+    w.heal();
+    w.until("the close is paid", |w| w.record(0, "cfg").debts.is_empty());
     w.pass(Duration::from_secs(3));
     w
 }
@@ -179,6 +198,16 @@ fn failback_back(w: &mut World) -> RunId {
 
 fn reprotect(w: &mut World) -> RunId {
     let run = w.start(0, start_of("reprotect", &[]));
+    w.until_ended(run);
+    run
+}
+
+fn copied(w: &mut World) -> RunId {
+    let mut op = start_of("reprotect", &[]);
+    if let schemas::op::Op::Start { by, .. } = &mut op {
+        *by = Some(schemas::op::ProtectBy::Copy);
+    }
+    let run = w.start(0, op);
     w.until_ended(run);
     run
 }
@@ -289,4 +318,5 @@ sweeps! {
     failback_forward 6;
     failback_back 7;
     reprotect_by_catch_up 8;
+    reprotect_by_copy 9;
 }

@@ -31,6 +31,7 @@ fn start(world: &mut World, workflow: &str, overrides: &[&str]) -> OpReply {
             accept_data_loss: None,
             by: None,
             overrides: overrides.iter().map(|name| (*name).to_owned()).collect(),
+            waive_ledger: false,
             dry_run: false,
         },
     )

@@ -20,6 +20,7 @@ fn a_failover_goes_from_decision_to_end() {
             accept_data_loss: None,
             by: None,
             overrides: Vec::new(),
+            waive_ledger: false,
             dry_run: false,
         },
     );
@@ -59,6 +60,7 @@ fn a_switchover_goes_from_decision_to_end() {
             accept_data_loss: None,
             by: None,
             overrides: Vec::new(),
+            waive_ledger: false,
             dry_run: false,
         },
     );
