@@ -15,7 +15,7 @@ impl Bench {
     }
 
     /// All rows that were acknowledged so far are the same at both sites.
-    fn equal(&self) {
+    pub(crate) fn equal(&self) {
         let last = users::acknowledged(&self.plan.writer_file()).iter().map(|row| row.n).max().unwrap();
         let sql = format!(
             "SELECT count(*), md5(string_agg(e::text, ',' ORDER BY n)) FROM entry e WHERE n <= {last}"
@@ -31,7 +31,7 @@ impl Bench {
         .unwrap();
     }
 
-    fn mode(&self, mode: Mode, sentence: &str) {
+    pub(crate) fn mode(&self, mode: Mode, sentence: &str) {
         until_every(STATUS_EVERY, &format!("the mode is {mode:?}"), WITHIN, || {
             let status = self.status()?;
             let fits = status.mode == mode && status.sentence.contains(sentence);

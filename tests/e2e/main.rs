@@ -3,6 +3,7 @@
 
 mod acts;
 mod bench;
+mod copy;
 mod home;
 mod kills;
 mod losses;
