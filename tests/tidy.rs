@@ -314,3 +314,24 @@ fn no_file_knows_the_machine_it_was_written_on() {
     }
     complain("no path of one machine", &broken);
 }
+
+/// A document that names a test, as `file::test`, names one that there is.
+#[test]
+fn named_tests_exist() {
+    let tests = files(&[".rs"]);
+    let mut broken = Vec::new();
+    let mut named = 0;
+    for (document, text) in files(&[".md"]) {
+        for word in
+            text.split('`').filter(|word| word.contains(".rs::") && !word.contains(char::is_whitespace))
+        {
+            let (file, test) = word.split_once("::").unwrap();
+            named += 1;
+            if !tests.get(file).is_some_and(|text| text.contains(&format!("fn {test}("))) {
+                broken.push(format!("{document}: {word}"));
+            }
+        }
+    }
+    complain("a test that a document names exists", &broken);
+    assert!(named > 0, "no document names a test");
+}

@@ -3,6 +3,7 @@
 
 mod acts;
 mod bench;
+mod components;
 mod copy;
 mod home;
 mod kills;
