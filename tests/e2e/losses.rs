@@ -1,7 +1,7 @@
 //! Servers are lost: each of the bus in turn; and a main site that comes back after a kill.
 
 use lab::system::loss::By;
-use lab::system::plan::Site;
+use lab::system::plan::{PROCESSES, PROXIES, Site};
 use lab::system::{STATUS_EVERY, until, until_every};
 
 use crate::bench::{Bench, WITHIN};
@@ -48,5 +48,54 @@ fn main_comes_back_after_a_kill_and_is_closed() {
     assert!(lab.is_open(Site::Secondary));
     assert_eq!(lab.running(Site::Main, "cs-primary"), 0);
     lab.written_at(Site::Secondary);
+    lab.passed();
+}
+
+/// The database of main is gone and nobody can stop its masters: their proxies hold on to them, until a failover
+/// makes them let go. Then somebody can, and each process stops, the one that starts others again first.
+#[test]
+fn masters_without_their_database_lose_their_proxies_and_stop_in_order() {
+    use Site::{Main, Secondary};
+    let mut lab = Bench::start("no-database");
+    lab.lose_host("s1db", By::Kill).unwrap();
+    lab.kill_services("s1mgmt").unwrap();
+    let says = |lab: &Bench, site: Site, process: &str, line: &str, answer: String| {
+        until(&format!("{process} at {} says {answer}", site.name()), WITHIN, || {
+            let said = lab.ask(site, process, line)?;
+            if said == answer { Ok(Some(())) } else { Err(anyhow::anyhow!("{said}")) }
+        })
+        .unwrap();
+    };
+    let everywhere = || Site::ALL.into_iter().flat_map(|site| PROXIES.map(|proxy| (site, proxy)));
+    for (site, proxy) in everywhere() {
+        says(&lab, site, proxy, "MODE", format!("limited {}", Main.ip(3)));
+        let held = lab.ask(site, proxy, "PEER cfg-a.example.test").unwrap();
+        assert_eq!(held, format!("ADDRESS {}", Main.ip(3)), "{proxy} at {}", site.name());
+    }
+    assert!(lab.newest_run().unwrap().is_none(), "a master answers: the site is not lost");
+
+    lab.moved("failover", Secondary);
+    lab.written_at(Secondary);
+    for (site, proxy) in everywhere() {
+        says(&lab, site, proxy, "MODE", format!("normal {}", Secondary.ip(3)));
+    }
+    let live_only = || PROCESSES.iter().filter(|process| process.live_only);
+    for process in live_only() {
+        assert_eq!(lab.running(Main, process.name), 1, "{} runs on, since nobody can stop it", process.name);
+    }
+
+    lab.start_services("s1mgmt").unwrap();
+    for process in live_only() {
+        until(&format!("{} at main has stopped", process.name), WITHIN, || {
+            Ok((lab.running(Main, process.name) == 0).then_some(()))
+        })
+        .unwrap();
+    }
+    let log = std::fs::read_to_string(lab.plan.path("log").join("main-master-scs")).unwrap();
+    assert!(!log.contains("starting it again"), "{log}");
+    for site in Site::ALL {
+        says(&lab, site, "site-scs", "PING", format!("PONG control attached {}", Secondary.ip(6)));
+    }
+    lab.no_read_failed();
     lab.passed();
 }

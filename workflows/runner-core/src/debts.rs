@@ -135,11 +135,31 @@ impl Core {
             .debts
             .iter()
             .filter(|(_, d)| wanted(&d.owed.address) && self.is_heard(now, &d.owed.address))
+            .filter(|(_, d)| !self.waits_its_turn(now, group, &d.owed))
             .map(|(id, _)| *id)
             .collect();
         for debt in debts {
             self.pay_debt(now, group, debt);
         }
+    }
+
+    /// Whether another debt comes first. Processes stop in the order in which a move stops them, since one may
+    /// start another again; and no client follows a name that is not right yet at every server. What was tried
+    /// once and failed keeps nobody waiting.
+    fn waits_its_turn(&self, now: Now, group: &GroupId, owed: &Owed) -> bool {
+        let Some(g) = self.groups.get(group) else { return false };
+        let place = |address: &Address| g.plan.live_only.iter().position(|known| *known == address.resource);
+        let first = |other: &Owed| match (other.action, owed.action) {
+            (Some(Action::StopProcess), Some(Action::StopProcess)) => {
+                other.address.site == owed.address.site && place(&other.address) > place(&owed.address)
+            }
+            (Some(Action::Point), Some(Action::Follow)) => true,
+            _ => false,
+        };
+        g.record.debts.values().any(|other| {
+            let tried = other.visit > 0 && other.call.is_none();
+            !tried && first(&other.owed) && self.is_heard(now, &other.owed.address)
+        })
     }
 
     fn look_into(&mut self, now: Now, group: &GroupId, key: &Key, doubt: &Doubt) {

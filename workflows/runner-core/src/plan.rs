@@ -32,6 +32,7 @@ impl From<&Group> for GroupPlan {
             resources: group.resources(),
             clients: clients.collect(),
             one_live: group.one_live().cloned().collect(),
+            live_only: group.live_only.clone(),
             fence_within: group.fence.within.duration(),
             fence_paths: paths.collect(),
             standing: match &group.fence.unproved {

@@ -206,6 +206,8 @@ pub struct GroupPlan {
     pub clients: Vec<schemas::Address>,
     /// Databases that may be open at one site only.
     pub one_live: Vec<schemas::ResourceId>,
+    /// Processes that run at the live site only, in the order of starting.
+    pub live_only: Vec<schemas::ResourceId>,
     /// Bounds claim, close and settling of a lost site together.
     pub fence_within: Duration,
     /// Process resources whose being stopped proves their site closed.

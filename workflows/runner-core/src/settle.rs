@@ -188,6 +188,7 @@ impl Core {
             (Owner::Debt(debt), Some(group)) => {
                 let entry = GroupEntry::DebtSettled { debt: *debt, settlement };
                 self.append_group(now, group, &entry);
+                self.pay(now, &group.clone(), None); // What waited for its turn.
             }
             (Owner::Doubt, Some(group)) => {
                 let how = match &result {

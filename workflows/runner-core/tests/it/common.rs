@@ -58,6 +58,8 @@ pub(crate) struct World {
     silent: BTreeSet<String>,
     pub(crate) state: BTreeMap<String, Value>,
     applied: BTreeMap<String, u32>,
+    /// All acts, in their order.
+    pub(crate) acts: Vec<String>,
     claimed: BTreeMap<String, (Epoch, RunId)>,
     addresses: Vec<Address>,
     /// What each resource's service says of its preconditions.
@@ -104,6 +106,7 @@ impl World {
             silent: BTreeSet::new(),
             state: BTreeMap::from([("main.database.config".into(), json!("open"))]),
             applied: BTreeMap::new(),
+            acts: Vec::new(),
             claimed: BTreeMap::new(),
             addresses,
             checks: BTreeMap::new(),
@@ -322,6 +325,7 @@ impl World {
                 let headers = request.headers.iter().map(|(n, v)| (n.as_str(), v.as_str()));
                 let frame = Frame::from_headers(headers).unwrap();
                 *self.applied.entry(format!("{name}.{}", action.as_str())).or_default() += 1;
+                self.acts.push(format!("{name}.{}", action.as_str()));
                 match action.effect() {
                     schemas::Effect::Opens => drop(self.state.insert(name, json!("open"))),
                     schemas::Effect::Closes => drop(self.state.insert(name, json!("closed"))),

@@ -43,6 +43,10 @@ fn a_failover_goes_from_decision_to_end() {
     world.speak("main");
     world.run_until(|w| w.group().debts.is_empty());
     assert_eq!(world.applied("main.database.config.disable-access"), 1);
+    let stopped = world.acts.iter().filter_map(|act| act.strip_suffix(".stop"));
+    let stopped: Vec<&str> = stopped.filter(|name| name.starts_with("main.process.")).collect();
+    let order = ["cs-backup", "cs-primary", "scs-msg"].map(|name| format!("main.process.{name}"));
+    assert_eq!(stopped, order, "a debt is paid in the order of a move");
 }
 
 #[test]
