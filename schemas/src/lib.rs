@@ -34,7 +34,7 @@ pub use observation::{
 };
 pub use problem::{Code, Problem};
 pub use reply::{
-    AdoptRequest, Answer, Beat, ClaimReply, ClaimRequest, ConfirmReply, ConfirmRequest, OutcomeRequest,
-    Reply, YES_COUNTS,
+    AdoptRequest, Answer, BY_HAND_MAX, Beat, ByHandAct, ByHandReply, ByHandRequest, ClaimReply, ClaimRequest,
+    ConfirmReply, ConfirmRequest, OutcomeRequest, Reply, YES_COUNTS,
 };
 pub use subject::{Address, BadSubject, Prefix, Verb};

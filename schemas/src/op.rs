@@ -62,6 +62,13 @@ pub enum Op {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<String>,
     },
+    /// How would a person do these acts, without this program? Asked of their services.
+    ByHand {
+        /// On behalf of which group.
+        group: GroupId,
+        /// The acts.
+        asks: Vec<ByHandAsk>,
+    },
     /// The text of a definition that can be started.
     Definition {
         /// Its name.
@@ -198,6 +205,9 @@ pub enum Op {
         /// Record that no site is live: each database is seen closed.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         none_live: bool,
+        /// Take the risk, after a journal was imported, that the older runner still acts where nobody answers.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        old_runner_stopped: bool,
     },
 }
 
@@ -209,6 +219,7 @@ impl Op {
             Op::Runs { .. } => "runs",
             Op::Show { .. } => "show",
             Op::Evidence { .. } => "evidence",
+            Op::ByHand { .. } => "by-hand",
             Op::Definition { .. } => "definition",
             Op::Decisions { .. } => "decisions",
             Op::Check { .. } => "check",
@@ -234,6 +245,7 @@ impl Op {
             | Op::Runs { .. }
             | Op::Show { .. }
             | Op::Evidence { .. }
+            | Op::ByHand { .. }
             | Op::Definition { .. }
             | Op::Decisions { .. }
             | Op::Check { .. } => false,
@@ -275,6 +287,8 @@ pub enum OpReply {
     Run(Box<RunView>),
     /// To `evidence`.
     Evidence(EvidencePage),
+    /// To `by-hand`.
+    ByHand(ByHandTexts),
     /// To `definition`.
     Definition(DefinitionText),
     /// To `decisions`.
@@ -311,6 +325,37 @@ pub struct EvidencePage {
     /// Where the next page begins; none after the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+}
+
+/// One act of a resource.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ByHandAsk {
+    /// The resource.
+    pub address: crate::Address,
+    /// The act.
+    pub action: String,
+    /// Its arguments; what only an earlier step tells may be missing from them.
+    #[serde(default)]
+    pub args: Value,
+}
+
+/// In the order of the request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ByHandTexts {
+    /// One for each act.
+    pub texts: Vec<ByHandText>,
+}
+
+/// What a service says of one act.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ByHandText {
+    /// Lines for a shell; none if its service was silent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lines: Option<Vec<String>>,
+    /// The host that serves it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
 }
 
 /// A definition that can be started.

@@ -160,6 +160,9 @@ codes! {
     JournalBehind "journal-behind" 409 false "A service has seen a later entry of this run than the journal holds."
         "An old copy of the journal was restored."
         "Start a new run with the next epoch; never resume this one.";
+    JournalImported "journal-imported" 409 false "The journal comes from another host, or from a backup."
+        "What happened after the copy is not in it, and an older runner may still act."
+        "Stop the older runner, start this one with `--take-over`, then `pointsman adopt GROUP --why TEXT`.";
     LedgerLost "ledger-lost" 403 false "The ledger's id is not the one known."
         "The service's disk was replaced or its folder emptied."
         "`pointsman adopt GROUP` after a look at the world.";

@@ -77,6 +77,40 @@ pub struct ClaimRequest {
     pub sequence: u64,
 }
 
+/// How would a person do these, without this program? Changes nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ByHandRequest {
+    /// On behalf of which group.
+    pub group: GroupId,
+    /// The acts, at most 100.
+    pub acts: Vec<ByHandAct>,
+}
+
+/// One act and its arguments.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ByHandAct {
+    /// The act.
+    pub action: String,
+    /// Its arguments; what only an earlier step tells may be missing from them.
+    #[serde(default)]
+    pub args: Value,
+}
+
+/// The most acts of one request.
+pub const BY_HAND_MAX: usize = 100;
+
+/// The answer: for each act, lines for a shell; none where there is no other way than this program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ByHandReply {
+    /// In the order of the request.
+    pub acts: Vec<Vec<String>>,
+    /// The host that serves it.
+    pub host: String,
+}
+
 /// The answer to a claim.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -47,6 +47,8 @@ pub enum Verb {
     Adopt,
     /// What would stand in the way of its acts; changes nothing.
     Check,
+    /// How would a person do it?
+    ByHand,
 }
 
 impl Verb {
@@ -58,6 +60,7 @@ impl Verb {
             Verb::Outcome => "outcome",
             Verb::Adopt => "adopt",
             Verb::Check => "check",
+            Verb::ByHand => "by-hand",
         }
     }
 }
@@ -132,6 +135,7 @@ impl Prefix {
             "outcome" => Verb::Outcome,
             "adopt" => Verb::Adopt,
             "check" => Verb::Check,
+            "by-hand" => Verb::ByHand,
             other => Action::of(address.service, other)
                 .map(Verb::Act)
                 .ok_or_else(|| bad(format!("{} has no action `{other}`", address.service)))?,

@@ -15,7 +15,8 @@ use crate::text;
 
 /// `adopt`.
 pub(crate) async fn run(ask: Adopt, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
-    let look = Op::Adopt { group: ask.group.clone(), record: None, none_live: false };
+    let look =
+        Op::Adopt { group: ask.group.clone(), record: None, none_live: false, old_runner_stopped: false };
     let world = match bus.look(look).await? {
         OpReply::World(world) => world,
         other => return Err(strange(&other)),
@@ -27,7 +28,12 @@ pub(crate) async fn run(ask: Adopt, bus: &Bus, out: &Output) -> anyhow::Result<E
         return Ok(if world.objections.is_empty() { Exit::Done } else { Exit::NotNormal });
     }
     let site = chosen(&ask, &world, out)?;
-    let op = Op::Adopt { group: ask.group.clone(), record: site.clone(), none_live: site.is_none() };
+    let op = Op::Adopt {
+        group: ask.group.clone(),
+        record: site.clone(),
+        none_live: site.is_none(),
+        old_runner_stopped: ask.accept_old_runner_stopped,
+    };
     let reply = bus.change(op, &ask.why.why, None).await?;
     out.value(&reply);
     match &reply {

@@ -11,8 +11,9 @@ pub(crate) use moves::{
     Accept, Ack, Adopt, Approve, By, Cancel, Done, Move, Reprotect, Retry, RunWhy, StepWhy, Switch, Triggers,
 };
 pub(crate) use place::{
-    Arm, Config, ConfigAsk, Explain, Init, InitKind, Journal, JournalAsk, Paper, Report, ReportAsk, ReportOf,
-    ReportVerify, Runner, Serve, ServicePart, Setup, SetupAsk, Validate,
+    Act, Arm, Completion, Config, ConfigAsk, Explain, Init, InitKind, Journal, JournalAsk, Paper, Plan,
+    Report, ReportAsk, ReportOf, ReportVerify, Runbook, Runner, Serve, ServicePart, Setup, SetupAsk,
+    Validate,
 };
 
 /// Moves a system between two sites, durably, and says how it stands.
@@ -104,6 +105,17 @@ pub(crate) enum Command {
     /// Follow a run, step by step, until it ends; Ctrl-C leaves it alone
     #[command(after_help = "Example: pointsman watch 7f3a")]
     Watch(RunOnly),
+    /// Say what a move would do now, step by step, with its assumptions; changes nothing
+    #[command(after_help = "Example: pointsman plan failover cfg")]
+    Plan(Plan),
+    /// Print a workflow, or the rest of a run, as a manual with commands and boxes
+    #[command(after_help = "Example: pointsman runbook --rest 7f3a > rest.md")]
+    Runbook(Runbook),
+    /// Do one act on this host without the bus; its service must not run
+    #[command(
+        after_help = "Example: pointsman act database.config disable-access --here --why \"bus is gone\""
+    )]
+    Act(Act),
     /// Print a run's report: times, doubts, decisions, debts, and what proves it
     #[command(after_help = "Example: pointsman report 7f3a --form html --to 7f3a.html")]
     Report(Report),
@@ -149,6 +161,12 @@ pub(crate) enum Command {
     /// Let go of this host's brake: before it, its services change nothing
     #[command(after_help = "Example: pointsman arm")]
     Arm(Arm),
+    /// Say as whom this host asks
+    #[command(after_help = "Example: pointsman whoami")]
+    Whoami,
+    /// Print a shell's completion script: groups, runs and held steps are known to it
+    #[command(after_help = "Example: pointsman completion bash > /etc/bash_completion.d/pointsman")]
+    Completion(Completion),
     /// Check workflow definitions: every error with file, line and column
     #[command(after_help = "Example: pointsman validate workflows/definitions/failover.yaml")]
     Validate(Validate),
@@ -164,7 +182,7 @@ pub(crate) enum Command {
     /// Print what has to be installed once beside a server
     #[command(after_help = "Example: pointsman setup postgres --print > pointsman.sql")]
     Setup(Setup),
-    /// Export or verify a journal whose runner does not run
+    /// Export, verify or import a journal whose runner does not run
     #[command(after_help = "Example: pointsman journal verify")]
     Journal(Journal),
     /// Run the runner of this host

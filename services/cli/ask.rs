@@ -8,7 +8,7 @@ use crate::args::Command;
 use crate::bus::Bus;
 use crate::exit::Exit;
 use crate::output::Output;
-use crate::{adopt, check, follow, plain, runs, start, status};
+use crate::{adopt, check, follow, plain, plan, runs, start, status, whoami};
 
 /// Asks the runner and prints what it says.
 pub(crate) async fn run(command: Command, host: &Path, out: &Output) -> anyhow::Result<Exit> {
@@ -27,6 +27,8 @@ pub(crate) async fn run(command: Command, host: &Path, out: &Output) -> anyhow::
         Command::Watch(ask) => follow::run(&ask.run, &bus, out).await,
         Command::Decisions(ask) => runs::decisions(ask, &bus, out).await,
         Command::Adopt(ask) => adopt::run(ask, &bus, out).await,
+        Command::Plan(ask) => plan::run(ask, &bus, out).await,
+        Command::Whoami => whoami::run(&host, &bus, out).await,
         command => match plain::op(command) {
             Some((op, why)) => plain::run(op, &why, &bus, out).await,
             None => Ok(Exit::Internal),

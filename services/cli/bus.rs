@@ -28,6 +28,17 @@ pub(crate) struct Bus {
     server: String,
 }
 
+/// As whom the server sees a connection.
+#[derive(Debug, serde::Deserialize)]
+pub(crate) struct Identity {
+    /// The user's name or public key.
+    #[serde(default)]
+    pub(crate) user: String,
+    /// His account.
+    #[serde(default)]
+    pub(crate) account: String,
+}
+
 impl Bus {
     /// Connects to one of the host's servers.
     ///
@@ -113,6 +124,24 @@ impl Bus {
         names.sort();
         names.dedup();
         names
+    }
+
+    /// As whom the runner is asked.
+    pub(crate) fn person(&self) -> &str {
+        self.person.as_str()
+    }
+
+    /// The server that answered.
+    pub(crate) fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// What the server knows of this connection (NATS 2.10 and newer); nothing if it does not say.
+    pub(crate) async fn identity(&self) -> Option<Identity> {
+        let request = Request::new().payload(Vec::new().into()).timeout(Some(LOOK_WITHIN));
+        let answer = self.client.send_request("$SYS.REQ.USER.INFO", request).await.ok()?;
+        let info: serde_json::Value = serde_json::from_slice(&answer.payload).ok()?;
+        serde_json::from_value(info.get("data")?.clone()).ok()
     }
 
     /// Which bus, and as whom: printed before anything is changed.

@@ -1,7 +1,7 @@
 //! A journal whose runner does not run: exported and verified, also a damaged one.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -16,6 +16,7 @@ use crate::output::Output;
 pub(crate) fn run(ask: &Journal, host: &Path, out: &Output) -> anyhow::Result<Exit> {
     match &ask.ask {
         JournalAsk::Export { to, journal } => export(&folder(journal.as_deref(), host)?, to.as_deref(), out),
+        JournalAsk::Import { file, journal } => import(&folder(journal.as_deref(), host)?, file, out),
         JournalAsk::Verify { journal } => verify(&folder(journal.as_deref(), host)?, out),
     }
 }
@@ -52,6 +53,21 @@ fn export(folder: &Path, to: Option<&Path>, out: &Output) -> anyhow::Result<Exit
             out.line(format!("wrote {}", path.display()));
         }
     }
+    Ok(Exit::Done)
+}
+
+fn import(folder: &Path, file: &Path, out: &Output) -> anyhow::Result<Exit> {
+    let context = || format!("could not import {}", file.display());
+    let opened = File::open(file).map_err(|error| Usage(error.to_string())).with_context(context)?;
+    let imported = journal::import(folder, chrono::Utc::now(), BufReader::new(opened));
+    let done = imported.map_err(anyhow::Error::from).map_err(|error| match error.downcast_ref() {
+        Some(journal::ImportError::Open(_) | journal::ImportError::Store(_)) => error,
+        _ => Usage(format!("{error:#}")).into(),
+    });
+    let done = done.with_context(context)?;
+    out.value(&json!({ "journal": folder, "entries": done.entries, "contents": done.contents }));
+    out.line(format!("{}: {} entries, {} contents", folder.display(), done.entries, done.contents));
+    out.line("See that the runner that wrote it is stopped. Then: `pointsman runner --take-over`");
     Ok(Exit::Done)
 }
 

@@ -1,11 +1,13 @@
 //! The command `pointsman`.
 
+mod act;
 mod adopt;
 mod args;
 mod arm;
 mod ask;
 mod bus;
 mod check;
+mod completion;
 mod configuration;
 mod exit;
 mod explain;
@@ -17,7 +19,9 @@ mod output;
 mod parts;
 mod person;
 mod plain;
+mod plan;
 mod report;
+mod runbook;
 mod runs;
 mod secrets;
 mod setup;
@@ -25,6 +29,7 @@ mod start;
 mod status;
 mod text;
 mod validate;
+mod whoami;
 
 use std::process::ExitCode;
 
@@ -42,6 +47,7 @@ fn main() -> ExitCode {
         Some(expressions::worker::SUBCOMMAND) => return worker(),
         _ => {}
     }
+    completion::answer();
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
@@ -77,11 +83,14 @@ fn run(args: Args, out: &Output) -> anyhow::Result<Exit> {
     match args.command {
         Command::Validate(ask) => validate::run(&ask, out),
         Command::Config(ask) => configuration::run(&ask, &host, out),
+        Command::Completion(ask) => completion::run(&ask, out),
         Command::Explain(ask) => explain::run(&ask, out),
         Command::Init(ask) => init::run(&ask, out),
         Command::Setup(ask) => setup::run(&ask, &host, out),
         Command::Arm(ask) => arm::run(&ask, &host, out),
         Command::Journal(ask) => journal::run(&ask, &host, out),
+        Command::Act(ask) => act::run(&ask, &host, out),
+        Command::Runbook(ask) => runbook::run(&ask, &host, out),
         Command::Report(ask) => report::run(&ask, &host, out),
         Command::Runner(ask) => parts::runner(&ask, &host),
         Command::Serve(ask) => parts::serve(&ask, &host),

@@ -8,7 +8,7 @@ use config::Host;
 use document::Diagnostics;
 use exec::Guard;
 use responder::memory::World;
-use schemas::Service;
+use schemas::{Code, Problem, Service};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
@@ -28,7 +28,7 @@ fn warn_of_secrets(host: &Host) {
 const PREFLIGHT_EVERY: Duration = Duration::from_secs(60);
 
 /// `runner`.
-pub(crate) fn runner(_ask: &Runner, path: &Path) -> anyhow::Result<Exit> {
+pub(crate) fn runner(ask: &Runner, path: &Path) -> anyhow::Result<Exit> {
     let host = config::load_host(path)?;
     let settings = host.runner.clone().with_context(|| {
         format!("{}: this host runs no runner: `runner:` names its journal and its groups", path.display())
@@ -53,9 +53,15 @@ pub(crate) fn runner(_ask: &Runner, path: &Path) -> anyhow::Result<Exit> {
             definitions,
             preflight_every: Some(PREFLIGHT_EVERY),
             host: person::host(),
+            take_over: ask.take_over,
             worker: None,
         };
-        Ok(runner::run(options, stop).await?)
+        match runner::run(options, stop).await {
+            Err(error @ runner::RunError::Copied) => {
+                Err(Problem::new(Code::JournalImported, error.to_string()).into())
+            }
+            other => Ok(other?),
+        }
     })
 }
 

@@ -26,7 +26,7 @@ pub(crate) fn run(ask: &Report, host: &Path, out: &Output) -> anyhow::Result<Exi
         return verify(ask, out);
     }
     let evidence = match &ask.of.from {
-        Some(file) => of_file(&ask.of, file)?,
+        Some(file) => of_file(ask.of.run.as_deref(), file)?,
         None => crate::runtime()?.block_on(of_runner(ask.of.run.as_deref().unwrap_or_default(), host))?,
     };
     print(&ask.of, evidence, out)
@@ -71,14 +71,13 @@ async fn of_runner(run: &str, host: &Path) -> anyhow::Result<(Vec<String>, Evide
     Ok((lines, evidence))
 }
 
-fn of_file(ask: &ReportOf, file: &Path) -> anyhow::Result<(Vec<String>, Evidence)> {
+/// A run of an export, and the lines that prove it.
+pub(crate) fn of_file(run: Option<&str>, file: &Path) -> anyhow::Result<(Vec<String>, Evidence)> {
     let context = || format!("could not read {}", file.display());
     let opened = File::open(file).map_err(|error| Usage(error.to_string())).with_context(context)?;
     let excerpt =
         Excerpt::read(BufReader::new(opened)).map_err(|e| Usage(chain(&e))).with_context(context)?;
-    let evidence = Evidence::of(ask.run.as_deref(), &excerpt)
-        .map_err(|error| Usage(chain(&error)))
-        .with_context(context)?;
+    let evidence = Evidence::of(run, &excerpt).map_err(|error| Usage(chain(&error))).with_context(context)?;
     let lines = evidence.lines(&excerpt);
     // As it will be read when it is verified.
     let evidence = read(&lines, None)?;

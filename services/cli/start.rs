@@ -5,12 +5,13 @@ use std::io::IsTerminal;
 use schemas::GroupId;
 use schemas::duration::Iso;
 use schemas::op::{Op, OpReply, Preview, ProtectBy};
+use serde_json::json;
 
 use crate::args::{By, Move, Reprotect};
 use crate::bus::{Bus, strange};
 use crate::exit::{Exit, NotDone, Usage};
 use crate::output::Output;
-use crate::{follow, text};
+use crate::{follow, plan, text};
 
 /// `failover`, `switchover`, `failback`, `establish`.
 pub(crate) async fn run(workflow: &str, ask: Move, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
@@ -69,9 +70,9 @@ async fn begin(
         other => return Err(strange(&other)),
     };
     out.line(format!("{group} · {}", bus.heading()));
-    show(&preview, ask.dry_run, out);
+    show(&preview, false, out);
     if ask.dry_run {
-        out.value(&preview);
+        foresee(workflow, &preview, bus, out).await;
     }
     if let Some(refusal) = preview.refusals.first() {
         return Err(refusal.clone().into());
@@ -94,6 +95,23 @@ async fn begin(
     follow::run(&run.to_string(), bus, out).await
 }
 
+/// The plan of a dry run. What cannot be foreseen is said, and the steps are then those of the file.
+async fn foresee(workflow: &str, preview: &Preview, bus: &Bus, out: &Output) {
+    match plan::of_preview(workflow, preview, bus).await {
+        Ok(plan) => {
+            plan::print(preview, &plan, out);
+            out.value(&json!({ "preview": preview, "plan": plan }));
+        }
+        Err(error) => {
+            for (i, step) in preview.steps.iter().enumerate() {
+                out.line(format!("{:>3} {step}", i + 1));
+            }
+            out.line(format!("{} {error:#}", out.warn("it cannot be foreseen step by step:")));
+            out.value(&json!({ "preview": preview, "plan": null }));
+        }
+    }
+}
+
 async fn only_group(bus: &Bus) -> anyhow::Result<GroupId> {
     match bus.look(Op::Status { group: None }).await? {
         OpReply::Groups(groups) => match groups.as_slice() {
@@ -107,7 +125,8 @@ async fn only_group(bus: &Bus) -> anyhow::Result<GroupId> {
     }
 }
 
-fn show(preview: &Preview, steps: bool, out: &Output) {
+/// The heading of a move and its facts.
+pub(crate) fn show(preview: &Preview, steps: bool, out: &Output) {
     out.line(format!("{} {}->{}", preview.workflow, preview.from, preview.to));
     let mut facts = out.table();
     for fact in &preview.facts {

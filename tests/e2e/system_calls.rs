@@ -289,6 +289,7 @@ fn run_unsynced(file: &Path) {
             definitions: runner::shipped(),
             preflight_every: None,
             host: "unsynced".into(),
+            take_over: false,
             worker: Some(expressions::WorkerCommand {
                 program: POINTSMAN.into(),
                 args: vec![expressions::worker::SUBCOMMAND.into()],

@@ -37,7 +37,7 @@ target: { rto: 5m, rpo: 30s }
 pub(crate) struct House {
     services: BTreeMap<&'static str, Process>,
     runner: Option<Process>,
-    _nats: Nats,
+    nats: Nats,
     folder: TempDir,
     events: Receiver<(String, CloudEvent)>,
     _runtime: tokio::runtime::Runtime,
@@ -55,7 +55,7 @@ impl House {
         std::fs::write(folder.path().join("groups/cfg.yaml"), GROUP).unwrap();
         let (runtime, events) = listen(&nats.url());
         let services = BTreeMap::new();
-        let mut house = House { services, runner: None, _nats: nats, folder, events, _runtime: runtime };
+        let mut house = House { services, runner: None, nats, folder, events, _runtime: runtime };
         for host in HOSTS {
             assert_eq!(house.code(&house.on(host, &["arm"])), 0);
             house.serve(host);
@@ -81,6 +81,53 @@ impl House {
         self.folder.path().join(format!("{host}.yaml"))
     }
 
+    /// Ends the bus with signal 9; it comes back with [`House::bus_back`].
+    pub(crate) fn lose_bus(&mut self) {
+        self.nats.kill().unwrap();
+    }
+
+    pub(crate) fn bus_back(&mut self) {
+        self.nats.restart().unwrap();
+    }
+
+    /// A line of a shell on a host; `pointsman` is the command with that host's file.
+    pub(crate) fn shell(&self, host: &str, line: &str) -> Output {
+        let own = format!("{} --config {}", env!("CARGO_BIN_EXE_pointsman"), self.host_file(host).display());
+        let line = line.replacen("pointsman", &own, 1);
+        Command::new("sh")
+            .args(["-c", &line])
+            .stdin(Stdio::null())
+            .current_dir(self.folder.path())
+            .env("TZ", "UTC")
+            .output()
+            .unwrap()
+    }
+
+    /// How many entries the journal has, but for those that say that a database was seen closed: a runner
+    /// that starts looks and notes that. Its runner must not run.
+    pub(crate) fn entries(&self) -> usize {
+        let export = self.says(0, &["journal", "export"]);
+        let entries = export.lines().filter(|line| line.starts_with("{\"entry\""));
+        entries.filter(|line| !line.contains("\"kind\":\"group.closed\"")).count()
+    }
+
+    /// Waits until the group's services are all heard.
+    pub(crate) fn heard(&self, silent: &[&str]) {
+        let until = Instant::now() + BOUND;
+        loop {
+            let status = self.person(&["status", "cfg"]);
+            let shown = text(&status);
+            let quiet = |line: &&str| line.contains("SILENT") || line.contains("never heard");
+            let of =
+                |line: &str| silent.iter().any(|site| line.trim_start().starts_with(&format!("{site}.")));
+            if self.code(&status) != 7 && !shown.lines().filter(quiet).any(|line| !of(line)) {
+                return;
+            }
+            assert!(Instant::now() < until, "{shown}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
     /// The services of a host.
     pub(crate) fn serve(&mut self, host: &'static str) {
         let process = self.stay(host, &["serve"]);
@@ -94,6 +141,17 @@ impl House {
 
     pub(crate) fn run_runner(&mut self) {
         self.runner = Some(self.stay("witness", &["runner"]));
+    }
+
+    pub(crate) fn run_runner_with(&mut self, more: &[&str]) {
+        self.runner = Some(self.stay("witness", &[&["runner"], more].concat()));
+    }
+
+    /// From now on the runner's journal is another folder, which is not there yet.
+    pub(crate) fn new_journal(&self) {
+        let file = self.host_file("witness");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, text.replace("/journal,", "/journal-2,")).unwrap();
     }
 
     pub(crate) fn kill_runner(&mut self) {
@@ -214,7 +272,7 @@ fn write_host(folder: &Path, host: &str, url: &str) {
         let enabled = if live { json!({ "slot": true }) } else { json!({ "enabled": true }) };
         world.set("replication.csp", enabled);
         if live {
-            for process in ["process.cs-primary", "process.cs-backup"] {
+            for process in ["cs-primary", "cs-backup"] {
                 world.set(process, json!("running"));
             }
         } else {

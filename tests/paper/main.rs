@@ -1,5 +1,8 @@
 //! What is printed of workflows and runs, and what is done without bus or runner.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod by_hand;
 mod house;
+mod plan;
 mod report;
+mod take_over;

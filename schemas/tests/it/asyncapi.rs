@@ -136,7 +136,7 @@ fn addresses() -> BTreeSet<String> {
     for action in Action::ALL {
         built.push(prefix.request(&address(action.service()), Verb::Act(*action)));
     }
-    for verb in [Verb::Observe, Verb::Check, Verb::Claim, Verb::Outcome, Verb::Adopt] {
+    for verb in [Verb::Observe, Verb::Check, Verb::Claim, Verb::Outcome, Verb::Adopt, Verb::ByHand] {
         for service in Service::ALL {
             let subject = prefix.request(&address(*service), verb);
             built.push(subject.replace(&format!(".{service}."), ".{service}."));
@@ -240,6 +240,7 @@ fn its_messages_are_those_of_the_types() {
     check("ask.claim", Some("claim-request"), Some("claim-reply"));
     check("ask.outcome", Some("outcome-request"), Some("reply"));
     check("ask.adopt", Some("adopt-request"), Some("claim-reply"));
+    check("ask.by-hand", Some("by-hand-request"), Some("by-hand-reply"));
     check("answer.op", Some("op-request"), Some("op-reply"));
     check("answer.confirm", Some("confirm-request"), Some("confirm-reply"));
     check("hear.beat", Some("beat"), None);

@@ -11,8 +11,8 @@ use schemas::args::{
 use schemas::duration::PATTERN as DURATION;
 use schemas::op::{OpReply, OpRequest};
 use schemas::{
-    Action, Address, AdoptRequest, Beat, CheckReply, ClaimReply, ClaimRequest, CloudEvent, ConfirmReply,
-    ConfirmRequest, Frame, Observation, OutcomeRequest, Problem, Reply,
+    Action, Address, AdoptRequest, Beat, ByHandReply, ByHandRequest, CheckReply, ClaimReply, ClaimRequest,
+    CloudEvent, ConfirmReply, ConfirmRequest, Frame, Observation, OutcomeRequest, Problem, Reply,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -55,6 +55,8 @@ pub(crate) fn all() -> Vec<Message> {
         message::<AdoptRequest>("adopt-request", true),
         message::<Observation>("observation", false),
         message::<CheckReply>("check-reply", false),
+        message::<ByHandRequest>("by-hand-request", true),
+        message::<ByHandReply>("by-hand-reply", false),
         message::<ConfirmRequest>("confirm-request", true),
         message::<ConfirmReply>("confirm-reply", false),
         message::<Beat>("beat", false),

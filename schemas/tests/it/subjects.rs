@@ -8,7 +8,7 @@ fn prefixes() -> [Prefix; 2] {
 
 fn verbs(service: Service) -> impl Iterator<Item = Verb> {
     let acts = Action::ALL.iter().filter(move |action| action.service() == service).map(|a| Verb::Act(*a));
-    acts.chain([Verb::Observe, Verb::Claim, Verb::Outcome, Verb::Adopt])
+    acts.chain([Verb::Observe, Verb::Claim, Verb::Outcome, Verb::Adopt, Verb::ByHand])
 }
 
 #[test]

@@ -215,6 +215,9 @@ pub(crate) struct Adopt {
     /// Only look
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// After a take-over: the older runner is stopped, or you take the risk that it is not
+    #[arg(long)]
+    pub(crate) accept_old_runner_stopped: bool,
     #[command(flatten)]
     pub(crate) why: Why,
 }

@@ -127,6 +127,15 @@ pub(crate) enum JournalAsk {
         #[arg(long, value_name = "FOLDER")]
         journal: Option<PathBuf>,
     },
+    /// Make a new journal of an export; the runner then needs `--take-over`
+    #[command(after_help = "Example: pointsman journal import journal.jsonl")]
+    Import {
+        /// What `journal export` wrote
+        file: PathBuf,
+        /// The new journal's folder, empty or absent; else the one that the host's file names
+        #[arg(long, value_name = "FOLDER")]
+        journal: Option<PathBuf>,
+    },
     /// Read everything and check every chain
     #[command(after_help = "Example: pointsman journal verify --journal /var/lib/pointsman/journal")]
     Verify {
@@ -138,7 +147,12 @@ pub(crate) enum JournalAsk {
 
 /// The runner.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Runner {}
+pub(crate) struct Runner {
+    /// Go on with a journal that was imported from another host, or restored: its runs are fenced, and
+    /// nothing is done before each group is adopted
+    #[arg(long)]
+    pub(crate) take_over: bool,
+}
 
 /// Services.
 #[derive(Debug, clap::Args)]
@@ -218,4 +232,80 @@ pub(crate) struct ReportVerify {
     /// Which run of an export; may be left out where there is one only
     #[arg(long, value_name = "RUN")]
     pub(crate) run: Option<String>,
+}
+
+/// What would be done.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Plan {
+    /// The workflow
+    pub(crate) workflow: String,
+    /// The group
+    pub(crate) group: schemas::GroupId,
+    /// The site to open; the other one if it is left out
+    #[arg(long, value_name = "SITE")]
+    pub(crate) to: Option<schemas::SiteId>,
+    /// As if it took over from this run, which has not ended
+    #[arg(long, value_name = "RUN")]
+    pub(crate) supersede: Option<String>,
+}
+
+/// A manual.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Runbook {
+    /// The workflow
+    #[arg(required_unless_present = "rest")]
+    pub(crate) workflow: Option<String>,
+    /// The group
+    #[arg(required_unless_present = "rest")]
+    pub(crate) group: Option<schemas::GroupId>,
+    /// The rest of this run instead
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["workflow", "group", "to", "offline"])]
+    pub(crate) rest: Option<String>,
+    /// The site to open; the other one if it is left out
+    #[arg(long, value_name = "SITE")]
+    pub(crate) to: Option<schemas::SiteId>,
+    /// From this host's files alone: no bus, no runner, nothing is looked at
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// A journal's export, instead of the runner
+    #[arg(long, value_name = "FILE", requires = "rest")]
+    pub(crate) from: Option<PathBuf>,
+}
+
+/// One act.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Act {
+    /// The resource, as this host's file names it: SERVICE.RESOURCE, or RESOURCE alone
+    pub(crate) resource: String,
+    /// The act, such as disable-access, enable-access, start, stop, point
+    pub(crate) action: String,
+    /// On this host, without the bus
+    #[arg(long, required = true)]
+    pub(crate) here: bool,
+    /// Further arguments as a JSON object; the resource and its site are filled in
+    #[arg(long, value_name = "JSON")]
+    pub(crate) args: Option<String>,
+    /// Openings: this site is closed, or you take the risk that it still accepts writes
+    #[arg(long, value_name = "SITE")]
+    pub(crate) accept_unfenced: Vec<schemas::SiteId>,
+    /// How long it may take
+    #[arg(long, value_name = "DURATION", default_value = "60s")]
+    pub(crate) within: config::Span,
+    /// Do not ask for the site's name; never stands for an acceptance
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Only print how to do it without Pointsman
+    #[arg(long)]
+    pub(crate) print: bool,
+    /// Why; recorded with who and when
+    #[arg(long, value_name = "TEXT", required_unless_present = "print",
+          value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) why: Option<String>,
+}
+
+/// A shell.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Completion {
+    /// bash, zsh, fish, elvish or powershell
+    pub(crate) shell: String,
 }

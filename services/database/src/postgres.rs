@@ -8,18 +8,20 @@
 //! opening also carries a deadline by the database's own clock, looked at just before its commit. So a
 //! statement that a killed or frozen service left behind cannot open anything later.
 
+mod by_hand;
 mod close;
 mod open;
 mod preflight;
 mod state;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use config::Span;
 use postgres::settings::Access as Mode;
 use postgres::{Claim, Fate, Identity, PgError, Server, Session};
-use responder::{Act, Driver, DriverError, Look};
+use responder::{Act, Driver, DriverError, Look, path_word};
 use schemas::args::AccessOutput;
 use schemas::{Access, Action, CheckLine, Code, DatabaseSeen, Epoch, GroupId, Problem, Role, RunId, Seen};
 use serde_json::{Value, json};
@@ -34,6 +36,7 @@ const SETTLE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct PostgresAccess {
     server: Server,
+    dsn: PathBuf,
     writers: Vec<String>,
     mode: Mode,
     look_within: Span,
@@ -49,8 +52,15 @@ impl PostgresAccess {
             uuid: settings.identity,
         };
         let dsn = settings.dsn.under(&place.folder);
-        let server = Server::new(dsn, "database", place.resource.as_str(), place.life, Some(identity));
-        Self { server, writers: settings.writers, mode: settings.access, look_within: settings.look_within }
+        let server =
+            Server::new(dsn.clone(), "database", place.resource.as_str(), place.life, Some(identity));
+        Self {
+            server,
+            dsn,
+            writers: settings.writers,
+            mode: settings.access,
+            look_within: settings.look_within,
+        }
     }
 
     /// What the roles can do now.
@@ -105,6 +115,10 @@ fn told(error: &PgError) -> DriverError {
 impl Driver for PostgresAccess {
     fn actions(&self) -> &[Action] {
         &[Action::DisableAccess, Action::EnableAccess]
+    }
+
+    fn by_hand(&self, group: &GroupId, action: Action, _args: &Value) -> Vec<String> {
+        by_hand::lines(&path_word(&self.dsn), group, action)
     }
 
     /// Refuses what cannot be closed, in both directions: nothing is opened that cannot be closed again.

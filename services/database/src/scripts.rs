@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use exec::{Check, Guard, Occasion, Script};
-use responder::{Act, Driver, DriverError, Look, startable};
+use responder::{Act, Driver, DriverError, Look, path_word, startable};
 use schemas::args::AccessOutput;
 use schemas::{Access, Action, CheckLine, Code, DatabaseSeen, Epoch, GroupId, Problem, Role, RunId, Seen};
 use serde_json::{Value, json};
@@ -64,6 +64,14 @@ fn wanted(action: Action) -> &'static str {
 impl Driver for ScriptAccess {
     fn actions(&self) -> &[Action] {
         &[Action::DisableAccess, Action::EnableAccess]
+    }
+
+    fn by_hand(&self, _group: &GroupId, action: Action, _args: &Value) -> Vec<String> {
+        let word = |path: &PathBuf| path_word(&self.place.folder.join(path));
+        let script = if action == Action::DisableAccess { &self.settings.close } else { &self.settings.open };
+        let check = self.settings.check.as_ref();
+        let check = check.map(|path| format!("{} {} # exit code 0: it is", word(path), wanted(action)));
+        [word(script)].into_iter().chain(check).collect()
     }
 
     async fn check(&self, _action: Action, _args: &Value) -> Result<(), Problem> {

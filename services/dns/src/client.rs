@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use exec::{Guard, Script, Settled};
-use responder::{Act, Driver, DriverError, Look};
+use responder::{Act, Driver, DriverError, Look, path_word, quoted};
 use schemas::{Action, Code, Epoch, GroupId, NameSeen, Problem, ResourceId, RunId, Seen, SiteId};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -216,6 +216,27 @@ fn shown(resolved: &Resolved) -> Value {
 impl Driver for Client {
     fn actions(&self) -> &[Action] {
         &[Action::Follow]
+    }
+
+    fn by_hand(&self, _group: &GroupId, _action: Action, args: &Value) -> Vec<String> {
+        let flush = match &self.settings.flush {
+            Flush::Resolvectl => Some("resolvectl flush-caches".to_owned()),
+            Flush::Nscd => Some("nscd -i hosts".to_owned()),
+            Flush::Script(path) => Some(path_word(path)),
+            Flush::Nothing => None,
+        };
+        let expected = self.expected(args).unwrap_or_default();
+        let looks = expected.iter().map(|it| {
+            let name = quoted(&it.name);
+            let look = match &self.settings.resolve {
+                Resolve::System => format!("getent ahosts {name}"),
+                Resolve::Cache(server) => crate::names::dig(*server, &it.name),
+                Resolve::Script(path) => format!("{} {name}", path_word(path)),
+            };
+            let addresses: Vec<String> = it.addresses.iter().map(ToString::to_string).collect();
+            format!("{look} # must say {}", addresses.join(" "))
+        });
+        flush.into_iter().chain(looks).collect()
     }
 
     async fn check(&self, _action: Action, args: &Value) -> Result<(), Problem> {

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use domain::base::Rtype;
-use responder::{DriverError, Look};
+use responder::{DriverError, Look, quoted};
 use schemas::{Code, NameSeen, Problem, Seen, SiteId};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -34,6 +34,13 @@ struct PointArgs {
     /// Sites that are lost: their servers are asked, and owed if they do not answer rightly.
     #[serde(default)]
     lost: Vec<SiteId>,
+}
+
+/// A question to a server, for a shell.
+pub(crate) fn dig(server: Server, name: &str) -> String {
+    let (ip, port) = (server.0.ip(), server.0.port());
+    let port = if port == 53 { String::new() } else { format!(" -p {port}") };
+    format!("dig +short @{ip}{port} {}", quoted(name))
 }
 
 /// Addresses and authoritative servers of one record, by site.
@@ -172,6 +179,14 @@ impl Names {
         }
         self.remember(&text);
         Ok(Target { text, name, to: args.to, addresses, needed, lost })
+    }
+
+    /// How a person sees that every server says so.
+    pub(crate) fn seen_by_hand(target: &Target) -> Vec<String> {
+        let addresses: Vec<String> = target.addresses.iter().map(ToString::to_string).collect();
+        let look =
+            |server: &Server| format!("{} # must say {}", dig(*server, &target.text), addresses.join(" "));
+        target.needed.iter().map(look).collect()
     }
 
     /// The site whose addresses these are.

@@ -20,7 +20,7 @@ use domain::base::Rtype;
 use domain::base::iana::Rcode;
 use domain::rdata::tsig::Time48;
 use domain::tsig::ValidationError;
-use responder::{Act, Driver, DriverError, Look};
+use responder::{Act, Driver, DriverError, Look, path_word};
 use schemas::{Action, CheckLine, Code, Epoch, GroupId, Problem, RunId, Seen, SiteId};
 use serde_json::Value;
 
@@ -270,6 +270,26 @@ impl Rfc2136 {
 impl Driver for Rfc2136 {
     fn actions(&self) -> &[Action] {
         &[Action::Point]
+    }
+
+    fn by_hand(&self, _group: &GroupId, _action: Action, args: &Value) -> Vec<String> {
+        let Ok(target) = self.names.target(args) else { return Vec::new() };
+        let Some(server) = self.update.first() else { return Vec::new() };
+        let key = self.tsig.file().map_or(String::new(), |file| format!(" -k {}", path_word(file)));
+        let mut lines =
+            vec![format!("nsupdate{key} <<'END'"), format!("server {} {}", server.0.ip(), server.0.port())];
+        lines.extend(self.zone.as_ref().map(|zone| format!("zone {zone}")));
+        for kind in ["A", "AAAA"] {
+            lines.push(format!("update delete {}. {kind}", target.text.trim_end_matches('.')));
+        }
+        for address in &target.addresses {
+            let kind = if address.is_ipv4() { "A" } else { "AAAA" };
+            let (name, ttl) = (target.text.trim_end_matches('.'), self.ttl.as_secs());
+            lines.push(format!("update add {name}. {ttl} {kind} {address}"));
+        }
+        lines.extend(["send".to_owned(), "END".to_owned()]);
+        lines.extend(Names::seen_by_hand(&target));
+        lines
     }
 
     async fn check(&self, _action: Action, args: &Value) -> Result<(), Problem> {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use exec::{Guard, Occasion, Script, Settled};
-use responder::{Act, Driver, DriverError, Look, startable};
+use responder::{Act, Driver, DriverError, Look, path_word, startable};
 use schemas::{Action, CheckLine, Code, Epoch, GroupId, Problem, ResourceId, RunId, Seen, SiteId};
 use serde_json::Value;
 
@@ -83,6 +83,12 @@ impl Scripts {
 impl Driver for Scripts {
     fn actions(&self) -> &[Action] {
         &[Action::Point]
+    }
+
+    fn by_hand(&self, _group: &GroupId, _action: Action, args: &Value) -> Vec<String> {
+        let Ok(target) = self.names.target(args) else { return Vec::new() };
+        let script = self.script(&target).map(|script| path_word(script)).ok();
+        script.into_iter().chain(Names::seen_by_hand(&target)).collect()
     }
 
     async fn check(&self, _action: Action, args: &Value) -> Result<(), Problem> {

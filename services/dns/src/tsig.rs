@@ -17,6 +17,7 @@ const FILE_MAX: usize = 64 * 1024;
 pub struct Key {
     pub(crate) key: Arc<tsig::Key>,
     name: String,
+    file: Option<PathBuf>,
 }
 
 /// Why a key cannot be used. Says nothing of its secret.
@@ -49,7 +50,12 @@ impl Key {
     pub fn from_file(path: &Path) -> Result<Key, BadKey> {
         let text =
             std::fs::read_to_string(path).map_err(|source| BadKey::File { path: path.to_owned(), source })?;
-        Key::parse(&text)
+        Ok(Key { file: Some(path.to_owned()), ..Key::parse(&text)? })
+    }
+
+    /// The file that it was read from.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// Reads the text of a key file: BIND's `key` statement, comments allowed.
@@ -106,7 +112,7 @@ impl Key {
             .ok_or(BadKey::Form("the name is no domain name"))?;
         let key = tsig::Key::new(known, &secret, key_name, None, None)
             .map_err(|_| BadKey::Form("the key's length"))?;
-        Ok(Key { key: Arc::new(key), name: name.to_owned() })
+        Ok(Key { key: Arc::new(key), name: name.to_owned(), file: None })
     }
 
     /// Its name, which both sides must know it by.

@@ -3,6 +3,7 @@
 //! What the run-time role may do beyond its own rights stands in functions that the DBA installs
 //! once ([`setup`]); this crate calls them and never needs a superuser.
 
+pub mod by_hand;
 mod dsn;
 mod error;
 mod lsn;

@@ -250,6 +250,10 @@ impl<M: Manager> Driver for Gated<M> {
         &[Action::StartProcess, Action::StopProcess]
     }
 
+    fn by_hand(&self, _group: &GroupId, action: Action, _args: &Value) -> Vec<String> {
+        self.manager.by_hand(action == Action::StartProcess)
+    }
+
     async fn check(&self, _action: Action, _args: &Value) -> Result<(), Problem> {
         self.manager.check().await
     }

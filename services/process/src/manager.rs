@@ -36,6 +36,9 @@ pub trait Manager: Send + Sync + 'static {
     /// What would stand in the way of a start or a stop, and who else can start it.
     async fn preflight(&self) -> Vec<CheckLine>;
 
+    /// How a person starts or stops it without this program: lines for a shell.
+    fn by_hand(&self, start: bool) -> Vec<String>;
+
     /// Whether anything of it runs; changes nothing.
     async fn presence(&self) -> Presence;
 

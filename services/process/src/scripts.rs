@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use exec::{Check, Children, Guard, Occasion, Script, Settled};
-use responder::{Act, DriverError, startable};
+use responder::{Act, DriverError, path_word, startable};
 use schemas::{CheckLine, Code, Problem, ResourceId, SiteId};
 use serde_json::{Value, json};
 
@@ -84,6 +84,15 @@ impl Scripts {
 
 #[async_trait]
 impl Manager for Scripts {
+    fn by_hand(&self, start: bool) -> Vec<String> {
+        let check = self.check.as_ref().map(|check| {
+            let expected = if start { "0: it runs" } else { "1: nothing of it runs" };
+            format!("{} # exit code {expected}", path_word(check))
+        });
+        let script = if start { &self.start } else { &self.stop };
+        [path_word(script)].into_iter().chain(check).collect()
+    }
+
     async fn check(&self) -> Result<(), Problem> {
         Ok(())
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
-use responder::{Act, DriverError};
+use responder::{Act, DriverError, quoted};
 use schemas::{CheckLine, Code, Problem};
 use serde_json::json;
 use tokio::time::timeout_at;
@@ -121,6 +121,11 @@ impl Systemd {
 
 #[async_trait]
 impl Manager for Systemd {
+    fn by_hand(&self, start: bool) -> Vec<String> {
+        let (unit, verb) = (quoted(&self.unit), if start { "start" } else { "stop" });
+        vec![format!("systemctl {verb} {unit}"), format!("systemctl status --no-pager {unit}")]
+    }
+
     async fn check(&self) -> Result<(), Problem> {
         match self.unit().await {
             Err(cause) => Err(Problem::new(Code::Unreachable, cause.to_string())),

@@ -7,6 +7,7 @@
 //! What changes a subscription goes through functions that the DBA installed, holds the claim's epoch in
 //! the same transaction, and is limited to the names that were set up.
 
+mod by_hand;
 mod compare;
 mod copy;
 mod export;
@@ -16,6 +17,7 @@ mod seen;
 mod source;
 mod start;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -40,6 +42,8 @@ const EVERY: Duration = Duration::from_millis(4);
 #[derive(Debug)]
 pub struct PostgresReplication {
     server: Server,
+    /// The files with the connection strings: its own and the peer's.
+    files: (PathBuf, Option<PathBuf>),
     peer: Option<Server>,
     site: String,
     here: SiteId,
@@ -59,9 +63,11 @@ impl PostgresReplication {
         };
         let name = place.resource.as_str();
         let server = Server::new(own.dsn.clone(), "replication", name, place.life, Some(identity));
-        let peer = settings.peer.as_ref().map(|file| server.peer(&file.under(&place.folder)));
+        let peer_file = settings.peer.as_ref().map(|file| file.under(&place.folder));
+        let peer = peer_file.as_ref().map(|file| server.peer(file));
         Self {
             server,
+            files: (own.dsn.clone(), peer_file),
             peer,
             site: place.site.to_string(),
             here: place.site.clone(),
@@ -236,6 +242,11 @@ impl Driver for PostgresReplication {
                 Action::Cleanup,
             ],
         }
+    }
+
+    fn by_hand(&self, group: &GroupId, action: Action, args: &Value) -> Vec<String> {
+        let (own, peer) = &self.files;
+        by_hand::lines(&self.settings.half, own, peer.as_deref(), group, action, args)
     }
 
     /// Refuses arguments that do not read. What the world does not allow shows in the act, which looks

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::service::{NATS_SERVICE_ERROR, NATS_SERVICE_ERROR_CODE, Request};
-use schemas::{CheckReply, Code, Problem};
+use schemas::{ByHandReply, CheckReply, Code, Problem};
 use serde::Serialize;
 use serde_json::{Value, json};
 use service_core::{Answered, Ticket};
@@ -64,6 +64,16 @@ impl Answers {
         if once::now(&mut sending).is_none() {
             self.sending.spawn_on(sending, runtime);
         }
+    }
+
+    /// Answers a question that no line of the ledger bears on.
+    pub(crate) fn say(&self, runtime: &Handle, asker: Asker, reply: ByHandReply) {
+        self.sending.spawn_on(
+            async move {
+                sent(&asker.request, respond(&asker.request, &reply, HeaderMap::new(), JSON)).await;
+            },
+            runtime,
+        );
     }
 
     /// Answers a preflight, once the driver has looked.

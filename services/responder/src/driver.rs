@@ -103,6 +103,13 @@ pub trait Driver: Send + Sync + 'static {
     /// The problem with which the request is refused.
     async fn check(&self, action: Action, args: &Value) -> Result<(), Problem>;
 
+    /// How a person reaches the state of an action without this program: lines for a shell, with the real
+    /// names and paths and without a secret. None where there is no other way than this program.
+    fn by_hand(&self, group: &GroupId, action: Action, args: &Value) -> Vec<String> {
+        let _ = (group, action, args);
+        Vec::new()
+    }
+
     /// What would stand in the way of this resource's acts, by day, before they are needed; changes nothing,
     /// and never takes longer than a few seconds. Each line that is not green names its remedy.
     async fn preflight(&self) -> Vec<CheckLine> {

@@ -91,7 +91,7 @@ fn broken(effect: &Effect) -> Option<Input> {
     }
 }
 
-async fn carry_out(driver: &dyn Driver, effect: Effect) -> Option<Input> {
+pub(crate) async fn carry_out(driver: &dyn Driver, effect: Effect) -> Option<Input> {
     let slow = || Problem::new(schemas::Code::TimedOut, "the driver did not answer within its bound");
     Some(match effect {
         Effect::Check { op, action, args, .. } => {

@@ -2,9 +2,11 @@
 
 mod answers;
 mod bus;
+mod by_hand;
 mod clock;
 mod driver;
 mod hands;
+pub mod here;
 mod ledger;
 pub mod memory;
 mod once;
@@ -15,6 +17,7 @@ mod startable;
 mod tend;
 mod writer;
 
+pub use by_hand::{path_word, quoted};
 pub use driver::{Act, Driver, DriverError, Look};
 pub use ledger::LedgerError;
 pub use serve::{Registration, ServeError, ServeOptions, serve};

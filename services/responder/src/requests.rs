@@ -2,16 +2,42 @@
 
 use async_nats::{HeaderMap, Message};
 use schemas::{
-    Action, Address, AdoptRequest, ClaimRequest, Code, Frame, MESSAGE_MAX, OutcomeRequest, Prefix, Problem,
-    Verb, args,
+    Action, Address, AdoptRequest, BY_HAND_MAX, ByHandAct, ByHandReply, ByHandRequest, ClaimRequest, Code,
+    Frame, MESSAGE_MAX, OutcomeRequest, Prefix, Problem, Verb, args,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use service_core::Ask;
 
-/// Reads one request, as far as it can be read without its resource. No question for the core means
-/// `check`: the driver answers, and nothing depends on it.
-pub(crate) fn read(prefix: &Prefix, message: &Message) -> Result<(Address, Option<Ask>), Problem> {
+use crate::Driver;
+
+/// What is asked.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Something that the core decides.
+    Ask(Ask),
+    /// How a person would do it: the driver knows.
+    ByHand(ByHandRequest),
+    /// What stands in the way: the driver looks, and nothing depends on it.
+    Check,
+}
+
+/// What a driver says about acts by hand; an act that is none of its is answered with nothing.
+pub(crate) fn by_hand(
+    driver: &dyn Driver,
+    asked: &ByHandRequest,
+    address: &Address,
+    host: &str,
+) -> ByHandReply {
+    let lines = |act: &ByHandAct| match Action::of(address.service, &act.action) {
+        Some(action) if driver.actions().contains(&action) => driver.by_hand(&asked.group, action, &act.args),
+        _ => Vec::new(),
+    };
+    ByHandReply { acts: asked.acts.iter().take(BY_HAND_MAX).map(lines).collect(), host: host.to_owned() }
+}
+
+/// Reads one request, as far as it can be read without its resource.
+pub(crate) fn read(prefix: &Prefix, message: &Message) -> Result<(Address, Request), Problem> {
     let size = message.length.max(message.payload.len());
     if size > MESSAGE_MAX {
         return Err(Problem::new(Code::TooLarge, format!("{size} bytes on {}", message.subject)));
@@ -20,7 +46,8 @@ pub(crate) fn read(prefix: &Prefix, message: &Message) -> Result<(Address, Optio
         .parse_request(&message.subject)
         .map_err(|error| Problem::new(Code::UnknownSubject, error.to_string()))?;
     let ask = match verb {
-        Verb::Check => return Ok((address, None)),
+        Verb::Check => return Ok((address, Request::Check)),
+        Verb::ByHand => return Ok((address, Request::ByHand(body(message)?))),
         Verb::Observe => Ask::Observe,
         Verb::Claim => Ask::Claim(body::<ClaimRequest>(message)?),
         Verb::Outcome => Ask::Outcome(body::<OutcomeRequest>(message)?),
@@ -31,7 +58,7 @@ pub(crate) fn read(prefix: &Prefix, message: &Message) -> Result<(Address, Optio
             Ask::Act { frame, action, args }
         }
     };
-    Ok((address, Some(ask)))
+    Ok((address, Request::Ask(ask)))
 }
 
 /// What is wrong with the arguments of a request that could be read.

@@ -145,7 +145,7 @@ pub async fn serve(
 }
 
 /// One service instance a resource: whoever comes second is refused.
-fn hold(dir: &Path, address: &Address) -> Result<File, ServeError> {
+pub(crate) fn hold(dir: &Path, address: &Address) -> Result<File, ServeError> {
     let path = dir.join(format!("{}.{}.serving", address.service, address.resource));
     let failed = |source| ServeError::Ledger(LedgerError::Io { path: path.clone(), source });
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;

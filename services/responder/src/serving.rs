@@ -142,11 +142,17 @@ impl Serving {
     fn question(&mut self, asker: Asker, stopping: bool) -> Option<Input> {
         let refused = match requests::read(&self.options.prefix, &asker.request.message) {
             Err(problem) => Answered::Problem(problem),
-            Ok((address, None)) => {
+            Ok((address, requests::Request::Check)) => {
                 self.check(asker, &address);
                 return None;
             }
-            Ok((address, Some(ask))) => {
+            Ok((address, requests::Request::ByHand(asked))) => {
+                let Some(driver) = self.drivers.get(&address) else { return None };
+                let reply = requests::by_hand(&**driver, &asked, &address, &self.options.host);
+                self.answers.say(&Handle::current(), asker, reply);
+                return None;
+            }
+            Ok((address, requests::Request::Ask(ask))) => {
                 let actions = self.drivers.get(&address).map_or(&[][..], |driver| driver.actions());
                 let problem = match (stopping, self.writer.is_full()) {
                     (true, _) => Err(Problem::new(Code::Busy, "the service is being stopped")),

@@ -143,6 +143,7 @@ impl Plant {
                 group: group(number).parse()?,
                 record: Some(MAIN.parse::<SiteId>()?),
                 none_live: false,
+                old_runner_stopped: false,
             };
             match self.ask(op).await {
                 Ok(OpReply::Recorded { what, .. }) if what.contains("adopted 8 of 8") => return Ok(()),

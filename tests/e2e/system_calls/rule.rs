@@ -106,7 +106,7 @@ fn request(verdict: &mut Verdict, journal: &Journal, message: &Sent, verb: Verb)
         serde_json::from_slice(&message.body).ok()
     }
     let (kind, from) = match verb {
-        Verb::Observe | Verb::Check => return,
+        Verb::Observe | Verb::Check | Verb::ByHand => return,
         Verb::Act(_) => {
             let headers = message.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
             let frame = Frame::from_headers(headers).ok();

@@ -292,6 +292,7 @@ fn read(asker: &Asker, frame: Option<Box<Frame>>, body: &[u8]) -> Result<Ask, Pr
         Verb::Claim => Ask::Claim(serde_json::from_slice(body).map_err(bad)?),
         Verb::Outcome => Ask::Outcome(serde_json::from_slice(body).map_err(bad)?),
         Verb::Adopt => Ask::Adopt(serde_json::from_slice(body).map_err(bad)?),
+        Verb::ByHand => return Err(Problem::new(Code::UnknownSubject, "nothing is done by hand here")),
         Verb::Act(action) => {
             let args = serde_json::from_slice(body).map_err(bad)?;
             args::check(&asker.address, action, &args)?;

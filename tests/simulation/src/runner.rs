@@ -143,6 +143,7 @@ impl RunnerSlot {
             .iter()
             .map(|(name, text)| (name.clone(), (Digest::of(text.as_bytes()), loaded(name, text))));
         let settings = Settings {
+            copied: None,
             prefix: scene.prefix(),
             source: format!("/runner/{}", self.life.runner),
             groups: scene.groups.clone(),

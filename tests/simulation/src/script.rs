@@ -112,8 +112,8 @@ impl World {
             .collect();
         self.pass(Duration::from_millis(10));
         for (group, live) in plans {
-            let reply =
-                self.ask_runner(0, "day one", Op::Adopt { group, record: Some(live), none_live: false });
+            let op = Op::Adopt { group, record: Some(live), none_live: false, old_runner_stopped: false };
+            let reply = self.ask_runner(0, "day one", op);
             match &reply {
                 OpReply::Recorded { what, .. } if !what.contains("not:") => {}
                 other => self.fail(&format!("{other:?}")),
@@ -126,7 +126,11 @@ impl World {
     pub fn adopt_none(&mut self) {
         let group = self.scene.groups[0].group.clone();
         self.pass(Duration::from_millis(10));
-        let reply = self.ask_runner(0, "day one", Op::Adopt { group, record: None, none_live: true });
+        let reply = self.ask_runner(
+            0,
+            "day one",
+            Op::Adopt { group, record: None, none_live: true, old_runner_stopped: false },
+        );
         match &reply {
             OpReply::Recorded { what, .. } if !what.contains("not:") => {}
             other => self.fail(&format!("{other:?}")),

@@ -27,6 +27,9 @@ impl Core {
 
     /// Asks one resource, unless it acknowledged or is being asked. May be repeated.
     pub(crate) fn ask_claim(&mut self, now: Now, group: &GroupId, address: &Address) {
+        if self.is_copied(group) {
+            return;
+        }
         let Some(g) = self.groups.get_mut(group) else { return };
         let Some(run) = g.record.holder else { return };
         match g.claims.get(address) {

@@ -34,6 +34,9 @@ pub struct Settings {
     pub source: String,
     /// The groups, from their files.
     pub groups: Vec<GroupPlan>,
+    /// Since when this journal is a copy: of another host's, or from a backup. No group goes on before a
+    /// person adopted it after that.
+    pub copied: Option<chrono::DateTime<chrono::Utc>>,
     /// The definitions that can be started, by name, with the digest of their text.
     pub definitions: BTreeMap<String, (Digest, Arc<Definition>)>,
     /// How often each group's preconditions are looked at, and whether a person's start looks first; never if
@@ -86,6 +89,7 @@ pub(crate) enum Asked {
     Observe { address: Address, query: Option<u64> },
     Check { address: Address, query: u64 },
     Adopt(GroupId, Address, u64),
+    ByHand { address: Address, query: u64 },
 }
 
 /// What a timer is for.
@@ -107,6 +111,7 @@ pub struct Core {
     pub(crate) source: String,
     pub(crate) rules: Rules,
     pub(crate) ids: Box<dyn Ids>,
+    pub(crate) copied: Option<chrono::DateTime<chrono::Utc>>,
     pub(crate) definitions: BTreeMap<String, (Digest, Arc<Definition>)>,
     pub(crate) groups: BTreeMap<GroupId, Group>,
     pub(crate) runs: BTreeMap<RunId, Run>,
@@ -157,6 +162,7 @@ impl Core {
             source: settings.source,
             rules,
             ids,
+            copied: settings.copied,
             definitions: settings.definitions,
             groups: settings.groups.into_iter().map(|plan| (plan.group.clone(), group(plan))).collect(),
             runs: BTreeMap::new(),
@@ -225,7 +231,9 @@ impl Core {
         self.resume_groups(now);
         self.begin_watch(now);
         self.plan_preflights(now);
-        let runs: Vec<RunId> = self.runs.keys().copied().collect();
+        self.fence_copied(now);
+        let unended = self.runs.iter().filter(|(_, run)| run.ended.is_none());
+        let runs: Vec<RunId> = unended.map(|(id, _)| *id).collect();
         for run in runs {
             self.resume_run(now, run);
         }
@@ -477,6 +485,7 @@ impl Core {
             Some(Asked::Adopt(group, address, query)) => {
                 self.on_adopt_answered(now, &group, &address, query, answer);
             }
+            Some(Asked::ByHand { address, query }) => self.on_by_hand(now, &address, query, answer),
             None => {}
         }
     }

@@ -113,6 +113,9 @@ impl Core {
     /// Pays what can be paid: at one resource, or everywhere. A resource is tried when its service was heard
     /// lately; doubts of this epoch are settled before a new act is intended there.
     pub(crate) fn pay(&mut self, now: Now, group: &GroupId, at: Option<&Address>) {
+        if self.is_copied(group) {
+            return;
+        }
         let Some(g) = self.groups.get(group) else { return };
         let wanted = |address: &Address| at.is_none_or(|at| at == address);
         let epoch = g.record.epoch;

@@ -142,6 +142,11 @@ pub enum RunEntry {
 }
 
 impl RunEntry {
+    /// Whether nothing follows.
+    pub fn is_end(&self) -> bool {
+        matches!(self, RunEntry::Ended { .. })
+    }
+
     /// Reads a stored entry of a run.
     ///
     /// # Errors

@@ -25,6 +25,8 @@ pub struct Record {
     pub epoch: Epoch,
     /// The run that holds it.
     pub holder: Option<RunId>,
+    /// When a person last took the world as it is.
+    pub adopted: Option<DateTime<Utc>>,
     /// The live site; none before the first `adopt`.
     pub live: Option<SiteId>,
     /// How the other site was left.
@@ -166,6 +168,7 @@ impl Record {
         match entry {
             GroupEntry::Adopted { epoch, run, live, .. } => {
                 self.epoch = *epoch;
+                self.adopted = Some(at);
                 self.holder = Some(*run);
                 self.live.clone_from(live);
                 self.left = None;

@@ -4,8 +4,10 @@
 //! after them, and local work. The shell moves these values and decides nothing, so that what ships is what
 //! a crash sweep and a simulation run.
 
+mod by_hand;
 mod call;
 mod claims;
+mod copied;
 mod core;
 mod debts;
 mod decide;

@@ -75,6 +75,7 @@ impl Core {
             | Op::Runs { .. }
             | Op::Show { .. }
             | Op::Evidence { .. }
+            | Op::ByHand { .. }
             | Op::Definition { .. }
             | Op::Decisions { .. } => None,
         }
@@ -132,6 +133,17 @@ impl Core {
                 // Unended runs are in the journal too, as far as they are durable.
                 let run = self.find_run(&run).map_or(run, |id| id.to_string());
                 self.out.local.push(Local::Evidence { run, after, reply_to });
+                None
+            }
+            Op::ByHand { group, asks } => {
+                if !self.groups.contains_key(&group) {
+                    return Some(Err(Problem::new(Code::UnknownGroup, format!("`{group}`"))));
+                }
+                if asks.len() > schemas::BY_HAND_MAX {
+                    let detail = format!("at most {} acts at once", schemas::BY_HAND_MAX);
+                    return Some(Err(Problem::new(Code::TooLarge, detail)));
+                }
+                self.ask_by_hand(now, reply_to, group, asks);
                 None
             }
             Op::Definition { workflow } => match self.definitions.get(&workflow) {
@@ -217,12 +229,12 @@ impl Core {
                 let what = if on { "triggers are as the file says" } else { "triggers are off" };
                 Some(self.group_op(now, &group, GroupEntry::Triggers { on, until, by }, what))
             }
-            Op::Adopt { group, record, none_live } => {
+            Op::Adopt { group, record, none_live, old_runner_stopped } => {
                 if !self.groups.contains_key(&group) {
                     return Some(Err(Problem::new(Code::UnknownGroup, format!("`{group}`"))));
                 }
                 let record = (none_live || record.is_some()).then_some((record, by, request.id));
-                let purpose = Purpose::World { reply_to, group, record };
+                let purpose = Purpose::World { reply_to, group, record, old_runner_stopped };
                 self.query(now, purpose);
                 None
             }

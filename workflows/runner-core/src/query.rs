@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use schemas::op::OpReply;
+use schemas::op::{ByHandText, ByHandTexts, OpReply};
 use schemas::view::WorldView;
 use schemas::{
     Access, Action, Address, AdoptRequest, Code, ConfirmReply, GroupId, MessageId, Observation, Position,
@@ -27,14 +27,51 @@ const ADOPT_WITHIN: Duration = Duration::from_secs(5);
 /// What a look is for.
 #[derive(Debug, Clone)]
 pub(crate) enum Purpose {
-    Status { reply_to: ReplyTo, groups: Vec<GroupId> },
-    Check { reply_to: ReplyTo, groups: Vec<GroupId> },
-    Minute { group: GroupId },
-    Start { reply_to: ReplyTo, start: Box<Start>, request: MessageId },
-    Preview { reply_to: ReplyTo, start: Box<Start> },
-    World { reply_to: ReplyTo, group: GroupId, record: Option<(Option<SiteId>, ByPerson, MessageId)> },
-    Adopting { reply_to: ReplyTo, group: GroupId, request: MessageId, all: usize, refused: Vec<String> },
-    Done { reply_to: ReplyTo, run: RunId, at: Position, by: ByPerson, request: MessageId },
+    Status {
+        reply_to: ReplyTo,
+        groups: Vec<GroupId>,
+    },
+    Check {
+        reply_to: ReplyTo,
+        groups: Vec<GroupId>,
+    },
+    Minute {
+        group: GroupId,
+    },
+    Start {
+        reply_to: ReplyTo,
+        start: Box<Start>,
+        request: MessageId,
+    },
+    Preview {
+        reply_to: ReplyTo,
+        start: Box<Start>,
+    },
+    World {
+        reply_to: ReplyTo,
+        group: GroupId,
+        record: Option<(Option<SiteId>, ByPerson, MessageId)>,
+        old_runner_stopped: bool,
+    },
+    Adopting {
+        reply_to: ReplyTo,
+        group: GroupId,
+        request: MessageId,
+        all: usize,
+        refused: Vec<String>,
+    },
+    ByHand {
+        reply_to: ReplyTo,
+        places: Vec<Address>,
+        texts: Vec<ByHandText>,
+    },
+    Done {
+        reply_to: ReplyTo,
+        run: RunId,
+        at: Position,
+        by: ByPerson,
+        request: MessageId,
+    },
 }
 
 /// What is awaited of a resource.
@@ -51,6 +88,21 @@ pub(crate) struct Query {
     purpose: Purpose,
     waiting: BTreeSet<(Address, Kind)>,
     due: Duration,
+}
+
+impl Query {
+    pub(crate) fn new(purpose: Purpose, waiting: BTreeSet<Address>, due: Duration) -> Query {
+        let waiting = waiting.into_iter().map(|address| (address, Kind::Look)).collect();
+        Query { purpose, waiting, due }
+    }
+
+    pub(crate) fn purpose(&mut self) -> &mut Purpose {
+        &mut self.purpose
+    }
+
+    pub(crate) fn answered(&mut self, address: &Address) {
+        self.waiting.remove(&(address.clone(), Kind::Look));
+    }
 }
 
 impl Purpose {
@@ -78,6 +130,7 @@ impl Core {
             Purpose::World { group, .. } | Purpose::Adopting { group, .. } => {
                 self.addresses(group).into_iter().collect()
             }
+            Purpose::ByHand { places, .. } => places.iter().cloned().collect(),
             Purpose::Done { run, at, .. } => self.address_of(*run, at).into_iter().collect(),
         };
         let id = self.next_query();
@@ -181,7 +234,7 @@ impl Core {
         }
     }
 
-    fn check_query(&mut self, now: Now, id: u64) {
+    pub(crate) fn check_query(&mut self, now: Now, id: u64) {
         if !self.queries.get(&id).is_some_and(|query| query.waiting.is_empty()) {
             return;
         }
@@ -212,7 +265,9 @@ impl Core {
                 };
                 self.answer(reply_to, reply);
             }
-            Purpose::World { reply_to, group, record } => self.on_world(now, reply_to, group, record),
+            Purpose::World { reply_to, group, record, old_runner_stopped } => {
+                self.on_world(now, reply_to, group, record, old_runner_stopped);
+            }
             Purpose::Adopting { reply_to, group, request, all, refused } => {
                 let done = all - refused.len();
                 let mut what = format!("adopted {done} of {all} resources");
@@ -224,6 +279,9 @@ impl Core {
                 self.append_group(now, &group, &entry);
                 self.ask_claims(now, &group);
                 self.answer(reply_to, reply);
+            }
+            Purpose::ByHand { reply_to, texts, .. } => {
+                self.answer(reply_to, OpReply::ByHand(ByHandTexts { texts }));
             }
             Purpose::Done { reply_to, run, at, by, request } => {
                 let reply = match self.contradicted(now, run, &at) {
@@ -292,6 +350,7 @@ impl Core {
         reply_to: ReplyTo,
         group: GroupId,
         record: Option<(Option<SiteId>, ByPerson, MessageId)>,
+        old_runner_stopped: bool,
     ) {
         let world = self.world(now, &group);
         let Some((site, by, request)) = record else {
@@ -301,10 +360,12 @@ impl Core {
             Some(site) => self.objection(&group, &world, site),
             None => self.closed_objection(&group, &world),
         };
+        let silent = || self.silent_copied(&world, &group).filter(|_| !old_runner_stopped);
+        let refusal = refusal.or_else(silent);
         if let Some(problem) = refusal {
             return self.answer(reply_to, OpReply::Problem(problem));
         }
-        self.adopt(now, reply_to, group, site, by, request);
+        self.adopt(now, reply_to, group, (site, old_runner_stopped), by, request);
     }
 
     fn objection(&self, group: &GroupId, world: &WorldView, site: &SiteId) -> Option<Problem> {
@@ -348,7 +409,7 @@ impl Core {
         now: Now,
         reply_to: ReplyTo,
         group: GroupId,
-        live: Option<SiteId>,
+        (live, old_runner_stopped): (Option<SiteId>, bool),
         by: ByPerson,
         request: MessageId,
     ) {
@@ -357,7 +418,7 @@ impl Core {
         let epoch = schemas::Epoch(g.record.epoch.max(g.seen_epoch).0 + 1);
         // Client hosts and caches have ledgers of their own, though no group claims them.
         let resources: Vec<Address> = g.plan.resources.iter().chain(&g.plan.clients).cloned().collect();
-        self.append_group(now, &group, &GroupEntry::Adopted { epoch, run, live, by });
+        self.append_group(now, &group, &GroupEntry::Adopted { epoch, run, live, old_runner_stopped, by });
         self.new_epoch(&group);
         let id = self.next_query();
         let due = now.boot + ADOPT_WITHIN;

@@ -28,6 +28,13 @@ pub struct Stored {
 /// A run that was read.
 pub struct ReadRun(pub(crate) Run);
 
+impl ReadRun {
+    /// Where the engine stands in it.
+    pub fn machine(&self) -> &engine::Machine {
+        &self.0.machine
+    }
+}
+
 /// The run cannot be read by this program.
 #[derive(Debug, Error)]
 pub enum ReadError {

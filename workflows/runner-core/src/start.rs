@@ -48,6 +48,7 @@ impl Core {
             .groups
             .get(&start.group)
             .ok_or_else(|| Problem::new(Code::UnknownGroup, format!("`{}`", start.group)))?;
+        self.check_copied(&start.group)?;
         let (_, definition) = self.definitions.get(&start.workflow).ok_or_else(|| {
             Problem::new(Code::BadDefinition, format!("there is no definition `{}`", start.workflow))
         })?;

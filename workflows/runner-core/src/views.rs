@@ -283,6 +283,12 @@ impl Core {
                 format!("{} are open at once: close one by hand, then adopt", names.join(" and ")),
             );
         }
+        if self.is_copied(id) {
+            let live = text(&g.record.live);
+            let sentence =
+                format!("the journal is a copy, {live} was live in it: pointsman adopt {id} --why …");
+            return (Mode::Unknown, sentence);
+        }
         if let Some(run) = g.record.active.and_then(|run| self.runs.get(&run)) {
             let home = g.plan.sites.first() == run.started.to.as_ref();
             let (mode, what) = match run.definition.info().purpose {

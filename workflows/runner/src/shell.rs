@@ -47,6 +47,8 @@ pub struct Options {
     pub definitions: Vec<DefinitionText>,
     /// How often each group's preconditions are looked at; never if left out.
     pub preflight_every: Option<Duration>,
+    /// Whether a person says that this journal, a copy, is to be gone on with.
+    pub take_over: bool,
     /// This host's name, for `source`.
     pub host: String,
     /// The program that evaluates expressions; this one, if not said.
@@ -68,6 +70,9 @@ pub enum RunError {
     /// The worker program cannot be found.
     #[error("could not find the expression worker: {0}")]
     Worker(#[from] std::io::Error),
+    /// It was imported, and nobody said that it is to be gone on with.
+    #[error("this journal was imported from another: start the runner with `--take-over`")]
+    Copied,
     /// The journal takes nothing any more.
     #[error("the journal is closed")]
     Closed,
@@ -100,7 +105,12 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
         tracing::warn!(why = recovered.why, "the journal was recovered");
     }
     let source = format!("/runner/{}", options.host);
+    let copied = match (opened.imported, options.take_over) {
+        (None, true) => Some(clock::now().wall),
+        (imported, _) => imported,
+    };
     let settings = Settings {
+        copied,
         prefix: options.prefix.clone(),
         source: source.clone(),
         groups: options.groups.iter().map(Into::into).collect(),
@@ -109,6 +119,15 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     };
     let mut core = Core::new(settings, Box::new(seams::RandomIds), Rules::all(), clock::now());
     load::replay(&journal, &opened, &mut core)?;
+    let waiting = core.copied_groups();
+    if !waiting.is_empty() {
+        if !options.take_over {
+            return Err(RunError::Copied);
+        }
+        for group in waiting {
+            tracing::warn!(%group, "the journal is a copy: nothing is done before pointsman adopt {group}");
+        }
+    }
 
     let (inputs, more) = mpsc::channel(INPUTS_MAX);
     let (incoming, came) = mpsc::channel(INPUTS_MAX);

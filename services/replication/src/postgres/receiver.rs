@@ -14,7 +14,7 @@ use super::seen::Receiver;
 use super::{EVERY, precondition, read, server_error, too_slow};
 
 /// Beyond the highest value known, when the source's last values are not.
-const GAP: u32 = 10_000;
+pub(super) const GAP: u32 = 10_000;
 /// So many new errors without progress: it is stuck, not slow.
 const STUCK: i64 = 3;
 /// A worker that waits for the source this long has applied what came.

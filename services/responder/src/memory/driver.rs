@@ -78,6 +78,10 @@ impl<M: Model> Driver for MemoryDriver<M> {
         self.model.actions()
     }
 
+    fn by_hand(&self, _group: &GroupId, action: Action, _args: &Value) -> Vec<String> {
+        vec![format!("# a rehearsal: {} {} in memory", self.resource, action.as_str())]
+    }
+
     async fn check(&self, action: Action, args: &Value) -> Result<(), Problem> {
         self.model.check(action, args)
     }

@@ -97,6 +97,7 @@ fn a_site_that_may_have_kept_rows_does_not_catch_up() {
         group: "cfg".parse().unwrap(),
         record: Some(simulation::site("secondary")),
         none_live: false,
+        old_runner_stopped: false,
     };
     assert!(matches!(w.ask_runner(0, "by hand", adopt), OpReply::Recorded { .. }));
     assert_eq!(refused(&mut w, by(ProtectBy::CatchUp)).code, Code::Precondition);
@@ -109,7 +110,8 @@ fn what_is_open_is_not_established() {
     let mut w = ready(whole());
     let problem = refused(&mut w, start_of("establish", &[]));
     assert!(problem.detail.as_ref().unwrap().contains("is open at main"), "{problem}");
-    let none = Op::Adopt { group: "cfg".parse().unwrap(), record: None, none_live: true };
+    let none =
+        Op::Adopt { group: "cfg".parse().unwrap(), record: None, none_live: true, old_runner_stopped: false };
     let problem = refused(&mut w, none);
     assert!(
         problem.detail.as_ref().unwrap().contains("main.database.config is not seen closed"),

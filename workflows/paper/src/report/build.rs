@@ -109,11 +109,15 @@ fn decisions(evidence: &Evidence, view: &RunView) -> Vec<Decision> {
         }
     }
     for noted in &evidence.group {
-        if let GroupEntry::Accepted { site, epoch, standing, by } = &noted.entry
-            && *epoch == evidence.started.epoch
-        {
-            let kind = if *standing { "accept, standing in the group's file" } else { "accept" };
-            note(noted.at, format!("{kind}: {site} may still take writes (epoch {epoch})"), by);
+        match &noted.entry {
+            GroupEntry::Accepted { site, epoch, standing, by } if *epoch == evidence.started.epoch => {
+                let kind = if *standing { "accept, standing in the group's file" } else { "accept" };
+                note(noted.at, format!("{kind}: {site} may still take writes (epoch {epoch})"), by);
+            }
+            GroupEntry::LossAccepted { epoch, bound, by } if *epoch == evidence.started.epoch => {
+                note(noted.at, format!("accept: a loss of at most {bound}"), by);
+            }
+            _ => {}
         }
     }
     found.sort_by_key(|decision| decision.at);

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::Evidence;
 use crate::report::build::{between, took};
-use crate::report::{Objective, Phase, lasting};
+use crate::report::{Objective, Phase};
 
 /// The parts in which clients get their service back, in order.
 const SERVING: [&str; 4] = ["open", "start", "name", "clients"];
@@ -114,9 +114,14 @@ pub(super) fn rpo(evidence: &Evidence, view: &RunView) -> Objective {
         let how = format!("{drains} of {drains} streams drained after the source was closed");
         return objective(target, Some(0), how);
     }
-    let measured = view.steps.iter().filter_map(|step| step.output.get("lossMillis")?.as_u64()).max();
-    match measured {
-        Some(ms) => objective(target, Some(ms), format!("estimated: at most {}", lasting(ms))),
+    let told = evidence.group.iter().rev().find_map(|noted| match &noted.entry {
+        GroupEntry::Loss { run, estimate, text, by, .. } if *run == evidence.run => {
+            Some((estimate.as_ref().and_then(|e| u64::try_from(e.0.as_millis()).ok()), text, by))
+        }
+        _ => None,
+    });
+    match told {
+        Some((measured, text, by)) => objective(target, measured, format!("{text} ({by})")),
         None if abandoned > 0 => {
             let how = "the source was lost: what had not arrived is lost, and nothing measured how much";
             objective(target, None, how.into())

@@ -27,6 +27,9 @@ pub enum GroupEntry {
         /// The live site; none where every database was seen closed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         live: Option<SiteId>,
+        /// Somebody said that the runner of which this journal is a copy is stopped.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        old_runner_stopped: bool,
         /// Who and why.
         by: ByPerson,
     },

@@ -90,6 +90,7 @@ impl World {
             boot: Duration::from_secs(100),
         };
         let settings = Settings {
+            copied: None,
             prefix: Prefix::new("pointsman").unwrap(),
             source: "/runner/test".into(),
             groups: vec![plan],
@@ -125,6 +126,7 @@ impl World {
                 group: "cfg".parse().unwrap(),
                 record: Some(live.parse().unwrap()),
                 none_live: false,
+                old_runner_stopped: false,
             },
         );
         assert!(matches!(&reply, OpReply::Recorded { what, .. } if !what.contains("not:")), "{reply:?}");
@@ -320,6 +322,7 @@ impl World {
                 version: env!("CARGO_PKG_VERSION").into(),
                 at,
             }),
+            Verb::ByHand => panic!("nothing is done by hand here"),
             Verb::Outcome => panic!("nothing is ever in doubt here"),
             Verb::Act(action) => {
                 let headers = request.headers.iter().map(|(n, v)| (n.as_str(), v.as_str()));

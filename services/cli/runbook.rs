@@ -1,0 +1,207 @@
+//! A numbered manual of a workflow, or of the rest of a run: for a night on which it is done by hand.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use chrono::Utc;
+use engine::Definition;
+use paper::runbook::{Heading, runbook};
+use paper::{Plan, World};
+use schemas::op::{ByHandAsk, ByHandText, Op, OpReply};
+use schemas::{BY_HAND_MAX, GroupId};
+use serde_json::json;
+
+use crate::args::Runbook;
+use crate::bus::{Bus, strange};
+use crate::exit::{Exit, NotDone, Usage};
+use crate::output::Output;
+use crate::{plan, report};
+
+/// A manual that is ready to be printed.
+struct Made {
+    heading: Heading,
+    plan: Plan,
+    texts: Vec<ByHandText>,
+}
+
+/// `runbook`.
+pub(crate) fn run(ask: &Runbook, host: &Path, out: &Output) -> anyhow::Result<Exit> {
+    let made = match (&ask.rest, &ask.from) {
+        (Some(run), Some(export)) => rest_offline(run, export)?,
+        (None, _) if ask.offline => offline(ask, host)?,
+        (rest, _) => crate::runtime()?.block_on(async {
+            let host = config::load_host(host)?;
+            let bus = Bus::connect(&host.bus).await?;
+            match rest {
+                Some(run) => rest_online(run, &bus).await,
+                None => online(ask, &bus).await,
+            }
+        })?,
+    };
+    if out.json() {
+        out.value(&json!({ "plan": made.plan, "texts": made.texts }));
+    } else {
+        out.raw(&runbook(&made.heading, &made.plan, &made.texts));
+    }
+    Ok(Exit::Done)
+}
+
+fn words(ask: &Runbook) -> anyhow::Result<(&str, &GroupId)> {
+    let missing = || Usage("say which workflow and which group, or `--rest RUN`".to_owned());
+    Ok((ask.workflow.as_deref().ok_or_else(missing)?, ask.group.as_ref().ok_or_else(missing)?))
+}
+
+async fn online(ask: &Runbook, bus: &Bus) -> anyhow::Result<Made> {
+    let (workflow, group) = words(ask)?;
+    let op = Op::Start {
+        workflow: workflow.to_owned(),
+        group: group.clone(),
+        to: ask.to.clone(),
+        supersede: None,
+        accept_unfenced: Vec::new(),
+        accept_data_loss: None,
+        by: plan::by_default(workflow),
+        overrides: Vec::new(),
+        waive_ledger: false,
+        dry_run: true,
+    };
+    let preview = match bus.look(op).await? {
+        OpReply::Preview(preview) => *preview,
+        other => return Err(strange(&other)),
+    };
+    let plan = plan::of_preview(workflow, &preview, bus).await?;
+    let texts = texts(group, &plan, bus).await?;
+    let heading = Heading {
+        title: format!("{} of {group}, {} to {}", preview.workflow, preview.from, preview.to),
+        facts: vec![
+            ("Printed".into(), Utc::now().format("%Y-%m-%d %H:%M:%S UTC").to_string()),
+            ("From".into(), "the runner's definition and what its services saw then".into()),
+            ("Time".into(), plan.estimate.how.clone()),
+        ],
+        group: group.to_string(),
+        rest_of: None,
+        left: Some(preview.from.to_string()),
+    };
+    Ok(Made { heading, plan, texts })
+}
+
+async fn rest_online(run: &str, bus: &Bus) -> anyhow::Result<Made> {
+    let lines = report::lines(run, bus).await?;
+    let evidence = report::read(&lines, None)?;
+    let group = evidence.started.group.clone();
+    let world = match &group {
+        Some(group) => plan::world(&plan::group(group, bus).await?, evidence.started.lost.clone()),
+        None => World::default(),
+    };
+    let mut made = rest(&evidence, &world)?;
+    if let Some(group) = group {
+        made.texts = texts(&group, &made.plan, bus).await?;
+    }
+    Ok(made)
+}
+
+fn rest_offline(run: &str, export: &Path) -> anyhow::Result<Made> {
+    let (_, evidence) = report::of_file(Some(run), export)?;
+    rest(&evidence, &World { lost: evidence.started.lost.clone(), ..World::default() })
+}
+
+fn rest(evidence: &paper::Evidence, world: &World) -> anyhow::Result<Made> {
+    let ended = matches!(
+        evidence.head().map(|last| &last.entry),
+        Some(entry) if entry.is_end()
+    );
+    if ended {
+        return Err(NotDone(format!("run {} has ended: nothing of it is left", evidence.run.short(4))).into());
+    }
+    let plan = plan::from_here(evidence.read.machine().clone(), world, None)?;
+    let started = &evidence.started;
+    let group = started.group.as_ref().map(ToString::to_string).unwrap_or_default();
+    let heading = Heading {
+        title: format!("The rest of run {} ({} of {group})", evidence.run.short(4), started.workflow),
+        facts: vec![
+            ("Printed".into(), Utc::now().format("%Y-%m-%d %H:%M:%S UTC").to_string()),
+            ("From".into(), format!("the run's {} entries", evidence.entries.len())),
+            ("Run".into(), evidence.run.to_string()),
+        ],
+        group,
+        rest_of: Some(evidence.run.short(4)),
+        left: started.from.as_ref().map(ToString::to_string),
+    };
+    Ok(Made { heading, plan, texts: Vec::new() })
+}
+
+/// From this host's own files: no bus, no runner, nothing was looked at.
+fn offline(ask: &Runbook, host: &Path) -> anyhow::Result<Made> {
+    let (workflow, group) = words(ask)?;
+    let host = config::load_host(host)?;
+    let settings = host.runner.clone().ok_or_else(|| {
+        Usage("`--offline` reads the runner's files: this host's file has no `runner`".into())
+    })?;
+    let groups = config::load_groups(&host.resolve(&settings.groups))?;
+    let found = groups.iter().find(|one| one.name == *group);
+    let found = found.ok_or_else(|| Usage(format!("there is no file for the group `{group}`")))?;
+    let mut texts = runner::shipped();
+    if let Some(folder) = &settings.definitions {
+        let folder = host.resolve(folder);
+        texts.extend(
+            runner::in_folder(&folder).with_context(|| format!("could not read {}", folder.display()))?,
+        );
+    }
+    let mut definition = None;
+    for text in texts {
+        let loaded = Definition::load(&text.text, &text.path, &engine::catalog::default())?;
+        if loaded.info().name == workflow {
+            definition = Some(Arc::new(loaded));
+        }
+    }
+    let definition = definition.ok_or_else(|| Usage(format!("there is no definition `{workflow}`")))?;
+    let to = ask.to.clone().or_else(|| found.sites.iter().nth(1).cloned());
+    let to = to.ok_or_else(|| Usage("say which site is opened: `--to SITE`".to_owned()))?;
+    let from = found.sites.iter().find(|site| **site != to).cloned();
+    let from = from.ok_or_else(|| Usage(format!("`{to}` is the group's only site")))?;
+    let unplanned = definition.schedule().is_some();
+    let lost = if unplanned { vec![from.clone()] } else { Vec::new() };
+    let input = json!({
+        "group": found.to_workflow_input(), "from": from, "to": to, "why": "by the runbook", "events": [],
+        "lost": lost,
+    });
+    let info = definition.info();
+    let title = format!("{}:{} of {group}, {from} to {to}", info.name, info.version);
+    let plan = plan::from_start(definition, input, &World { lost, ..World::default() }, None)?;
+    let heading = Heading {
+        title,
+        facts: vec![
+            ("Printed".into(), Utc::now().format("%Y-%m-%d %H:%M:%S UTC").to_string()),
+            ("From".into(), "this host's files; nothing was looked at".into()),
+        ],
+        group: group.to_string(),
+        rest_of: None,
+        left: Some(from.to_string()),
+    };
+    Ok(Made { heading, plan, texts: Vec::new() })
+}
+
+/// What the services say of doing each step by hand; one that is silent says nothing.
+async fn texts(group: &GroupId, plan: &Plan, bus: &Bus) -> anyhow::Result<Vec<ByHandText>> {
+    let mut texts = vec![ByHandText::default(); plan.steps.len()];
+    let asks: Vec<(usize, ByHandAsk)> = plan
+        .steps
+        .iter()
+        .enumerate()
+        .filter_map(|(i, step)| {
+            let address = step.foreseen.address.clone()?;
+            let call = &step.foreseen.call;
+            Some((i, ByHandAsk { address, action: call.action.clone(), args: call.args.clone() }))
+        })
+        .collect();
+    for part in asks.chunks(BY_HAND_MAX) {
+        let (places, asks): (Vec<usize>, Vec<ByHandAsk>) = part.iter().cloned().unzip();
+        let reply = bus.look(Op::ByHand { group: group.clone(), asks }).await?;
+        let OpReply::ByHand(said) = reply else { return Err(strange(&reply)) };
+        for (place, text) in places.into_iter().zip(said.texts) {
+            texts[place] = text;
+        }
+    }
+    Ok(texts)
+}

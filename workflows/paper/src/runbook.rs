@@ -1,0 +1,173 @@
+//! A numbered manual for a night without runner or bus: each step with what to do, by our own driver on its
+//! host (`act --here`) or by hand, and boxes to fill in.
+
+use std::fmt::Write;
+
+use schemas::op::ByHandText;
+use schemas::{Action, Effect};
+use serde_json::Value;
+
+use crate::forecast::Expected;
+use crate::plan::{Plan, PlanStep};
+
+/// Where a runbook comes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Heading {
+    /// Its title.
+    pub title: String,
+    /// Label and text: when it was printed, of which definition, from which observations.
+    pub facts: Vec<(String, String)>,
+    /// The group.
+    pub group: String,
+    /// The run whose rest it is.
+    pub rest_of: Option<String>,
+    /// The site that is left, which nobody may take for closed without looking.
+    pub left: Option<String>,
+}
+
+/// The manual. `texts` has what each step's service said of doing it by hand; missing where it was silent.
+pub fn runbook(heading: &Heading, plan: &Plan, texts: &[ByHandText]) -> String {
+    let mut out = String::new();
+    // Writing into a string cannot fail.
+    let _ = write(&mut out, heading, plan, texts);
+    out
+}
+
+fn write(out: &mut String, heading: &Heading, plan: &Plan, texts: &[ByHandText]) -> std::fmt::Result {
+    writeln!(out, "# {}\n", heading.title)?;
+    for (label, text) in &heading.facts {
+        writeln!(out, "- {label}: {text}")?;
+    }
+    writeln!(out, "- Done by: ______________________  from ____:____ to ____:____\n")?;
+    writeln!(out, "## Before\n")?;
+    let mut before = vec![
+        "No runner moves this group meanwhile: stop it on its host, or see that its host is off.".to_owned(),
+        "On each host where a step says `pointsman act`, stop `pointsman serve` first. A command that finds \
+         it running refuses, and changes nothing."
+            .to_owned(),
+        "A step that cannot be done is written down as owed, with the reason; go on only where the step says so."
+            .to_owned(),
+    ];
+    if let Some(run) = &heading.rest_of {
+        before.push(format!(
+            "This is the rest of run {run}. A step that may have been begun already is looked at before it is \
+             done again: every command here does that by itself."
+        ));
+    }
+    for text in before {
+        writeln!(out, "- [ ] {text}")?;
+    }
+    let mut phase = None;
+    for (step, text) in plan.steps.iter().zip(texts.iter().map(Some).chain(std::iter::repeat(None))) {
+        let call = &step.foreseen.call;
+        if call.phase != phase {
+            phase.clone_from(&call.phase);
+            writeln!(out, "\n## {}", capital(phase.as_deref().unwrap_or("other")))?;
+        }
+        self::step(out, heading, step, text)?;
+    }
+    writeln!(out, "\n## After\n")?;
+    for text in after(heading) {
+        writeln!(out, "- [ ] {text}")?;
+    }
+    if !plan.assumptions.is_empty() {
+        writeln!(out, "\n## What this assumes\n")?;
+        for text in &plan.assumptions {
+            writeln!(out, "- {text}")?;
+        }
+    }
+    Ok(())
+}
+
+fn after(heading: &Heading) -> Vec<String> {
+    let group = &heading.group;
+    let mut after = vec!["Start `pointsman serve` on each host again, then the runner.".to_owned()];
+    if let Some(run) = &heading.rest_of {
+        after.push(format!(
+            "`pointsman cancel {run} --leave --why \"done by hand\"`: the run ends, and the world stays as it is."
+        ));
+    } else {
+        after.push(format!(
+            "If `pointsman status {group}` shows a run that has not ended: `pointsman cancel RUN --leave --why \
+             \"done by hand\"`."
+        ));
+    }
+    after.push(format!(
+        "`pointsman adopt {group} --why \"done by hand\"`: it shows the world, asks, and records it under a new epoch."
+    ));
+    after.push(format!("`pointsman status {group}` says the mode that you expect."));
+    after
+}
+
+fn step(out: &mut String, heading: &Heading, step: &PlanStep, text: Option<&ByHandText>) -> std::fmt::Result {
+    let call = &step.foreseen.call;
+    writeln!(out, "\n### {}. {}\n", step.number, step.name)?;
+    if let Some(manual) = &call.manual {
+        writeln!(out, "{manual}\n")?;
+    }
+    match step.foreseen.expected {
+        Expected::Owed => writeln!(
+            out,
+            "Expected: it cannot be asked ({}). Try it; if it fails, write it down as owed and go on.\n",
+            step.foreseen.why
+        )?,
+        Expected::AlreadySo => writeln!(out, "It was seen so already. Look again.\n")?,
+        Expected::Waits => writeln!(out, "Expected: it waits ({}).\n", step.foreseen.why)?,
+        Expected::Done => {}
+    }
+    if call.effect == Effect::Opens {
+        let left = heading.left.as_deref().unwrap_or("the other site");
+        writeln!(out, "**Only when {left} is closed, or somebody named takes the risk that it is not.**\n")?;
+    }
+    if let Some(address) = &step.foreseen.address {
+        let host = text.and_then(|text| text.host.as_deref());
+        let at = host.map_or(format!("the host of {address}"), |host| format!("host {host} ({address})"));
+        writeln!(out, "On {at}:\n\n```sh\n{}\n```\n", act(heading, step))?;
+        match text.and_then(|text| text.lines.as_ref()) {
+            Some(lines) if !lines.is_empty() => {
+                writeln!(out, "Or without Pointsman, there:\n\n```sh\n{}\n```\n", lines.join("\n"))?;
+            }
+            Some(_) => writeln!(out, "There is no other way than this command.\n")?,
+            None => writeln!(
+                out,
+                "Its service did not say how to do it without Pointsman; on its host: the same command with \
+                 `--print`.\n"
+            )?,
+        }
+    }
+    writeln!(out, "- [ ] done at ____:____ by ______________  - [ ] owed, because ______________________")?;
+    writeln!(out, "- result: ______________________________________________")
+}
+
+/// The command that does a step on its host, by the same driver and ledger as the service.
+fn act(heading: &Heading, step: &PlanStep) -> String {
+    let Some(address) = &step.foreseen.address else { return String::new() };
+    let call = &step.foreseen.call;
+    let mut line = format!("pointsman act {}.{} {} --here", address.service, address.resource, call.action);
+    let mut extra = call.args.clone();
+    if let Value::Object(members) = &mut extra {
+        members.remove("resource");
+        members.remove("site");
+        members.retain(|_, value| !value.is_null() && *value != Value::Array(Vec::new()));
+        let unmade = |value: &Value| value.get("sentinel").and_then(Value::as_i64) == Some(0);
+        let mark = members.get("mark").is_some_and(unmade);
+        if mark {
+            members.insert("mark".into(), "MARK".into());
+        }
+        if !members.is_empty() {
+            // The mark is what the step `mark` printed as its output.
+            let text = Value::Object(members.clone()).to_string().replace("\"MARK\"", "MARK");
+            line.push_str(&format!(" --args '{}'", text.replace('\'', "'\\''")));
+        }
+    }
+    let action = Action::of(address.service, &call.action);
+    if action.is_some_and(|action| action.effect() == Effect::Opens) {
+        line.push_str(&format!(" --accept-unfenced {}", heading.left.as_deref().unwrap_or("OTHER-SITE")));
+    }
+    line + " --why \"by the runbook\""
+}
+
+fn capital(word: &str) -> String {
+    let mut chars = word.chars();
+    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
+}
