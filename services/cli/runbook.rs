@@ -156,7 +156,7 @@ fn offline(ask: &Runbook, host: &Path) -> anyhow::Result<Made> {
         }
     }
     let definition = definition.ok_or_else(|| Usage(format!("there is no definition `{workflow}`")))?;
-    let to = ask.to.clone().or_else(|| found.sites.iter().nth(1).cloned());
+    let to = ask.to.clone().or_else(|| found.sites.get(1).cloned());
     let to = to.ok_or_else(|| Usage("say which site is opened: `--to SITE`".to_owned()))?;
     let from = found.sites.iter().find(|site| **site != to).cloned();
     let from = from.ok_or_else(|| Usage(format!("`{to}` is the group's only site")))?;

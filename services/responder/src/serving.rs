@@ -147,7 +147,7 @@ impl Serving {
                 return None;
             }
             Ok((address, requests::Request::ByHand(asked))) => {
-                let Some(driver) = self.drivers.get(&address) else { return None };
+                let driver = self.drivers.get(&address)?;
                 let reply = requests::by_hand(&**driver, &asked, &address, &self.options.host);
                 self.answers.say(&Handle::current(), asker, reply);
                 return None;

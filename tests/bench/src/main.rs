@@ -30,6 +30,7 @@ fn main() -> anyhow::Result<()> {
         match words.as_slice() {
             ["echo", url] => floor::echo(url).await,
             ["service", url, folder, groups] => service::serve(url, Path::new(folder), groups.parse()?).await,
+            ["--only", part, folder] => only(Path::new(folder), part).await,
             ["--quick", folder] => bench(Path::new(folder), &Sizes::QUICK).await,
             [folder] if !folder.starts_with('-') => bench(Path::new(folder), &Sizes::FULL).await,
             _ => bail!("usage: bench [--quick] FOLDER"),
@@ -58,6 +59,29 @@ async fn bench(folder: &Path, sizes: &Sizes) -> anyhow::Result<()> {
     std::fs::write(&path, serde_json::to_string_pretty(&report)? + "\n")?;
     report.print();
     println!("written to {}", path.display());
+    Ok(())
+}
+
+/// One part, printed and not written: for whoever looks for a cause.
+async fn only(folder: &Path, part: &str) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    let work = Work::new(folder.canonicalize()?.join(format!("work-{}", std::process::id())))?;
+    let sizes = &Sizes::FULL;
+    let mut plant = Plant::start(&work.0, sizes).await?;
+    println!("runner {} services {}", plant.runner()?.pid(), plant.service().pid());
+    match part {
+        "step" => println!("{:#?}", measure::durable_step(&mut plant, sizes).await?),
+        "throughput" => {
+            for _ in 0..4 {
+                println!("{:#?}", measure::throughput(&mut plant).await?);
+            }
+        }
+        "resume" => {
+            measure::keep(&mut plant, sizes.kept / 10).await?;
+            println!("{:#?}", measure::resume(&mut plant, sizes.resumes).await?);
+        }
+        _ => bail!("a part is step, throughput or resume"),
+    }
     Ok(())
 }
 

@@ -157,7 +157,7 @@ impl RunnerSlot {
             let group: GroupId = stream.name().parse().unwrap_or_else(|e| panic!("{e}"));
             for entry in journal.read(stream, 1).unwrap_or_else(|e| panic!("{e}")) {
                 let entry = entry.unwrap_or_else(|e| panic!("{e}"));
-                core.replay_group(&group, entry.seq, entry.at, &entry.kind, &entry.body)
+                core.replay_group(&group, entry.seq, entry.at, &entry.kind, entry.body)
                     .unwrap_or_else(|e| panic!("{e}"));
             }
         }

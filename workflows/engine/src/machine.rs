@@ -109,11 +109,29 @@ impl Machine {
     /// end is wanted changes from [`Want::Call`] to [`Want::CancelCall`]: the one is dropped and the
     /// other wanted, and its [`Input::CallEnded`] is still awaited.
     pub fn take_changes(&mut self) -> Vec<Change> {
+        self.changes(true)
+    }
+
+    /// The same without new evaluations, which the next [`Machine::take_changes`] tells if they are still
+    /// wanted then: between the entries of one decision most come and go, and each would copy what it needs.
+    pub fn take_other_changes(&mut self) -> Vec<Change> {
+        self.changes(false)
+    }
+
+    fn changes(&mut self, evaluations: bool) -> Vec<Change> {
         let (mut dropped, mut wanted) = (Vec::new(), Vec::new());
+        let mut later = BTreeSet::new();
         for at in std::mem::take(&mut self.touched) {
             let frame = self.state.frames.get(&at);
-            let now = frame.map(marks).unwrap_or_default();
+            let mut now = frame.map(marks).unwrap_or_default();
             let before = self.told.remove(&at).unwrap_or_default();
+            if !evaluations {
+                let all = now.len();
+                now.retain(|mark| mark.0 != WantKind::Evaluate || before.contains(mark));
+                if now.len() < all {
+                    later.insert(at.clone());
+                }
+            }
             for (kind, mark) in &before {
                 if !now.contains(&(*kind, *mark)) {
                     dropped.push(Change::Dropped(WantId { at: at.clone(), kind: *kind }));
@@ -130,6 +148,7 @@ impl Machine {
                 self.told.insert(at, now);
             }
         }
+        self.touched = later;
         dropped.extend(wanted);
         dropped
     }

@@ -3,13 +3,14 @@
 //! It takes what waits in the queue, up to a bound, as one commit: one sled batch, one flush, one
 //! fdatasync; then the effects, in the order of submission. Whatever goes wrong stops the process.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
@@ -32,7 +33,12 @@ pub(crate) struct Writer {
     pub(crate) group: usize,
     /// Odd while a commit is under way.
     pub(crate) beat: Arc<AtomicU64>,
+    /// When cursors were last written.
+    pub(crate) noted: Cell<Option<Instant>>,
 }
+
+/// Between two commits that note what was published.
+const CURSORS_EVERY: Duration = Duration::from_millis(200);
 
 /// A stream that this commit touches.
 struct Staged {
@@ -82,6 +88,10 @@ impl Writer {
                 self.beat.fetch_add(1, Ordering::Release);
             }
             effects.into_iter().for_each(|effects| sink(Durable::new(effects)));
+        }
+        self.noted.set(None);
+        if !self.shared.cursors().is_empty() {
+            self.commit(&[], &[])?;
         }
         Ok(())
     }
@@ -183,8 +193,13 @@ impl Writer {
         entry.map(|entry| entry.at).map_err(FailStop::Read)
     }
 
-    /// What was published since the last commit.
+    /// What was published since it was last written; not with each commit, since what is published again keeps
+    /// its id.
     fn cursors(&self, staged: &BTreeMap<StreamId, Staged>, writes: &mut Writes) -> Result<(), FailStop> {
+        if self.noted.get().is_some_and(|at| at.elapsed() < CURSORS_EVERY) {
+            return Ok(());
+        }
+        self.noted.set(Some(Instant::now()));
         let published = std::mem::take(&mut *self.shared.cursors());
         for (stream, seq) in published {
             let over = match staged.get(&stream) {

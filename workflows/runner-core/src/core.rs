@@ -11,7 +11,7 @@ use schemas::{
 };
 use serde_json::{Map, Value};
 
-use crate::entry::{Append, GroupEntry, RunEntry, Stream, UnknownEntry, join, split};
+use crate::entry::{AnyEntry, Append, GroupEntry, RunEntry, Stream, UnknownEntry, join, split};
 use crate::group::Record;
 use crate::live::Live;
 use crate::query::Query;
@@ -20,7 +20,7 @@ use crate::run::{BadRun, Run};
 use crate::seam::{Answered, BusRequest, Effect, GroupPlan, Ids, Input, Local, Now, Output, RequestId};
 
 /// After how many entries of a group its state is written whole, so that reading can start there.
-const CHECKPOINT_EVERY: u64 = 256;
+const CHECKPOINT_EVERY: u64 = 64;
 /// Runs kept in memory, the ended ones among them.
 const ENDED_KEPT: usize = 64;
 /// A service that was not heard for so long is silent (three beats).
@@ -139,6 +139,10 @@ pub struct Core {
     pub(crate) out: Output,
 }
 
+fn told(entry: AnyEntry) -> Option<Arc<AnyEntry>> {
+    crate::events::is_told(&entry).then(|| Arc::new(entry))
+}
+
 impl Core {
     /// A core that has read nothing yet.
     pub fn new(settings: Settings, ids: Box<dyn Ids>, rules: Rules, now: Now) -> Core {
@@ -198,7 +202,7 @@ impl Core {
         seq: u64,
         at: chrono::DateTime<chrono::Utc>,
         kind: &str,
-        body: &Map<String, Value>,
+        body: Map<String, Value>,
     ) -> Result<(), UnknownEntry> {
         let entry: GroupEntry = join(&Stream::Group(group.clone()), seq, kind, body)?;
         if let Some(group) = self.groups.get_mut(group) {
@@ -334,7 +338,8 @@ impl Core {
                 // The run's last entry names the head of its group's chain, so that one head proves both.
                 let group = if ended { run.started.group.clone() } else { None };
                 let link = group.map(Stream::Group);
-                let append = Append { stream: Stream::Run(id), seq, at: now.wall, kind, body, link };
+                let told = told(AnyEntry::Run(entry));
+                let append = Append { stream: Stream::Run(id), seq, at: now.wall, kind, body, link, told };
                 self.push(id, append);
                 if ended {
                     self.flush(id);
@@ -358,9 +363,17 @@ impl Core {
     /// The first entry of a run.
     pub(crate) fn append_started(&mut self, now: Now, run: Run) {
         let id = run.id;
-        let (kind, body) = split(&RunEntry::Started(Box::new(run.started.clone())));
-        let link = run.started.group.clone().map(Stream::Group);
-        self.out.entries.push(Append { stream: Stream::Run(id), seq: 1, at: now.wall, kind, body, link });
+        let entry = RunEntry::Started(Box::new(run.started.clone()));
+        let (kind, body) = split(&entry);
+        self.out.entries.push(Append {
+            stream: Stream::Run(id),
+            seq: 1,
+            at: now.wall,
+            kind,
+            body,
+            link: run.started.group.clone().map(Stream::Group),
+            told: told(AnyEntry::Run(entry)),
+        });
         self.runs.insert(id, run);
     }
 
@@ -392,6 +405,7 @@ impl Core {
             kind,
             body,
             link: link.map(Stream::Run),
+            told: told(AnyEntry::Group(entry.clone())),
         };
         if let Some(run) = link {
             self.flush(run);
@@ -512,9 +526,19 @@ impl Core {
         }
         // An input that is no longer wanted (a late timer, an answer after a cancel) is passed over.
         if let Ok(entries) = run.machine.decide(input, now.wall) {
-            for entry in entries {
-                self.append_run(now, id, RunEntry::Engine { entry: Box::new(entry) });
-            }
+            self.append_engine(now, id, entries);
+        }
+    }
+
+    /// Records what one decision of the engine gave, then asks for what is to be evaluated.
+    pub(crate) fn append_engine(&mut self, now: Now, id: RunId, entries: Vec<engine::Entry>) {
+        for entry in entries {
+            self.append_run(now, id, RunEntry::Engine { entry: Box::new(entry) });
+        }
+        if let Some(run) = self.runs.get_mut(&id) {
+            // Also if nothing is: the run may be at its end.
+            let changes = run.evaluations();
+            self.changed.push((id, changes));
         }
     }
 

@@ -267,9 +267,8 @@ impl Core {
         let Some(run) = self.runs.get(&id) else { return };
         let facts =
             engine::RunFacts { id: id.to_string(), started_at: run.began, input: run.started.input.clone() };
-        for entry in run.machine.begin(facts) {
-            self.append_run(now, id, RunEntry::Engine { entry: Box::new(entry) });
-        }
+        let entries = run.machine.begin(facts);
+        self.append_engine(now, id, entries);
     }
 
     /// Events that a run listens for.

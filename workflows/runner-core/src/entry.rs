@@ -43,6 +43,36 @@ pub struct Append {
     pub body: Map<String, Value>,
     /// The chain whose head is to be noted beside it.
     pub link: Option<Stream>,
+    /// The entry itself, where the world hears of it: whoever tells it need not read `body` again.
+    pub told: Option<Arc<AnyEntry>>,
+}
+
+/// An entry of either kind of chain.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AnyEntry {
+    /// Of a run.
+    Run(RunEntry),
+    /// Of a group.
+    Group(GroupEntry),
+}
+
+impl AnyEntry {
+    /// Reads a stored entry.
+    ///
+    /// # Errors
+    ///
+    /// This program does not understand it.
+    pub fn read(
+        stream: &Stream,
+        seq: u64,
+        kind: &str,
+        body: Map<String, Value>,
+    ) -> Result<AnyEntry, UnknownEntry> {
+        match stream {
+            Stream::Run(_) => join(stream, seq, kind, body).map(AnyEntry::Run),
+            Stream::Group(_) => join(stream, seq, kind, body).map(AnyEntry::Group),
+        }
+    }
 }
 
 /// What is recorded of a run.
@@ -153,7 +183,7 @@ impl RunEntry {
     ///
     /// It is of a kind that this program does not know.
     pub fn read(run: RunId, seq: u64, kind: &str, body: &Map<String, Value>) -> Result<Self, UnknownEntry> {
-        join(&Stream::Run(run), seq, kind, body)
+        join(&Stream::Run(run), seq, kind, body.clone())
     }
 }
 
@@ -347,9 +377,8 @@ pub(crate) fn join<T: serde::de::DeserializeOwned>(
     stream: &Stream,
     seq: u64,
     kind: &str,
-    body: &Map<String, Value>,
+    mut body: Map<String, Value>,
 ) -> Result<T, UnknownEntry> {
-    let mut body = body.clone();
     body.insert("kind".into(), Value::String(kind.into()));
     serde_json::from_value(Value::Object(body)).map_err(|source| UnknownEntry {
         stream: stream.clone(),

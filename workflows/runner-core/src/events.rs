@@ -3,9 +3,9 @@
 
 use chrono::{DateTime, Utc};
 use schemas::CloudEvent;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::entry::{GroupEntry, RunEntry, SettledAs, Stream, join};
+use crate::entry::{AnyEntry, GroupEntry, RunEntry, SettledAs, Stream};
 
 /// Where an event belongs on the bus, and the event.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,22 +28,34 @@ impl Outgoing {
     }
 }
 
-/// The event of one stored entry; most entries have none. `group` is the run's group.
+/// Whether there is an event of this entry; most have none.
+pub fn is_told(entry: &AnyEntry) -> bool {
+    match entry {
+        AnyEntry::Run(RunEntry::Engine { entry }) => {
+            matches!(&**entry, engine::Entry::Ran { event: Some(_), .. })
+        }
+        AnyEntry::Run(RunEntry::Resolved { .. } | RunEntry::Cancelling { .. }) => false,
+        AnyEntry::Run(RunEntry::Settled { settlement, .. }) => settlement.result != SettledAs::EndedUnknown,
+        AnyEntry::Run(_) => true,
+        AnyEntry::Group(entry) => group_name(entry).is_some(),
+    }
+}
+
+/// The event of one entry, if it has one.
 pub fn event_of(
     source: &str,
     stream: &Stream,
     seq: u64,
     at: DateTime<Utc>,
-    kind: &str,
-    body: &Map<String, Value>,
+    entry: &AnyEntry,
 ) -> Option<Outgoing> {
-    let (name, type_, data) = match stream {
-        Stream::Run(run) => run_event(&join::<RunEntry>(stream, seq, kind, body).ok()?, &run.to_string())?,
-        Stream::Group(_) => group_event(&join::<GroupEntry>(stream, seq, kind, body).ok()?)?,
-    };
     let owner = match stream {
         Stream::Run(run) => run.to_string(),
         Stream::Group(group) => format!("group-{group}"),
+    };
+    let (name, type_, data) = match entry {
+        AnyEntry::Run(entry) => run_event(entry, &owner)?,
+        AnyEntry::Group(entry) => group_event(entry)?,
     };
     let mut event = CloudEvent::new(format!("{owner}-{seq}"), source, type_, at, data);
     event.subject = Some(owner);
@@ -115,9 +127,12 @@ fn run_event(entry: &RunEntry, run: &str) -> Option<(&'static str, String, Value
 }
 
 fn group_event(entry: &GroupEntry) -> Option<(&'static str, String, Value)> {
-    let kind = |x: &str| format!("io.pointsman.group.{x}.v1");
-    let data = serde_json::to_value(entry).ok()?;
-    let name = match entry {
+    let name = group_name(entry)?;
+    Some((name, format!("io.pointsman.group.{name}.v1"), serde_json::to_value(entry).ok()?))
+}
+
+fn group_name(entry: &GroupEntry) -> Option<&'static str> {
+    Some(match entry {
         GroupEntry::Adopted { .. } => "adopted",
         GroupEntry::RunStarted { .. } => "run-started",
         GroupEntry::RunEnded { .. } => "run-ended",
@@ -142,6 +157,5 @@ fn group_event(entry: &GroupEntry) -> Option<(&'static str, String, Value)> {
         | GroupEntry::DebtSent { .. }
         | GroupEntry::OpAnswered { .. }
         | GroupEntry::Checkpoint { .. } => return None,
-    };
-    Some((name, kind(name), data))
+    })
 }

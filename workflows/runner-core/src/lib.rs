@@ -39,10 +39,10 @@ mod watch;
 pub use call::{CallRecord, CallState};
 pub use core::{Core, Settings};
 pub use entry::{
-    Append, AssumedBy, ByPerson, Doubt, GroupEntry, Intent, Owed, RunEntry, SettledAs, Settlement, Started,
-    Stream, UnknownEntry,
+    AnyEntry, Append, AssumedBy, ByPerson, Doubt, GroupEntry, Intent, Owed, RunEntry, SettledAs, Settlement,
+    Started, Stream, UnknownEntry,
 };
-pub use events::{Outgoing, event_of};
+pub use events::{Outgoing, event_of, is_told};
 pub use group::{Acceptance, Debt, LossAccepted, LossDecided, OpenState, Record, TriggersOff};
 pub use left::Left;
 pub use read::{ReadError, ReadRun, Stored, read_run, show};

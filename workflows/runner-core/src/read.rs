@@ -75,7 +75,7 @@ where
     let stream = Stream::Run(id);
     let mut entries = entries.into_iter();
     let first = entries.next().ok_or(ReadError::Beginning(id))?;
-    let RunEntry::Started(started) = join(&stream, first.seq, &first.kind, &first.body)? else {
+    let RunEntry::Started(started) = join(&stream, first.seq, &first.kind, first.body)? else {
         return Err(ReadError::Beginning(id));
     };
     let digest = started.definition;
@@ -86,9 +86,11 @@ where
     })?;
     let mut run = Run::new(id, first.at, *started, definition);
     for stored in entries {
-        let entry: RunEntry = join(&stream, stored.seq, &stored.kind, &stored.body)?;
+        let entry: RunEntry = join(&stream, stored.seq, &stored.kind, stored.body)?;
         run.apply(stored.seq, stored.at, &entry)?;
     }
+    // Whoever goes on with it asks for all that is outstanding.
+    run.evaluations();
     Ok(ReadRun(run))
 }
 

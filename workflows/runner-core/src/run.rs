@@ -84,7 +84,8 @@ impl Run {
         }
     }
 
-    /// Applies one entry after the first; says what the engine wants differently since.
+    /// Applies one entry after the first; says what the engine wants differently since, evaluations apart:
+    /// those are asked for when all entries of a decision are applied ([`Run::evaluations`]).
     pub(crate) fn apply(
         &mut self,
         seq: u64,
@@ -98,7 +99,7 @@ impl Run {
             RunEntry::Engine { entry } => {
                 self.machine.apply(entry).map_err(|source| BadRun::Engine { run: self.id, source })?;
                 self.note(entry, at);
-                let changes = self.machine.take_changes();
+                let changes = self.machine.take_other_changes();
                 for change in &changes {
                     if let Change::Wanted(Want::Call { at: position, call }) = change {
                         self.steps.push(Step {
@@ -149,6 +150,11 @@ impl Run {
             RunEntry::Ended { state, problem } => self.ended = Some((*state, problem.clone(), at)),
         }
         Ok(Vec::new())
+    }
+
+    /// What is to be evaluated since the last call.
+    pub(crate) fn evaluations(&mut self) -> Vec<Change> {
+        self.machine.take_changes()
     }
 
     fn call(&mut self, step: &Position) -> Result<&mut CallRecord, BadRun> {

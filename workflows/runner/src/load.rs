@@ -69,12 +69,18 @@ fn bad(stream: &StreamId, why: impl ToString) -> LoadError {
 /// Reads one run.
 pub(crate) fn read_run<E>(journal: &Journal<E>, stream: &StreamId) -> Result<ReadRun, LoadError> {
     let id: RunId = stream.name().parse().map_err(|e| bad(stream, e))?;
-    let entries: Vec<Stored> = journal
-        .read(stream, 1)
-        .map_err(|e| bad(stream, e))?
-        .map(|entry| entry.map(stored))
-        .collect::<Result<_, _>>()
-        .map_err(|e| bad(stream, e))?;
+    let entries = journal.read(stream, 1).map_err(|e| bad(stream, e))?;
+    let entries: Vec<Entry> = entries.collect::<Result<_, _>>().map_err(|e| bad(stream, e))?;
+    fold_run(journal, stream, id, entries)
+}
+
+fn fold_run<E>(
+    journal: &Journal<E>,
+    stream: &StreamId,
+    id: RunId,
+    entries: Vec<Entry>,
+) -> Result<ReadRun, LoadError> {
+    let entries = entries.into_iter().map(stored);
     let text = |digest: &Digest| -> Result<String, String> {
         let kept: journal::Digest =
             digest.to_string().parse().map_err(|e: journal::BadDigest| e.to_string())?;
@@ -84,23 +90,23 @@ pub(crate) fn read_run<E>(journal: &Journal<E>, stream: &StreamId) -> Result<Rea
     runner_core::read_run(id, entries, |started| started.load(text)).map_err(|e| bad(stream, e))
 }
 
-/// Reads groups and unfinished runs into the core.
+/// Takes groups and unfinished runs into the core, as they were read when the journal was opened.
 pub(crate) fn replay<E>(
     journal: &Journal<E>,
-    opened: &journal::Opened,
+    opened: &mut journal::Opened,
     core: &mut Core,
 ) -> Result<(), LoadError> {
     for stream in &opened.groups {
         let group: GroupId = stream.name().parse().map_err(|e| bad(stream, e))?;
-        let from = journal.checkpoint(stream).map_err(|e| bad(stream, e))?.unwrap_or(1);
-        for entry in journal.read(stream, from).map_err(|e| bad(stream, e))? {
-            let entry = entry.map_err(|e| bad(stream, e))?;
-            core.replay_group(&group, entry.seq, entry.at, &entry.kind, &entry.body)
+        for entry in opened.verified.remove(stream).unwrap_or_default() {
+            core.replay_group(&group, entry.seq, entry.at, &entry.kind, entry.body)
                 .map_err(|e| bad(stream, e))?;
         }
     }
     for stream in &opened.unfinished {
-        core.replay_run(read_run(journal, stream)?);
+        let id: RunId = stream.name().parse().map_err(|e| bad(stream, e))?;
+        let entries = opened.verified.remove(stream).unwrap_or_default();
+        core.replay_run(fold_run(journal, stream, id, entries)?);
     }
     Ok(())
 }

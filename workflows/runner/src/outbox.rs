@@ -10,38 +10,27 @@ use std::time::{Duration, Instant};
 use async_nats::{Client, HeaderMap};
 use chrono::{DateTime, Utc};
 use journal::{Durable, Journal};
-use runner_core::{Append, Stream, event_of};
+use runner_core::{AnyEntry, Append, RunEntry, Stream, event_of, is_told};
 use schemas::{GroupId, KindId, Prefix, RunId};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio_util::sync::CancellationToken;
 
 use crate::shell::Released;
 
-/// An entry that the world may hear of.
+/// An entry that the world hears of.
 #[derive(Debug, Clone)]
 pub(crate) struct Recorded {
     stream: Stream,
     seq: u64,
     at: DateTime<Utc>,
-    kind: String,
-    body: Map<String, Value>,
+    entry: Arc<AnyEntry>,
 }
 
 impl Recorded {
     pub(crate) fn of(append: &Append) -> Option<Recorded> {
-        let silent = match append.kind.as_str() {
-            "engine" => append.body.get("entry").is_none_or(|e| e.get("event").is_none_or(Value::is_null)),
-            "group.checkpoint" | "op.answered" | "debt.intended" | "debt.sent" => true,
-            _ => false,
-        };
-        (!silent).then(|| Recorded {
-            stream: append.stream.clone(),
-            seq: append.seq,
-            at: append.at,
-            kind: append.kind.clone(),
-            body: append.body.clone(),
-        })
+        let entry = Arc::clone(append.told.as_ref()?);
+        Some(Recorded { stream: append.stream.clone(), seq: append.seq, at: append.at, entry })
     }
 }
 
@@ -57,6 +46,8 @@ pub(crate) struct Outbox {
     kept: Option<(bool, Instant)>,
 }
 
+/// How long an event may wait for others: what is published together is confirmed by one question.
+const GATHER: Duration = Duration::from_millis(5);
 /// Between two tries while the bus is away.
 const AGAIN: Duration = Duration::from_millis(500);
 /// How long an answer about streams is believed.
@@ -90,6 +81,7 @@ impl Outbox {
                 };
                 let Some(next) = next else { return };
                 waiting.extend(next.into_inner());
+                tokio::time::sleep(GATHER).await;
             }
             while waiting.len() < WAITING_MAX
                 && let Ok(next) = more.try_recv()
@@ -114,15 +106,12 @@ impl Outbox {
             let Some(own) = own_stream(&stream) else { continue };
             let Ok(entries) = self.journal.read(&stream, from + 1) else { continue };
             for entry in entries.map_while(Result::ok) {
-                let append = Append {
-                    stream: own.clone(),
-                    seq: entry.seq,
-                    at: entry.at,
-                    kind: entry.kind,
-                    body: entry.body,
-                    link: None,
-                };
-                found.extend(Recorded::of(&append));
+                // What this program does not understand it has refused to run with.
+                let Ok(read) = AnyEntry::read(&own, entry.seq, &entry.kind, entry.body) else { continue };
+                if is_told(&read) {
+                    let (stream, told) = (own.clone(), Arc::new(read));
+                    found.push(Recorded { stream, seq: entry.seq, at: entry.at, entry: told });
+                }
             }
         }
         found
@@ -147,12 +136,9 @@ impl Outbox {
         let kept = self.is_kept().await;
         let stream = async_nats::jetstream::new(self.client.clone());
         for entry in entries {
-            let Some(mut outgoing) =
-                event_of(&self.source, &entry.stream, entry.seq, entry.at, &entry.kind, &entry.body)
-            else {
-                continue;
-            };
-            if entry.kind == "run.ended"
+            let event = event_of(&self.source, &entry.stream, entry.seq, entry.at, &entry.entry);
+            let Some(mut outgoing) = event else { continue };
+            if matches!(&*entry.entry, AnyEntry::Run(RunEntry::Ended { .. }))
                 && let Some(hash) = self.hash(entry)
             {
                 outgoing = outgoing.with_head(&hash);
@@ -190,8 +176,10 @@ impl Outbox {
         match &entry.stream {
             Stream::Group(group) => Some(self.prefix.event_out(group, None, kind)),
             Stream::Run(run) => {
-                if let Some(group) = entry.body.get("group").and_then(Value::as_str) {
-                    self.groups.insert(*run, group.parse().ok()?);
+                if let AnyEntry::Run(RunEntry::Started(started)) = &*entry.entry
+                    && let Some(group) = &started.group
+                {
+                    self.groups.insert(*run, group.clone());
                 }
                 if !self.groups.contains_key(run) {
                     let stream = journal::StreamId::run(run).ok()?;
@@ -200,7 +188,7 @@ impl Outbox {
                     self.groups.insert(*run, group.parse().ok()?);
                 }
                 let subject = self.prefix.event_out(self.groups.get(run)?, Some(run), kind);
-                if entry.kind == "run.ended" {
+                if matches!(&*entry.entry, AnyEntry::Run(RunEntry::Ended { .. })) {
                     self.groups.remove(run);
                 }
                 Some(subject)

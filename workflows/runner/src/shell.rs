@@ -99,7 +99,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
         // Fails only when the shell is gone.
         let _: Result<(), _> = release.send(durable);
     };
-    let (journal, opened) = journal::open(&options.journal, options.journal_options.clone(), sink)?;
+    let (journal, mut opened) = journal::open(&options.journal, options.journal_options.clone(), sink)?;
     let journal = Arc::new(journal);
     if let Some(recovered) = &opened.recovered {
         tracing::warn!(why = recovered.why, "the journal was recovered");
@@ -118,7 +118,8 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
         preflight_every: options.preflight_every,
     };
     let mut core = Core::new(settings, Box::new(seams::RandomIds), Rules::all(), clock::now());
-    load::replay(&journal, &opened, &mut core)?;
+    load::replay(&journal, &mut opened, &mut core)?;
+    drop(opened);
     let waiting = core.copied_groups();
     if !waiting.is_empty() {
         if !options.take_over {
@@ -144,7 +145,8 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     let carrier = tokio::spawn(carry(options.client, released, Arc::clone(&replies), outbox, inputs.clone()));
 
     let shell = Shell { core, journal, evaluations, replies, inputs };
-    let result = shell.run(more, came, stop).await;
+    // Beside the bus's own tasks: the thread that started the runner would have to be woken for each answer.
+    let result = tokio::spawn(shell.run(more, came, stop)).await.unwrap_or(Err(RunError::Closed));
     // The journal's writer hands out what waits and lets go; then the carrier has nothing more to come.
     let _ = tokio::time::timeout(std::time::Duration::from_secs(5), carrier).await;
     result

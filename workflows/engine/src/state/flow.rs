@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::apply::root;
 use super::work::Why;
-use super::{After, Frame, Place, ROOT, What, Work};
+use super::{After, Frame, Place, ROOT, Visits, What, Work};
 use crate::definition::model::{Kind, ListId, TaskId, Then};
 use crate::template::Vars;
 
@@ -31,7 +31,7 @@ impl Frame {
             locals,
             scope: None,
             context: None,
-            visits: BTreeMap::new(),
+            visits: Visits::default(),
             tries: 0,
             handled: false,
             place: Place::Arriving,
@@ -92,9 +92,7 @@ impl Work<'_> {
         raw: Arc<Value>,
         locals: Arc<Vars>,
     ) -> Result<Position, Why> {
-        let visits = self.edit(parent)?.visits.entry(id).or_default();
-        let visit = *visits;
-        *visits += 1;
+        let visit = self.edit(parent)?.visits.enter(id);
         let segment = &self.task(id)?.segment;
         let above = if parent.as_str() == ROOT { "" } else { parent.as_str() };
         let at = match visit {

@@ -1,6 +1,5 @@
 //! One task that was entered and not left.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -28,7 +27,7 @@ pub(crate) struct Frame {
     /// Of a call of a function that is a task: the `$context` within.
     pub(crate) context: Option<Arc<Value>>,
     /// How often each task of this frame's lists was entered.
-    pub(crate) visits: BTreeMap<TaskId, u32>,
+    pub(crate) visits: Visits,
     /// Retries that a `try` has made.
     pub(crate) tries: u32,
     /// Whether a `try` is past its block: it handles, or has handled, an error.
@@ -36,6 +35,29 @@ pub(crate) struct Frame {
     pub(crate) place: Place,
     /// When the place last changed ([`super::Head::stamp`]).
     pub(crate) stamp: u64,
+}
+
+/// Numbers of entries by task, in order of tasks. Frames are copied with each change: this copies flat, and
+/// not at all where no task is entered.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Visits(Arc<Vec<(TaskId, u32)>>);
+
+impl Visits {
+    /// How often the task was entered so far; this entering counts from now on.
+    pub(crate) fn enter(&mut self, id: TaskId) -> u32 {
+        let all = Arc::make_mut(&mut self.0);
+        match all.binary_search_by_key(&id, |(id, _)| *id) {
+            Ok(i) => {
+                let count = &mut all[i].1;
+                *count += 1;
+                *count - 1
+            }
+            Err(i) => {
+                all.insert(i, (id, 1));
+                0
+            }
+        }
+    }
 }
 
 /// What a frame is of.

@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::definition::model::TaskId;
 use crate::machine::Outcome;
 
-pub(crate) use frame::{After, Frame, Place, What};
+pub(crate) use frame::{After, Frame, Place, Visits, What};
 pub(crate) use wants::{Mark, marks, want};
 pub(crate) use work::Work;
 

@@ -109,8 +109,13 @@ impl<E: Send> Memory<E> {
             state: Mutex::new(state),
             sink: Mutex::new(Box::new(sink)),
         };
-        let mut opened =
-            Opened { unfinished: Vec::new(), groups: Vec::new(), recovered: None, imported: None };
+        let mut opened = Opened {
+            unfinished: Vec::new(),
+            groups: Vec::new(),
+            verified: BTreeMap::new(),
+            recovered: None,
+            imported: None,
+        };
         let names: Vec<_> = memory.state().streams.iter().map(|(name, s)| (name.clone(), s.ended)).collect();
         for (stream, ended) in names {
             if ended {

@@ -281,6 +281,6 @@ impl GroupEntry {
         kind: &str,
         body: &Map<String, Value>,
     ) -> Result<Self, UnknownEntry> {
-        join(&Stream::Group(group.clone()), seq, kind, body)
+        join(&Stream::Group(group.clone()), seq, kind, body.clone())
     }
 }
