@@ -3,6 +3,7 @@
 
 mod acts;
 mod bench;
+mod by_hand;
 mod components;
 mod copy;
 mod home;
