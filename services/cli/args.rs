@@ -93,6 +93,9 @@ pub(crate) enum Command {
     /// Bring the site that is not live up to date, so that it protects the live one; opens nothing
     #[command(after_help = "Example: pointsman reprotect cfg --by catch-up --why \"main is back\"")]
     Reprotect(Reprotect),
+    /// Drop the old tables that a copy kept aside: what only a lost site had is gone for good then
+    #[command(after_help = "Example: pointsman cleanup cfg --why \"the ledger was worked through\"")]
+    Cleanup(Move),
     /// Make a group live that runs nowhere: every site is closed
     #[command(after_help = "Example: pointsman establish cfg --to main --why \"first start\"")]
     Establish(Move),

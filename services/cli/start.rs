@@ -157,7 +157,11 @@ fn confirm(preview: &Preview, yes: bool, by: Option<ProtectBy>, out: &Output) ->
         };
         return Err(Usage(message.to_owned()).into());
     }
-    let what = if by.is_some() { "the site that is brought up to date" } else { "the site to open" };
+    let what = match by {
+        Some(_) => "the site that is brought up to date",
+        None if preview.workflow.starts_with("cleanup:") => "the site that is not live",
+        None => "the site to open",
+    };
     let question = format!("Type {what} ({}): ", preview.to);
     match out.ask(&question)? {
         Some(answer) if answer == preview.to.as_str() => Ok(()),

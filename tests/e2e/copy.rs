@@ -31,6 +31,12 @@ impl Bench {
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
     }
 
+    /// Tables that a copy kept aside.
+    fn kept(&self, site: Site) -> i64 {
+        let sql = "SELECT count(*) FROM pg_tables WHERE schemaname = 'pointsman_kept'";
+        self.postgres[site.index()].psql("config", sql).unwrap().trim().parse().unwrap()
+    }
+
     fn numbers(&self, site: Site) -> BTreeSet<i64> {
         let rows = self.postgres[site.index()].psql("config", "SELECT n FROM entry").unwrap();
         rows.lines().filter_map(|line| line.parse().ok()).collect()
@@ -95,5 +101,11 @@ fn main_was_lost_with_rows_of_its_own_and_comes_home_by_copy() {
     lab.written_at(Site::Main);
     lab.lives_at(Site::Main);
     lab.equal();
+
+    // What the copy kept aside is there until somebody says that it may go.
+    assert!(lab.kept(Site::Main) > 0);
+    lab.moved("cleanup", Site::Secondary);
+    assert_eq!(lab.kept(Site::Main), 0);
+    lab.mode(Mode::Normal, "protected");
     lab.passed();
 }

@@ -72,6 +72,7 @@ fn what_changes_something_needs_a_reason() {
         "failback cfg",
         "establish cfg",
         "reprotect cfg",
+        "cleanup cfg",
         "approve cfg",
         "accept 7f3a --unfenced main",
         "pause 7f3a",

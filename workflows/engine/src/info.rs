@@ -38,6 +38,8 @@ pub enum Purpose {
     Establish,
     /// Opens nothing: the other site receives what is written at the live one. `from` is the live site.
     Protect,
+    /// Opens and closes nothing, and leaves what protects as it is: `from` is the live site.
+    Tidy,
 }
 
 /// What an error that nothing catches does (`document.metadata.dr.onFault`).

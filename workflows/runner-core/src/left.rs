@@ -36,7 +36,7 @@ impl Run {
         match self.definition.info().purpose {
             // It receives, up to a mark of this very run.
             Purpose::Protect if state == RunState::Completed => left(to, at, true),
-            Purpose::Protect => None,
+            Purpose::Protect | Purpose::Tidy => None,
             Purpose::Move | Purpose::Return | Purpose::Establish if live != Some(&to) => None,
             Purpose::Establish => left(from, self.opened(&to)?, state == RunState::Completed),
             Purpose::Move | Purpose::Return => {

@@ -50,6 +50,10 @@ impl Core {
                 self.may_protect(start, g, &standby)?;
                 return Ok((live, standby));
             }
+            Purpose::Tidy => {
+                let standby = other(g, &live)?;
+                return Ok((live, standby));
+            }
             Purpose::Move | Purpose::Establish => {
                 let to = start.to.clone().map_or_else(|| other(g, &live), Ok)?;
                 (other(g, &to)?, to)

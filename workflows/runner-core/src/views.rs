@@ -293,6 +293,7 @@ impl Core {
             let home = g.plan.sites.first() == run.started.to.as_ref();
             let (mode, what) = match run.definition.info().purpose {
                 Purpose::Protect => (Mode::Resyncing, "brings up to date"),
+                Purpose::Tidy => (Mode::Resyncing, "tidies up after a copy, beside"),
                 Purpose::Establish => (Mode::SwitchingOver, "establishes it at"),
                 Purpose::Move if !run.started.lost.is_empty() => (Mode::FailingOver, "moves it to"),
                 Purpose::Move | Purpose::Return if home => (Mode::FailingBack, "moves it home to"),
@@ -425,7 +426,11 @@ impl Core {
         let g = self.groups.get(&start.group);
         for resource in g.map(|g| g.plan.one_live.clone()).unwrap_or_default() {
             // What only protects keeps the receiving site closed; what moves closes the one that it leaves.
-            let closed = if checked.purpose == Purpose::Protect { &checked.to } else { &checked.from };
+            let closed = if matches!(checked.purpose, Purpose::Protect | Purpose::Tidy) {
+                &checked.to
+            } else {
+                &checked.from
+            };
             let shut = self.shut(now, &start.group, closed, &resource);
             let (text, verdict) = match shut {
                 Ok(shut) => (format!("{resource} at {closed}: {}", shut.text()), "PROVED"),

@@ -12,6 +12,7 @@ const TEXT_MAX: u64 = 1 << 20;
 pub fn shipped() -> Vec<DefinitionText> {
     let text = |path: &str, text: &str| DefinitionText { path: path.into(), text: text.into() };
     vec![
+        text("workflows/definitions/cleanup.yaml", include_str!("../../definitions/cleanup.yaml")),
         text("workflows/definitions/establish.yaml", include_str!("../../definitions/establish.yaml")),
         text("workflows/definitions/failback.yaml", include_str!("../../definitions/failback.yaml")),
         text("workflows/definitions/failover.yaml", include_str!("../../definitions/failover.yaml")),

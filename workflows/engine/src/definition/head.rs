@@ -42,8 +42,10 @@ impl Reader<'_> {
             return None;
         };
         let list = self.list(At { value, pointer: "/do" }, "do", None);
-        if info.purpose == Purpose::Protect && self.effect_since(0) == schemas::Effect::Opens {
-            let message = "what only protects opens nothing";
+        if matches!(info.purpose, Purpose::Protect | Purpose::Tidy)
+            && self.effect_since(0) == schemas::Effect::Opens
+        {
+            let message = "what only protects or tidies up opens nothing";
             self.problem("/document/metadata/dr/purpose", codes::EFFECT, message);
         }
         let tasks = std::mem::take(&mut self.tasks).into_iter().collect::<Option<Vec<_>>>()?;
@@ -94,8 +96,9 @@ impl Reader<'_> {
                 Some("return") => Purpose::Return,
                 Some("establish") => Purpose::Establish,
                 Some("protect") => Purpose::Protect,
+                Some("tidy") => Purpose::Tidy,
                 Some(other) => {
-                    let message = format!("`{other}` is none of move, return, establish, protect");
+                    let message = format!("`{other}` is none of move, return, establish, protect, tidy");
                     self.problem("/document/metadata/dr/purpose", codes::SHAPE, message);
                     Purpose::Move
                 }

@@ -84,7 +84,7 @@ fn they_are_valid_for_the_language() {
     let schema = document::Document::parse(&text, "workflow.schema.yaml").unwrap();
     let validator = jsonschema::validator_for(schema.value()).unwrap();
     assert!(!validator.is_valid(&json!({ "document": {} })));
-    for name in ["establish", "failback", "failover", "reprotect", "switchover"] {
+    for name in ["cleanup", "establish", "failback", "failover", "reprotect", "switchover"] {
         let document = document::Document::parse(&shipped(name), name).unwrap();
         let errors: Vec<String> =
             validator.iter_errors(document.value()).map(|e| format!("{}: {e}", e.instance_path())).collect();
@@ -95,6 +95,7 @@ fn they_are_valid_for_the_language() {
 #[test]
 fn they_load_with_the_default_catalog_and_say_what_they_are() {
     for (name, on_fault, purpose) in [
+        ("cleanup", OnFault::Fault, Purpose::Tidy),
         ("establish", OnFault::Hold, Purpose::Establish),
         ("failback", OnFault::BackOut, Purpose::Return),
         ("failover", OnFault::Hold, Purpose::Move),
@@ -113,7 +114,7 @@ fn they_load_with_the_default_catalog_and_say_what_they_are() {
         );
         let opens: Vec<_> = calls.iter().filter(|s| s.effect == Some(schemas::Effect::Opens)).collect();
         assert_eq!(definition.info().purpose, purpose);
-        assert_eq!(opens.len(), usize::from(purpose != Purpose::Protect));
+        assert_eq!(opens.len(), usize::from(!matches!(purpose, Purpose::Protect | Purpose::Tidy)));
     }
     let failover = Definition::load(&shipped("failover"), "failover", &engine::catalog::default()).unwrap();
     let lost = json!({ "type": schemas::event::SITE_LOST, "data": {} });

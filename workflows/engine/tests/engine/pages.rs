@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use engine::{Definition, StepInfo};
 use schemas::Effect;
 
-const NAMES: [&str; 5] = ["establish", "failback", "failover", "reprotect", "switchover"];
+const NAMES: [&str; 6] = ["cleanup", "establish", "failback", "failover", "reprotect", "switchover"];
 const BEGIN: &str = "<!-- generated: UPDATE_GOLDEN=1 cargo test -p engine --test engine pages -->\n";
 const END: &str = "<!-- end -->\n";
 
