@@ -13,7 +13,9 @@ use super::scripts::Gate;
 
 const START: &str =
     "setsid sh -c 'echo $$ >pid; echo $$ >>all; exec sleep 300' &\nwhile ! test -s pid; do sleep 0.01; done";
-const STOP: &str = "kill $(cat pid); rm pid";
+/// Returns when the daemon has ended, as a stop has to: the signal alone proves nothing.
+const STOP: &str = "pid=$(cat pid)\nkill $pid\n\
+    while grep -q '^State:[[:space:]]*[^ZX[:space:]]' /proc/$pid/status 2>/dev/null; do sleep 0.01; done\nrm pid";
 const CHECK: &str = "test -s pid || exit 1\n\
     case $(sed -n 's/^State:[[:space:]]*\\(.\\).*/\\1/p' /proc/$(cat pid)/status 2>/dev/null) in ''|Z|X) exit 1;; esac";
 
