@@ -79,7 +79,7 @@ pub fn draw(chance: &mut Chance) -> anyhow::Result<Vec<Shot>> {
     };
     let processes = ["scs-msg", "cs-primary", "cs-backup", "master-scs"];
     Ok(vec![
-        shot(Part::Request, Service::Replication, &["csp", "msp"], Action::Abandon, false)?,
+        shot(Part::Request, Service::Replication, &["csp"], Action::Abandon, false)?,
         shot(Part::Opening, Service::Database, &["config"], Action::EnableAccess, true)?,
         shot(Part::Request, Service::Process, &processes, Action::StartProcess, false)?,
     ])
