@@ -83,6 +83,19 @@ impl Ends {
             }
         }
     }
+
+    /// The group's own event of this run's end. A runner that was killed tells its last events again.
+    async fn of(&mut self, run: RunId) -> anyhow::Result<()> {
+        let run = run.to_string();
+        loop {
+            let event = tokio::time::timeout(ENDS_WITHIN, self.0.next());
+            let event = event.await.context("a run does not end")?.context("the bus is away")?;
+            let ended: serde_json::Value = serde_json::from_slice(&event.payload)?;
+            if event.subject.contains(".-.") && ended["data"]["run"] == run.as_str() {
+                return Ok(());
+            }
+        }
+    }
 }
 
 /// That the run did what it should: every step, each by its first sending.
@@ -212,7 +225,7 @@ pub(crate) async fn resume(plant: &mut Plant, times: usize) -> anyhow::Result<Re
         let first = tokio::time::timeout(ENDS_WITHIN, requests.next()).await;
         first.context("the run does not go on")?.context("the bus is away")?;
         all.push(killed.elapsed());
-        ends.next().await?;
+        ends.of(run).await?;
         sound(&plant.show(run).await?, plant.steps)?;
     }
     let in_order = all.iter().map(|time| time.as_secs_f64() * 1e3).collect();
