@@ -12,7 +12,7 @@ use dns::rfc2136::Transport;
 use dns::{Key, Server};
 use lab::bind::Bind;
 use responder::{Driver, Look};
-use schemas::{Action, Code, Seen};
+use schemas::{Action, Code, Level, Seen};
 use serde_json::json;
 
 #[tokio::test]
@@ -314,4 +314,28 @@ async fn an_answer_that_is_no_answer_is_no_target() {
     let driver = driver(with(settings(&bind), |s| s.verify = verify));
     let Look::CannotTell(why) = driver.look(Action::Point, &to("main")).await else { panic!() };
     assert!(why.contains("no authority"), "{why}");
+}
+
+#[tokio::test]
+async fn a_preflight_changes_nothing_and_tells_a_server_that_hangs_from_a_key_that_is_refused() {
+    let bind = bind();
+    let before = bind.serial().unwrap();
+    let named = |settings: dns::rfc2136::Settings| with(settings, |s| s.name = Some(NAME.into()));
+    let level = async |settings| {
+        let lines = driver(named(settings)).preflight().await;
+        let line = lines.iter().find(|line| line.what == "update").unwrap();
+        (line.level, line.text.clone())
+    };
+    let (good, text) = level(settings(&bind)).await;
+    assert_eq!(good, Level::Green, "{text}");
+
+    // It takes connections and packets, and never answers; it comes first.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let _packets = std::net::UdpSocket::bind(address).unwrap();
+    let (one, text) = level(with(settings(&bind), |s| s.update.insert(0, Server(address)))).await;
+    assert_eq!(one, Level::Amber, "{text}");
+    let (none, text) = level(with(settings(&bind), |s| s.update = vec![Server(address)])).await;
+    assert_eq!(none, Level::Red, "{text}");
+    assert_eq!(bind.serial().unwrap(), before);
 }

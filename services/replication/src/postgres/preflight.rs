@@ -1,12 +1,16 @@
 //! What would stand in the way of a replication, looked at by day.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use postgres::{PgError, Session};
 use schemas::CheckLine;
 
 use super::seen;
 use super::{Half, PostgresReplication};
+
+/// The source may be what is lost: it is given less than the whole check has, so that its silence is told as such.
+const PEER_WITHIN: Duration = Duration::from_secs(1);
 
 /// Table to column to type, as they are told.
 type Tables = BTreeMap<String, BTreeMap<String, String>>;
@@ -112,7 +116,7 @@ async fn receiver(
         let remedy = "no matter while that site is lost; else look at `peer:` and pg_hba.conf there";
         vec![CheckLine::amber("peer", format!("the source cannot be asked: {error}"), remedy)]
     };
-    let theirs = match peer.look(driver.look_within()).await {
+    let theirs = match peer.look(PEER_WITHIN.min(driver.look_within())).await {
         Ok(theirs) => theirs,
         Err(error) => return Ok(silent(&error)),
     };

@@ -5,5 +5,6 @@ mod abandoned;
 mod home;
 mod moves;
 mod pair;
+mod preflight;
 mod slots;
 mod stuck;

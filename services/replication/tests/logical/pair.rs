@@ -172,6 +172,11 @@ impl Pair {
         Arc::new(PostgresReplication::new(settings, &own, &place))
     }
 
+    /// From now on the service at `site` finds the other one by this connection string.
+    pub(crate) fn moves_peer(&self, site: &Site, dsn: &str) {
+        std::fs::write(self.folder.path().join(site.name).join("peer.dsn"), dsn).unwrap();
+    }
+
     /// A new life of the service at the source's half of what leaves from `site`.
     pub(crate) fn source(&self, site: &Site) -> Arc<PostgresReplication> {
         self.driver(site, site.sends, site.source_settings())
