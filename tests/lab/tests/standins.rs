@@ -12,6 +12,7 @@ use lab::port::Port;
 use lab::postgres::{Postgres, PostgresOptions};
 use lab::standin::running::{self, StandIn};
 use lab::standin::schema;
+use lab::system::users::acknowledged;
 
 const WAIT: Duration = Duration::from_secs(3);
 const NAME: &str = "cs.example.test";
@@ -249,18 +250,6 @@ fn a_resolver_keeps_names_until_it_is_flushed() {
     assert!(ask(at, "RESOLVE elsewhere.test").starts_with("ERR "));
 }
 
-/// What was acknowledged: number and address, a line each.
-fn acknowledged(file: &Path) -> Vec<(i64, String)> {
-    let text = std::fs::read_to_string(file).unwrap_or_default();
-    text.lines()
-        .filter_map(|line| {
-            let mut words = line.split(' ');
-            let n = words.next()?.parse().ok()?;
-            Some((n, words.nth(1)?.to_owned()))
-        })
-        .collect()
-}
-
 fn counts(file: &Path) -> (u64, u64) {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let value: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
@@ -323,11 +312,11 @@ fn users_follow_the_name(lose: impl Fn(&StandIn)) {
     until(
         "the writer follows",
         || acknowledged(&acked),
-        |rows| rows.iter().filter(|(_, at)| at == "127.0.2.3").count() > 20,
+        |rows| rows.iter().filter(|row| row.by == IpAddr::from([127, 0, 2, 3])).count() > 20,
     );
     let rows = acknowledged(&acked);
-    assert!(rows.iter().zip(1..).all(|((n, _), expected)| *n == expected), "numbers have a gap");
-    let there = rows.iter().filter(|(_, at)| at == "127.0.1.3").count();
+    assert!(rows.iter().zip(1..).all(|(row, expected)| row.n == expected), "numbers have a gap");
+    let there = rows.iter().filter(|row| row.by == IpAddr::from([127, 0, 1, 3])).count();
     let kept = "SELECT count(*) FROM entry WHERE n BETWEEN 1 AND 999999";
     let kept: usize = sites.main.psql("config", kept).unwrap().parse().unwrap();
     assert!(kept >= there, "{there} acknowledged, {kept} in the database");

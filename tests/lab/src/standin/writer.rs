@@ -1,7 +1,8 @@
 //! A user who writes numbered rows all the time, and keeps a file of what was acknowledged.
 //!
-//! It goes to the master by name, asked of the name servers each time, not through a proxy. A row without an answer is written again
-//! under the same number. Each acknowledged row is one line `n milliseconds address`.
+//! It goes to the master by name, asked of the name servers each time, not through a proxy. A row without an
+//! answer is written again under the same number. Each acknowledged row is one line `n milliseconds address`; a
+//! row that got no answer, and so may be there or not, is noted with a `?` behind it.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -63,7 +64,10 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
                 writeln!(file, "{n} {} {}", now_ms(), at.ip())?;
                 n += 1;
             }
-            Ok(_) | Err(_) => link = None,
+            Ok(_) | Err(_) => {
+                writeln!(file, "{n} {} {} ?", now_ms(), at.ip())?;
+                link = None;
+            }
         }
     }
 }

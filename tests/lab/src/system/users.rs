@@ -29,17 +29,27 @@ impl Acknowledged {
 /// All that the writer was acknowledged so far; a torn last line is left out.
 #[must_use]
 pub fn acknowledged(file: &Path) -> Vec<Acknowledged> {
+    rows(file).filter(|(answered, _)| *answered).map(|(_, row)| row).collect()
+}
+
+/// What the writer sent and got no answer for: each may have been committed there, or not.
+#[must_use]
+pub fn unanswered(file: &Path) -> Vec<Acknowledged> {
+    rows(file).filter(|(answered, _)| !*answered).map(|(_, row)| row).collect()
+}
+
+/// Each whole line of the writer's file, and whether the row was acknowledged.
+fn rows(file: &Path) -> impl Iterator<Item = (bool, Acknowledged)> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    whole
-        .lines()
-        .filter_map(|line| {
-            let mut words = line.split(' ');
-            let n = words.next()?.parse().ok()?;
-            let at = words.next()?.parse().ok()?;
-            Some(Acknowledged { n, at, by: words.next()?.parse().ok()? })
-        })
-        .collect()
+    let read = |line: &str| {
+        let mut words = line.split(' ');
+        let n = words.next()?.parse().ok()?;
+        let at = words.next()?.parse().ok()?;
+        let row = Acknowledged { n, at, by: words.next()?.parse().ok()? };
+        Some((words.next().is_none(), row))
+    };
+    whole.lines().filter_map(read).collect::<Vec<_>>().into_iter()
 }
 
 /// The longest time, in milliseconds, in which the writer was acknowledged nothing while it went from one
