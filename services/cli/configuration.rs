@@ -1,5 +1,6 @@
 //! Checking the configuration.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use chrono::Utc;
@@ -53,6 +54,9 @@ fn check(host: &Path, folder: Option<&Path>, out: &Output) -> anyhow::Result<Exi
     }
     let mut warnings: Vec<String> = groups.iter().flat_map(expired).collect();
     warnings.extend(host.iter().flat_map(secrets::readable));
+    if host.as_ref().is_some_and(|host| host.runner.is_some()) {
+        warnings.extend(groups.iter().flat_map(mute));
+    }
     summary(host.as_ref(), &groups, out);
     for warning in &warnings {
         out.line(format!("{} {warning}", out.warn("warning:")));
@@ -82,6 +86,21 @@ fn expired(group: &Group) -> Vec<String> {
                 "{}: what {} accepted in {key} ended on {}",
                 group.path, acceptance.accepted_by, acceptance.until
             )
+        })
+        .collect()
+}
+
+/// Commands that tell people and cannot be run here, where the runner runs.
+fn mute(group: &Group) -> Vec<String> {
+    let notify = &group.notify;
+    [("held", &notify.held), ("failed", &notify.failed), ("completed", &notify.completed)]
+        .into_iter()
+        .filter_map(|(key, command)| {
+            let command = command.as_ref()?;
+            let mode = std::fs::metadata(command).ok().filter(std::fs::Metadata::is_file);
+            let runs = mode.is_some_and(|found| found.permissions().mode() & 0o111 != 0);
+            let command = command.display();
+            (!runs).then(|| format!("{}: notify.{key}: {command} is not there, or no program", group.path))
         })
         .collect()
 }

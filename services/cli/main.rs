@@ -15,6 +15,7 @@ mod files;
 mod follow;
 mod init;
 mod journal;
+mod notify;
 mod output;
 mod parts;
 mod person;

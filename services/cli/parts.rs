@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::args::{Runner, Serve, ServicePart};
 use crate::exit::Exit;
-use crate::{bus, person, secrets};
+use crate::{bus, notify, person, secrets};
 
 /// Says which secrets are open; the part starts all the same.
 fn warn_of_secrets(host: &Host) {
@@ -55,6 +55,7 @@ pub(crate) fn runner(ask: &Runner, path: &Path) -> anyhow::Result<Exit> {
             host: person::host(),
             take_over: ask.take_over,
             worker: None,
+            teller: notify::teller(),
         };
         match runner::run(options, stop).await {
             Err(error @ runner::RunError::Copied) => {

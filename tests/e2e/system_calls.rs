@@ -294,6 +294,7 @@ fn run_unsynced(file: &Path) {
                 program: POINTSMAN.into(),
                 args: vec![expressions::worker::SUBCOMMAND.into()],
             }),
+            teller: Arc::new(|_| Box::pin(async { Ok(()) })),
         };
         runner::run(options, Default::default()).await.unwrap();
     });

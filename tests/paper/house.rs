@@ -46,13 +46,19 @@ pub(crate) struct House {
 impl House {
     /// Live at main, protected, adopted.
     pub(crate) fn start() -> House {
+        House::with(|_| String::new())
+    }
+
+    /// The same; the group's file also says what `more` makes of the installation's folder.
+    pub(crate) fn with(more: impl FnOnce(&Path) -> String) -> House {
         let folder = tempfile::tempdir().unwrap();
         let nats = Nats::start(NatsOptions::default()).unwrap();
         for host in HOSTS {
             write_host(folder.path(), host, &nats.url());
         }
         std::fs::create_dir(folder.path().join("groups")).unwrap();
-        std::fs::write(folder.path().join("groups/cfg.yaml"), GROUP).unwrap();
+        let group = format!("{GROUP}{}", more(folder.path()));
+        std::fs::write(folder.path().join("groups/cfg.yaml"), group).unwrap();
         let (runtime, events) = listen(&nats.url());
         let services = BTreeMap::new();
         let mut house = House { services, runner: None, nats, folder, events, _runtime: runtime };
@@ -222,13 +228,22 @@ impl House {
         runs["runs"][0].clone()
     }
 
-    /// Waits for an event of this kind (the last token of its subject).
+    /// Waits for an event of a run, of this kind (the last token of its subject).
     pub(crate) fn event(&self, kind: &str) -> CloudEvent {
+        self.event_of(kind, false)
+    }
+
+    /// Waits for an event of the group itself.
+    pub(crate) fn group_event(&self, kind: &str) -> CloudEvent {
+        self.event_of(kind, true)
+    }
+
+    fn event_of(&self, kind: &str, group: bool) -> CloudEvent {
         let until = Instant::now() + BOUND;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let (subject, event) = self.events.recv_timeout(left).unwrap();
-            if subject.ends_with(kind) && !subject.contains(".-.") {
+            if subject.ends_with(kind) && subject.contains(".-.") == group {
                 return event;
             }
         }

@@ -3,6 +3,7 @@
 
 mod by_hand;
 mod house;
+mod notify;
 mod plan;
 mod report;
 mod take_over;

@@ -221,14 +221,14 @@ pub struct Target {
     pub rpo: Option<Span>,
 }
 
-/// Commands that tell people.
+/// Commands that tell people, run by the runner; their standard input and environment say what happened.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Notify {
-    /// A run waits for a person.
+    /// A run waits for a person: it is held, or waits for an acceptance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held: Option<PathBuf>,
-    /// A run ended by an error.
+    /// A run ended otherwise: by an error, backed out, cancelled, superseded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<PathBuf>,
     /// A run ended as it should.

@@ -5,7 +5,8 @@ mod output;
 mod watch;
 
 use std::ffi::OsString;
-use std::io::{BufRead, Read, Write};
+use std::fs::File;
+use std::io::{self, BufRead, Read, Seek, Write};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -93,7 +94,8 @@ fn obey(order: &Order) -> Ended {
     }
     let mut command = Command::new(&order.program);
     command.args(&order.args).env_clear().envs(&order.env).env(MARK, &mark).current_dir("/");
-    let ended = match watch::Script::start(&mut command) {
+    let started = input_of(order).and_then(|stdin| watch::Script::start(&mut command, stdin));
+    let ended = match started {
         Ok(script) => script.attend(order, deadline),
         Err(cause) => not_started(cause.to_string()),
     };
@@ -104,6 +106,15 @@ fn obey(order: &Order) -> Ended {
         let _ = lock.clear();
     }
     ended
+}
+
+/// The script's standard input: a file in memory, so that nobody waits for whom.
+fn input_of(order: &Order) -> io::Result<Stdio> {
+    let Some(text) = &order.stdin else { return Ok(Stdio::null()) };
+    let mut file = File::from(rustix::fs::memfd_create("input", rustix::fs::MemfdFlags::CLOEXEC)?);
+    file.write_all(text.as_bytes())?;
+    file.rewind()?;
+    Ok(file.into())
 }
 
 /// Waits for the lock, but not for longer than the service lives.

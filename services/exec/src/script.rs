@@ -97,6 +97,7 @@ pub struct Script {
     program: PathBuf,
     args: Vec<String>,
     env: BTreeMap<String, String>,
+    stdin: Option<String>,
     lock: Option<PathBuf>,
     within: Duration,
     grace: Duration,
@@ -114,8 +115,8 @@ pub enum RunError {
         /// What the system said.
         source: io::Error,
     },
-    /// The order does not fit: arguments and environment are too long. Nothing ran.
-    #[error("arguments and environment of {} are longer than {ORDER_MAX} bytes", program.display())]
+    /// The order does not fit: arguments, environment and input are too long. Nothing ran.
+    #[error("arguments, environment and input of {} are longer than {ORDER_MAX} bytes", program.display())]
     TooLong {
         /// The script.
         program: PathBuf,
@@ -148,6 +149,7 @@ impl Script {
             program: program.into(),
             args: Vec::new(),
             env: BTreeMap::new(),
+            stdin: None,
             lock: None,
             within,
             grace: GRACE,
@@ -166,6 +168,13 @@ impl Script {
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Script {
         self.env.insert(name.into(), value.into());
+        self
+    }
+
+    /// What the script reads from standard input; without it, that is empty. Bounded with the order.
+    #[must_use]
+    pub fn stdin(mut self, text: impl Into<String>) -> Script {
+        self.stdin = Some(text.into());
         self
     }
 
@@ -264,6 +273,7 @@ impl Script {
             program: self.program.clone(),
             args: self.args.clone(),
             env,
+            stdin: self.stdin.clone(),
             lock: self.lock.clone(),
             within_ms: millis(self.within),
             grace_ms: millis(self.grace),

@@ -25,6 +25,9 @@ pub(crate) struct Order {
     pub(crate) args: Vec<String>,
     /// The whole environment of the script; the guard adds the mark.
     pub(crate) env: BTreeMap<String, String>,
+    /// What the script reads from standard input; nothing: it is empty.
+    #[serde(default)]
+    pub(crate) stdin: Option<String>,
     /// Taken before the script starts and held until nothing of it is left.
     pub(crate) lock: Option<PathBuf>,
     /// Waiting for the lock and running, together.

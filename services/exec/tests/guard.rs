@@ -53,6 +53,20 @@ async fn a_script_knows_what_it_is_run_for_and_no_secrets() {
 }
 
 #[tokio::test]
+async fn a_script_reads_what_it_is_given_and_need_not() {
+    let bench = Bench::new();
+    let text = "line\n".repeat(20_000);
+    let read = bench.script("wc -c").stdin(text.clone()).run(&bench.guard()).await.unwrap();
+    assert_eq!(read.stdout.text.trim(), text.len().to_string());
+    let unread = bench.script("exit 0").stdin(text).run(&bench.guard()).await.unwrap();
+    assert!(unread.succeeded(), "{unread}");
+    let nothing = bench.run("wc -c").await;
+    assert_eq!(nothing.stdout.text.trim(), "0");
+    let long = bench.script("exit 0").stdin("x".repeat(1 << 20)).run(&bench.guard()).await;
+    assert!(long.unwrap_err().never_ran());
+}
+
+#[tokio::test]
 async fn megabytes_are_counted_and_the_end_is_kept() {
     let bench = Bench::new();
     let ended = bench.run("head -c 5000000 /dev/zero | tr '\\0' x; echo; echo last; echo err >&2").await;

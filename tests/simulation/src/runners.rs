@@ -67,6 +67,8 @@ impl World {
                     self.persons.remove(&id);
                 }
             }
+            // No group of a scene names a command.
+            RunnerEffect::Tell(_) => {}
             RunnerEffect::Confirm(to, reply) => {
                 if let Some((host, address)) = self.runners[runner].confirms.remove(&to) {
                     self.send(Event::May { to: host, address, reply });

@@ -209,7 +209,8 @@ impl Core {
     pub(crate) fn hold(&mut self, now: Now, run: RunId, why: String) {
         let fresh = self.runs.get(&run).is_some_and(|r| r.ended.is_none() && r.held.as_ref() != Some(&why));
         if fresh {
-            self.append_run(now, run, RunEntry::Held { why });
+            self.append_run(now, run, RunEntry::Held { why: why.clone() });
+            self.owe_held(now, run, &why);
         }
     }
 }

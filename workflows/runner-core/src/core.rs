@@ -67,6 +67,8 @@ pub(crate) struct Group {
     pub(crate) watch: crate::watch::Pace,
     /// The latest look at its preconditions.
     pub(crate) preflight: crate::preflight::Preflight,
+    /// What was tried to be told, by its number.
+    pub(crate) tried: BTreeMap<u64, crate::notify::Tried>,
 }
 
 /// Where a claim stands in this life.
@@ -103,6 +105,7 @@ pub(crate) enum Timer {
     Preflight(GroupId),
     Query(u64),
     Watch(GroupId),
+    Notice(GroupId, u64),
 }
 
 /// The runner core.
@@ -160,6 +163,7 @@ impl Core {
             loss_asked: None,
             watch: crate::watch::Pace::default(),
             preflight: crate::preflight::Preflight::default(),
+            tried: BTreeMap::new(),
         };
         Core {
             prefix: settings.prefix,
@@ -233,6 +237,7 @@ impl Core {
     /// After everything was read: claims again, settles what is in doubt, goes on.
     pub fn start(&mut self, now: Now) -> Output {
         self.resume_groups(now);
+        self.resume_notices(now);
         self.begin_watch(now);
         self.plan_preflights(now);
         self.fence_copied(now);
@@ -253,6 +258,7 @@ impl Core {
             Input::Confirm { request, reply_to } => self.on_confirm(now, &request, reply_to),
             Input::Answered { request, answer } => self.on_answered(now, request, answer),
             Input::Evaluated { run, at, result } => self.on_evaluated(now, run, at, result),
+            Input::Told { group, notice, failed } => self.on_told(now, &group, notice, failed),
             Input::Connected => self.on_connected(now),
             Input::Tick => {}
         }
@@ -319,6 +325,7 @@ impl Core {
             Timer::Preflight(group) => self.on_preflight_due(now, &group),
             Timer::Query(query) => self.on_query_due(now, query),
             Timer::Watch(group) => self.watch(now, &group),
+            Timer::Notice(group, notice) => self.tell(now, &group, notice),
         }
     }
 

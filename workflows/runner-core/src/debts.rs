@@ -180,6 +180,7 @@ impl Core {
             cancelled: true,
             problem: None,
             waits_for: None,
+            asked: None,
         };
         self.lives.insert(key.clone(), live);
         self.advance(now, key);
@@ -237,6 +238,7 @@ impl Core {
             cancelled: false,
             problem: None,
             waits_for: None,
+            asked: None,
         };
         self.lives.insert(key.clone(), live);
         self.advance(now, &key);

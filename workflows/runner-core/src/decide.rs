@@ -83,6 +83,7 @@ impl Core {
             cancelled: false,
             problem: None,
             waits_for: None,
+            asked: None,
         };
         self.lives.insert(key.clone(), live);
         match known {
@@ -171,6 +172,7 @@ impl Core {
         if let Some(group) = group {
             self.owe_claims(now, &group, id);
             self.append_group(now, &group, &GroupEntry::RunEnded { run: id, state, live, left });
+            self.owe_ended(now, id);
             self.pay(now, &group, None);
         }
     }

@@ -153,7 +153,10 @@ fn group_name(entry: &GroupEntry) -> Option<&'static str> {
         GroupEntry::Decision { .. } => "decided",
         GroupEntry::Acknowledged { .. } => "acknowledged",
         GroupEntry::Triggers { .. } => "triggers",
-        GroupEntry::DebtIntended { .. }
+        GroupEntry::NoticeEnded { gave_up: None, .. } => "notified",
+        GroupEntry::NoticeEnded { gave_up: Some(_), .. } => "notify-failed",
+        GroupEntry::NoticeOwed { .. }
+        | GroupEntry::DebtIntended { .. }
         | GroupEntry::DebtSent { .. }
         | GroupEntry::OpAnswered { .. }
         | GroupEntry::Checkpoint { .. } => return None,

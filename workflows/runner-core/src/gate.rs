@@ -197,11 +197,16 @@ impl Core {
             .groups
             .get(group)
             .is_some_and(|g| g.record.accepted.get(site).is_some_and(|a| a.epoch == g.record.epoch));
-        if let Some(live) = self.lives.get_mut(key) {
-            live.waits_for = Some(match accepted {
-                true => wait,
-                false => format!("{wait}: pointsman accept {} --unfenced {site} --why …", key.run.short(4)),
-            });
+        match accepted {
+            true => {
+                if let Some(live) = self.lives.get_mut(key) {
+                    live.wait(wait);
+                }
+            }
+            false => {
+                let how = format!("{wait}: pointsman accept {} --unfenced {site} --why …", key.run.short(4));
+                self.wait_for_person(now, key, how);
+            }
         }
         self.timer(now.boot + LOOK_AGAIN, Timer::Live(key.clone()));
     }

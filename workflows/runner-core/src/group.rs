@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::call::CallRecord;
 use crate::entry::{ByPerson, Doubt, GroupEntry, Owed, SettledAs};
 use crate::left::Left;
+use crate::notify::Notice;
 
 /// How many answered requests and decisions are kept.
 const KEPT: usize = 64;
@@ -58,6 +59,15 @@ pub struct Record {
     /// Keys passed or left without knowing.
     #[serde(with = "pairs")]
     pub doubts: BTreeMap<Key, Doubt>,
+    /// What people are to be told.
+    #[serde(with = "pairs")]
+    pub notices: BTreeMap<u64, Notice>,
+    /// The last number given to a notice.
+    pub last_notice: u64,
+    /// The step for whose wait a person was told last.
+    pub waited: Option<Key>,
+    /// The latest notice that was given up, until another one is told.
+    pub untold: Option<(DateTime<Utc>, String)>,
     /// An automatic run was started and nobody acknowledged it.
     pub unacknowledged: bool,
     /// A person switched the triggers off, until then if said.
@@ -269,6 +279,7 @@ impl Record {
                 self.amber = amber.clone();
             }
             GroupEntry::Overridden { .. } => {}
+            GroupEntry::NoticeOwed { .. } | GroupEntry::NoticeEnded { .. } => self.apply_notice(at, entry),
             GroupEntry::Checkpoint { state } => *self = (**state).clone(),
             GroupEntry::Owed { .. }
             | GroupEntry::DebtIntended { .. }

@@ -19,6 +19,7 @@ mod group;
 mod left;
 mod live;
 mod loss;
+mod notify;
 mod ops;
 mod plan;
 mod preflight;
@@ -45,6 +46,7 @@ pub use entry::{
 pub use events::{Outgoing, event_of, is_told};
 pub use group::{Acceptance, Debt, LossAccepted, LossDecided, OpenState, Record, TriggersOff};
 pub use left::Left;
+pub use notify::{Commands, Notice, NoticeOf, Telling};
 pub use read::{ReadError, ReadRun, Stored, read_run, show};
 pub use rules::{Rule, Rules};
 pub use run::BadRun;

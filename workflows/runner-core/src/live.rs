@@ -80,6 +80,8 @@ pub(crate) struct Live {
     pub(crate) problem: Option<Problem>,
     /// What it waits for, for people.
     pub(crate) waits_for: Option<String>,
+    /// Since when only a person's word is missing.
+    pub(crate) asked: Option<Duration>,
 }
 
 impl Live {

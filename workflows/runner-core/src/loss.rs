@@ -226,7 +226,8 @@ impl Core {
                 }
                 let run = key.run.short(4);
                 let how = format!("{why}: pointsman accept {run} --data-loss DURATION --why …");
-                self.wait_for_loss(now, key, how);
+                self.wait_for_loss(now, key, how.clone());
+                self.wait_for_person(now, key, how);
                 false
             }
         }

@@ -3,6 +3,7 @@
 use config::{Acceptance, AskOr, FencePath, Group, RefusedOr};
 use schemas::{Address, Service};
 
+use crate::notify::Commands;
 use crate::seam::{GroupPlan, LossLimit, Standing, Trigger, TriggerMode};
 
 fn standing(acceptance: &Acceptance) -> Standing {
@@ -62,6 +63,11 @@ impl From<&Group> for GroupPlan {
                 },
             },
             alone_within: group.resume.alone_within.duration(),
+            notify: Commands {
+                held: group.notify.held.clone(),
+                failed: group.notify.failed.clone(),
+                completed: group.notify.completed.clone(),
+            },
             approval_within: group.approval.within.duration(),
             input: group.to_workflow_input(),
         }

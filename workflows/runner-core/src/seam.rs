@@ -78,6 +78,15 @@ pub enum Input {
         /// What came of it.
         result: Result<engine::Evaluation, engine::Error>,
     },
+    /// A command of [`Effect::Tell`] ended.
+    Told {
+        /// Whose.
+        group: schemas::GroupId,
+        /// What was to be told.
+        notice: u64,
+        /// Why it was not; none: it was.
+        failed: Option<String>,
+    },
     /// The bus is there again.
     Connected,
     /// Some time passed; sent at or after [`crate::Core::deadline`].
@@ -119,6 +128,8 @@ pub enum Effect {
     Answer(ReplyTo, Box<OpReply>),
     /// The answer to a service that would open.
     Confirm(ReplyTo, ConfirmReply),
+    /// A command that tells people; answered by [`Input::Told`].
+    Tell(Box<crate::notify::Telling>),
 }
 
 /// Something that stays in the process.
@@ -220,6 +231,8 @@ pub struct GroupPlan {
     pub trigger: Trigger,
     /// A run idle for longer is held when the runner starts.
     pub alone_within: Duration,
+    /// Commands that tell people.
+    pub notify: crate::notify::Commands,
     /// How long a decision waits to be approved; afterwards it is held, and never starts by itself.
     pub approval_within: Duration,
     /// The group's file over its defaults, as definitions see it.

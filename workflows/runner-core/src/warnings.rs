@@ -14,20 +14,11 @@ impl Core {
     /// One sentence each, worst first.
     pub(crate) fn warnings(&self, now: Now, group: &GroupId) -> Vec<String> {
         let Some(g) = self.groups.get(group) else { return Vec::new() };
-        let Some((live, other)) = self.live_and_other(group) else { return Vec::new() };
-        let mut all: Vec<String> = g
-            .record
-            .broken
-            .iter()
-            .map(|(address, (since, why))| {
-                format!(
-                    "{} at {}: {why}; since {}",
-                    address.resource,
-                    address.site,
-                    since.format("%H:%M:%SZ")
-                )
-            })
-            .collect();
+        let mut all: Vec<String> = self.untold(group);
+        let Some((live, other)) = self.live_and_other(group) else { return all };
+        all.extend(g.record.broken.iter().map(|(address, (since, why))| {
+            format!("{} at {}: {why}; since {}", address.resource, address.site, since.format("%H:%M:%SZ"))
+        }));
         let keep = g.plan.input.get("reverse").and_then(|r| r.get("wal_keep")).and_then(Value::as_u64);
         for address in self.halves(now, group, &live, &other, &live) {
             let fresh = self.observed.get(&address).filter(|(at, _)| now.boot < at.boot + SILENT_AFTER * 2);

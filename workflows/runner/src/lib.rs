@@ -12,5 +12,6 @@ mod shell;
 mod shipped;
 
 pub use load::LoadError;
-pub use shell::{DefinitionText, Options, RunError, run};
+pub use runner_core::Telling;
+pub use shell::{DefinitionText, Options, RunError, Teller, run};
 pub use shipped::{in_folder, shipped};

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use async_nats::Client;
 use expressions::WorkerCommand;
+use futures_util::future::BoxFuture;
 use journal::{Batch, Durable, Journal};
-use runner_core::{Core, Effect, Input, Local, Output, ReplyTo, Rules, Settings};
+use runner_core::{Core, Effect, Input, Local, Output, ReplyTo, Rules, Settings, Telling};
 use schemas::Prefix;
 use schemas::op::OpReply;
 use thiserror::Error;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedSender};
 use tokio_util::sync::CancellationToken;
 
@@ -53,7 +55,12 @@ pub struct Options {
     pub host: String,
     /// The program that evaluates expressions; this one, if not said.
     pub worker: Option<WorkerCommand>,
+    /// Runs the commands that tell people.
+    pub teller: Teller,
 }
+
+/// Runs one command that tells people, within a bound of its own; the error says why they were not told.
+pub type Teller = Arc<dyn Fn(Telling) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
 /// Why a runner ended, or did not start.
 #[derive(Debug, Error)]
@@ -85,6 +92,8 @@ pub(crate) struct Released {
 }
 
 const INPUTS_MAX: usize = 16 * 1024;
+/// So many commands that tell people run at once.
+const TELLING_MAX: usize = 4;
 
 /// Runs until `stop`; then takes no more requests, writes what waits, and returns.
 ///
@@ -142,7 +151,14 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     );
     bus::subscribe(&options.client, &options.prefix, incoming, stop.clone()).await?;
     let replies = Arc::new(Mutex::new(Replies::default()));
-    let carrier = tokio::spawn(carry(options.client, released, Arc::clone(&replies), outbox, inputs.clone()));
+    let out = Out {
+        client: options.client,
+        replies: Arc::clone(&replies),
+        inputs: inputs.clone(),
+        teller: options.teller,
+        telling: Arc::new(Semaphore::new(TELLING_MAX)),
+    };
+    let carrier = tokio::spawn(carry(out, released, outbox));
 
     let shell = Shell { core, journal, evaluations, replies, inputs };
     // Beside the bus's own tasks: the thread that started the runner would have to be woken for each answer.
@@ -273,13 +289,20 @@ impl Drop for Shell {
     }
 }
 
+/// Where effects go.
+struct Out {
+    client: Client,
+    replies: Arc<Mutex<Replies>>,
+    inputs: Sender<Input>,
+    teller: Teller,
+    telling: Arc<Semaphore>,
+}
+
 /// Carries out what the journal released, in order.
 async fn carry(
-    client: Client,
+    out: Out,
     mut released: mpsc::UnboundedReceiver<Durable<Released>>,
-    replies: Arc<Mutex<Replies>>,
     outbox: UnboundedSender<Durable<Vec<Recorded>>>,
-    inputs: Sender<Input>,
 ) {
     while let Some(durable) = released.recv().await {
         let (effects, recorded) = durable.split(|released| (released.effects, released.recorded));
@@ -287,30 +310,50 @@ async fn carry(
             let _: Result<(), _> = outbox.send(recorded);
         }
         for effect in effects.each() {
-            perform(&client, effect, &replies, &inputs).await;
+            out.perform(effect).await;
         }
     }
 }
 
-/// One effect. Taking it as [`Durable`] is what keeps law 1.
-async fn perform(client: &Client, effect: Durable<Effect>, replies: &Mutex<Replies>, inputs: &Sender<Input>) {
-    let take = |to| replies.lock().unwrap_or_else(PoisonError::into_inner).take(to);
-    let (subject, body) = match effect.into_inner() {
-        Effect::Request(request) => {
-            let (client, inputs) = (client.clone(), inputs.clone());
-            tokio::spawn(async move {
-                let (request, answer) = bus::ask(client, request).await;
-                // Fails only when the shell is gone.
-                let _ = inputs.send(Input::Answered { request, answer }).await;
-            });
-            return;
+impl Out {
+    /// One effect. Taking it as [`Durable`] is what keeps law 1.
+    async fn perform(&self, effect: Durable<Effect>) {
+        let take = |to| self.replies.lock().unwrap_or_else(PoisonError::into_inner).take(to);
+        let (subject, body) = match effect.into_inner() {
+            Effect::Request(request) => {
+                let (client, inputs) = (self.client.clone(), self.inputs.clone());
+                tokio::spawn(async move {
+                    let (request, answer) = bus::ask(client, request).await;
+                    // Fails only when the shell is gone.
+                    let _ = inputs.send(Input::Answered { request, answer }).await;
+                });
+                return;
+            }
+            Effect::Tell(telling) => return self.tell(*telling),
+            Effect::Answer(to, reply) => (take(to), serde_json::to_vec(&*reply)),
+            Effect::Confirm(to, reply) => (take(to), serde_json::to_vec(&reply)),
+        };
+        if let (Some(subject), Ok(body)) = (subject, body)
+            && let Err(error) = self.client.publish(subject, body.into()).await
+        {
+            tracing::warn!(%error, "an answer could not be sent");
         }
-        Effect::Answer(to, reply) => (take(to), serde_json::to_vec(&*reply)),
-        Effect::Confirm(to, reply) => (take(to), serde_json::to_vec(&reply)),
-    };
-    if let (Some(subject), Ok(body)) = (subject, body)
-        && let Err(error) = client.publish(subject, body.into()).await
-    {
-        tracing::warn!(%error, "an answer could not be sent");
+    }
+
+    /// Beside everything else: a command that hangs delays other commands, and no run.
+    fn tell(&self, telling: Telling) {
+        let (teller, inputs, telling_at_once) =
+            (Arc::clone(&self.teller), self.inputs.clone(), Arc::clone(&self.telling));
+        tokio::spawn(async move {
+            let Ok(_one) = telling_at_once.acquire().await else { return };
+            let (group, notice) = (telling.group.clone(), telling.notice);
+            let program = telling.program.display().to_string();
+            let failed = teller(telling).await.err();
+            if let Some(why) = &failed {
+                tracing::warn!(%group, program, why, "a command that tells people failed");
+            }
+            // Fails only when the shell is gone; what is owed is then told by the next life.
+            let _ = inputs.send(Input::Told { group, notice, failed }).await;
+        });
     }
 }

@@ -31,14 +31,14 @@ pub(super) struct Script {
 
 impl Script {
     /// Starts it in a process group of its own; the kernel kills it if this process dies.
-    pub(super) fn start(command: &mut Command) -> io::Result<Script> {
+    pub(super) fn start(command: &mut Command, stdin: Stdio) -> io::Result<Script> {
         let (stdout, to_stdout) = io::pipe()?;
         let (stderr, to_stderr) = io::pipe()?;
-        command.stdin(Stdio::null()).stdout(to_stdout).stderr(to_stderr).process_group(0);
+        command.stdin(stdin).stdout(to_stdout).stderr(to_stderr).process_group(0);
         die_with_this_process(command);
         let child = command.spawn()?;
         // The command still holds our copies of the pipes' other ends.
-        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let pid = i32::try_from(child.id())
             .ok()
             .and_then(Pid::from_raw)

@@ -222,6 +222,25 @@ pub enum GroupEntry {
         /// What it turned out to be.
         how: String,
     },
+    /// People are to be told something.
+    #[serde(rename = "notice.owed")]
+    NoticeOwed {
+        /// The group's number for it.
+        notice: u64,
+        /// What.
+        owed: Box<crate::notify::Notice>,
+    },
+    /// They were told, or it was given up.
+    #[serde(rename = "notice.ended")]
+    NoticeEnded {
+        /// Which.
+        notice: u64,
+        /// How often it was tried in the runner's last life.
+        tries: u32,
+        /// Why it was given up; none: they were told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gave_up: Option<String>,
+    },
     /// Monitoring said something about a site, and what came of it.
     #[serde(rename = "group.decision")]
     Decision {

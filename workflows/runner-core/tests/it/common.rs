@@ -65,6 +65,10 @@ pub(crate) struct World {
     /// What each resource's service says of its preconditions.
     pub(crate) checks: BTreeMap<String, Vec<CheckLine>>,
     pub(crate) entries: Vec<runner_core::Append>,
+    /// Every try to tell people, and when.
+    pub(crate) told: Vec<(Duration, runner_core::Telling)>,
+    /// So many tries fail before one succeeds.
+    pub(crate) mute: u32,
 }
 
 fn definition(name: &str) -> (String, (Digest, Arc<Definition>)) {
@@ -82,6 +86,31 @@ impl World {
 
     /// As the group's file says, with a preflight every so often.
     pub(crate) fn with(group: &str, preflight_every: Option<Duration>) -> World {
+        let mut world = World::before(group, preflight_every);
+        world.begin();
+        world
+    }
+
+    /// The runner is killed when no run is under way; the next one reads the group.
+    pub(crate) fn killed(self, group: &str) -> World {
+        let mut next = World::before(group, None);
+        next.now = self.now;
+        for entry in &self.entries {
+            if let runner_core::Stream::Group(group) = &entry.stream {
+                let (kind, body) = (&entry.kind, entry.body.clone());
+                next.core.replay_group(group, entry.seq, entry.at, kind, body).unwrap();
+            }
+        }
+        next.begin();
+        next
+    }
+
+    fn begin(&mut self) {
+        let first = self.core.start(self.now);
+        self.take(first);
+    }
+
+    fn before(group: &str, preflight_every: Option<Duration>) -> World {
         let group = config::parse_group(group, "cfg.yaml", None).unwrap_or_else(|e| panic!("{e}"));
         let plan = GroupPlan::from(&group);
         let addresses: Vec<Address> = plan.resources.iter().chain(&plan.clients).cloned().collect();
@@ -98,7 +127,7 @@ impl World {
             preflight_every,
         };
         let core = Core::new(settings, Box::new(Counted(0)), Rules::all(), now);
-        let mut world = World {
+        World {
             core,
             now,
             queue: VecDeque::new(),
@@ -112,10 +141,9 @@ impl World {
             addresses,
             checks: BTreeMap::new(),
             entries: Vec::new(),
-        };
-        let first = world.core.start(world.now);
-        world.take(first);
-        world
+            told: Vec::new(),
+            mute: 0,
+        }
     }
 
     pub(crate) fn adopt(&mut self, live: &str) {
@@ -256,6 +284,13 @@ impl World {
                 }
                 Effect::Answer(to, reply) => drop(self.answers.insert(to.0, *reply)),
                 Effect::Confirm(..) => {}
+                Effect::Tell(telling) => {
+                    let failed = (self.mute > 0).then(|| "exit 1".to_owned());
+                    self.mute = self.mute.saturating_sub(1);
+                    let (group, notice) = (telling.group.clone(), telling.notice);
+                    self.told.push((self.now.boot, *telling));
+                    self.queue.push_back(Input::Told { group, notice, failed });
+                }
             }
         }
     }
