@@ -226,6 +226,9 @@ pub struct ResourceView {
 pub struct GroupView {
     /// Which.
     pub group: GroupId,
+    /// Where it stands when several groups move: lower first.
+    #[serde(default)]
+    pub order: u32,
     /// Its mode.
     pub mode: Mode,
     /// The mode in a sentence, and which command comes next.

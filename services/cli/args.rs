@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use moves::{
-    Accept, Ack, Adopt, Approve, By, Cancel, Done, Move, Reprotect, Retry, RunWhy, StepWhy, Switch, Triggers,
+    Accept, Ack, Adopt, Approve, By, Cancel, Done, Move, Reprotect, Retry, RunWhy, SiteMove, StepWhy, Switch,
+    Triggers,
 };
 pub(crate) use place::{
     Act, Arm, Completion, Config, ConfigAsk, Explain, Init, InitKind, Journal, JournalAsk, Paper, Plan,
@@ -82,11 +83,14 @@ pub(crate) enum Command {
     #[command(after_help = "Example: pointsman check cfg")]
     Check(Check),
     /// Move a group although its live site is lost
-    #[command(after_help = "Example: pointsman failover cfg --to secondary --why \"INC-4711 site 1 power\"")]
-    Failover(Move),
+    #[command(
+        after_help = "Example: pointsman failover cfg --to secondary --why \"INC-4711 site 1 power\"\n         \
+                      pointsman failover --site main --why \"INC-4711 site 1 power\""
+    )]
+    Failover(SiteMove),
     /// Move a group with both sites in order; backs out on trouble until the other site is opened
     #[command(after_help = "Example: pointsman switchover cfg --why \"CHG-12 maintenance\"")]
-    Switchover(Move),
+    Switchover(SiteMove),
     /// Move a group home to its first site: a switchover, mirrored
     #[command(after_help = "Example: pointsman failback cfg --why \"CHG-13 main is repaired\"")]
     Failback(Move),

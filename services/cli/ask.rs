@@ -17,8 +17,8 @@ pub(crate) async fn run(command: Command, host: &Path, out: &Output) -> anyhow::
     match command {
         Command::Status(ask) => status::run(ask.group, &bus, out).await,
         Command::Check(ask) => check::run(ask.group, ask.all, &bus, out).await,
-        Command::Failover(ask) => start::run("failover", ask, &bus, out).await,
-        Command::Switchover(ask) => start::run("switchover", ask, &bus, out).await,
+        Command::Failover(ask) => start::one_or_many("failover", ask, &bus, out).await,
+        Command::Switchover(ask) => start::one_or_many("switchover", ask, &bus, out).await,
         Command::Failback(ask) => start::run("failback", ask, &bus, out).await,
         Command::Cleanup(ask) => start::run("cleanup", ask, &bus, out).await,
         Command::Establish(ask) => start::run("establish", ask, &bus, out).await,

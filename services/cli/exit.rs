@@ -62,6 +62,22 @@ pub(crate) fn of(error: &anyhow::Error) -> Exit {
         .unwrap_or(Exit::Internal)
 }
 
+/// The worst of several: what somebody has to look at first.
+pub(crate) fn worst(exits: impl IntoIterator<Item = Exit>) -> Exit {
+    let badness = |exit: &Exit| match exit {
+        Exit::Done => 0,
+        Exit::NotNormal => 1,
+        Exit::Usage => 2,
+        Exit::Refused => 3,
+        Exit::Cancelled => 4,
+        Exit::NeedsPerson => 5,
+        Exit::Faulted => 6,
+        Exit::Silent => 7,
+        Exit::Internal => 8,
+    };
+    exits.into_iter().max_by_key(badness).unwrap_or(Exit::Done)
+}
+
 /// The code for a problem document.
 pub(crate) fn of_code(code: Code) -> Exit {
     match code {

@@ -15,6 +15,7 @@ mod files;
 mod follow;
 mod init;
 mod journal;
+mod many;
 mod notify;
 mod output;
 mod parts;

@@ -7,13 +7,26 @@ use schemas::duration::Iso;
 use schemas::op::{Op, OpReply, Preview, ProtectBy};
 use serde_json::json;
 
-use crate::args::{By, Move, Reprotect};
+use crate::args::{By, Move, Reprotect, SiteMove};
 use crate::bus::{Bus, strange};
 use crate::exit::{Exit, NotDone, Usage};
 use crate::output::Output;
-use crate::{follow, plan, text};
+use crate::{follow, many, plan, text};
 
-/// `failover`, `switchover`, `failback`, `establish`.
+/// `failover`, `switchover`: of one group, or of every one that is live at a site.
+pub(crate) async fn one_or_many(
+    workflow: &str,
+    ask: SiteMove,
+    bus: &Bus,
+    out: &Output,
+) -> anyhow::Result<Exit> {
+    match ask.site.clone() {
+        Some(site) => many::run(workflow, &site, &ask, bus, out).await,
+        None => run(workflow, ask.one, bus, out).await,
+    }
+}
+
+/// `failback`, `establish`, `cleanup`, and the moves of one group.
 pub(crate) async fn run(workflow: &str, ask: Move, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
     begin(workflow, ask, None, false, bus, out).await
 }

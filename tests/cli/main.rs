@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod files;
+mod many;
 mod pretend;
 mod silence;
 

@@ -80,6 +80,7 @@ pub(crate) fn group(name: &str) -> GroupView {
     };
     GroupView {
         group: name.parse().unwrap(),
+        order: 10,
         mode: Mode::Normal,
         sentence: "live at main, protected".into(),
         epoch: Epoch(11),

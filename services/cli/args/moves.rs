@@ -44,6 +44,20 @@ pub(crate) struct Move {
     pub(crate) dry_run: bool,
 }
 
+/// A move of one group, or of every group that is live at a site.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SiteMove {
+    #[command(flatten)]
+    pub(crate) one: Move,
+    /// Move every group that is live at this site, in the `order` of their files; a group that is
+    /// refused, fails or waits for a person stops no other one
+    #[arg(long, value_name = "SITE", conflicts_with_all = ["group", "supersede", "detach"])]
+    pub(crate) site: Option<SiteId>,
+    /// So many groups at once, with `--site`
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) at_once: u8,
+}
+
 /// A site that is brought up to date.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Reprotect {

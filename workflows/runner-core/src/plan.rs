@@ -29,6 +29,7 @@ impl From<&Group> for GroupPlan {
         });
         GroupPlan {
             group: group.name.clone(),
+            order: group.order,
             sites: group.sites.to_vec(),
             resources: group.resources(),
             clients: clients.collect(),

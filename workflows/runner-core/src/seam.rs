@@ -209,6 +209,8 @@ impl Output {
 pub struct GroupPlan {
     /// Which.
     pub group: schemas::GroupId,
+    /// Where it stands when several groups move: lower first.
+    pub order: u32,
     /// Its two sites; the first is home.
     pub sites: Vec<SiteId>,
     /// Every resource that a move claims.

@@ -209,6 +209,7 @@ impl Core {
             .collect();
         Some(GroupView {
             group: id.clone(),
+            order: g.plan.order,
             mode,
             sentence,
             epoch: g.record.epoch,
