@@ -119,6 +119,14 @@ pub enum Op {
         #[serde(default)]
         dry_run: bool,
     },
+    /// The groups' files as the runner runs with them.
+    Files {
+        /// One group's, whole; else the digests of all.
+        #[serde(default)]
+        group: Option<GroupId>,
+    },
+    /// Reads the groups' files again. Nothing changes if one of them is not valid, and no run in flight.
+    Reload {},
     /// Lets a waiting decision start.
     Approve {
         /// The group, or the decision's id.
@@ -224,6 +232,8 @@ impl Op {
             Op::Decisions { .. } => "decisions",
             Op::Check { .. } => "check",
             Op::Start { .. } => "start",
+            Op::Files { .. } => "files",
+            Op::Reload {} => "reload",
             Op::Approve { .. } => "approve",
             Op::Ack { .. } => "ack",
             Op::Accept { .. } => "accept",
@@ -247,6 +257,7 @@ impl Op {
             | Op::Evidence { .. }
             | Op::ByHand { .. }
             | Op::Definition { .. }
+            | Op::Files { .. }
             | Op::Decisions { .. }
             | Op::Check { .. } => false,
             Op::Start { dry_run, .. } => !dry_run,
@@ -285,6 +296,10 @@ pub enum OpReply {
     Runs(Vec<RunView>),
     /// To `show`.
     Run(Box<RunView>),
+    /// To `files`.
+    Files(Vec<GroupFile>),
+    /// To `reload`.
+    Reloaded(Reloaded),
     /// To `evidence`.
     Evidence(EvidencePage),
     /// To `by-hand`.
@@ -405,4 +420,33 @@ pub struct Fact {
     /// In capitals at the line's end, where it matters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<String>,
+}
+
+/// A group's file over its defaults, as the runner runs with it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupFile {
+    /// Which group.
+    pub group: GroupId,
+    /// Of the file over its defaults, as workflows see it.
+    pub digest: crate::Digest,
+    /// Of the file that is taken when the run that is under way has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<crate::Digest>,
+    /// The file over its defaults, where one group was named. It holds no secret.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub file: Value,
+}
+
+/// What came of reading the groups' files again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Reloaded {
+    /// Groups whose new file counts from now on.
+    pub taken: Vec<GroupId>,
+    /// Groups whose new file counts when their run has ended.
+    pub later: Vec<GroupId>,
+    /// Groups whose file is as it was.
+    pub same: Vec<GroupId>,
+    /// What only a new start of the runner takes, a sentence each.
+    pub restart: Vec<String>,
 }

@@ -177,7 +177,7 @@ pub(crate) enum Command {
     /// Check workflow definitions: every error with file, line and column
     #[command(after_help = "Example: pointsman validate workflows/definitions/failover.yaml")]
     Validate(Validate),
-    /// Check this host's file and the groups' files, or print their JSON Schema
+    /// Check this host's file and the groups' files, compare them with what runs, have them taken
     #[command(after_help = "Example: pointsman config check")]
     Config(Config),
     /// Say what a code means, why it comes and what to do

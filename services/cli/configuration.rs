@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::args::{Config, ConfigAsk};
 use crate::exit::Exit;
 use crate::output::Output;
-use crate::{parts, secrets};
+use crate::{parts, reload, secrets};
 
 /// `config`; 2 when a file is not valid, 8 when one is valid and something in it has run out.
 pub(crate) fn run(ask: &Config, host: &Path, out: &Output) -> anyhow::Result<Exit> {
@@ -23,6 +23,8 @@ pub(crate) fn run(ask: &Config, host: &Path, out: &Output) -> anyhow::Result<Exi
             Ok(Exit::Done)
         }
         ConfigAsk::Check { groups } => check(host, groups.as_deref(), out),
+        ConfigAsk::Diff => crate::runtime()?.block_on(reload::diff(host, out)),
+        ConfigAsk::Reload { why } => crate::runtime()?.block_on(reload::reload(&why.why, host, out)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The parts that stay: the runner, and the services of this host.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -15,7 +16,7 @@ use uuid::Uuid;
 
 use crate::args::{Runner, Serve, ServicePart};
 use crate::exit::Exit;
-use crate::{bus, notify, person, secrets};
+use crate::{bus, notify, person, running, secrets};
 
 /// Says which secrets are open; the part starts all the same.
 fn warn_of_secrets(host: &Host) {
@@ -33,7 +34,8 @@ pub(crate) fn runner(ask: &Runner, path: &Path) -> anyhow::Result<Exit> {
     let settings = host.runner.clone().with_context(|| {
         format!("{}: this host runs no runner: `runner:` names its journal and its groups", path.display())
     })?;
-    let groups = config::load_groups(&host.resolve(&settings.groups))?;
+    let folder = host.resolve(&settings.groups);
+    let groups = config::load_groups(&folder)?;
     let mut definitions = runner::shipped();
     if let Some(folder) = &settings.definitions {
         let folder = host.resolve(folder);
@@ -44,12 +46,14 @@ pub(crate) fn runner(ask: &Runner, path: &Path) -> anyhow::Result<Exit> {
     let journal = host.resolve(&settings.journal);
     stay(async |stop| {
         warn_of_secrets(&host);
+        running::note(&host, "runner");
         let options = runner::Options {
             client: bus::standing(&host.bus, "runner").await?,
             prefix: host.bus.prefix()?,
             journal,
             journal_options: journal::Options::default(),
             groups,
+            read_groups: Arc::new(move || config::load_groups(&folder)),
             definitions,
             preflight_every: Some(PREFLIGHT_EVERY),
             host: person::host(),
@@ -70,8 +74,10 @@ pub(crate) fn runner(ask: &Runner, path: &Path) -> anyhow::Result<Exit> {
 pub(crate) fn serve(ask: &Serve, path: &Path) -> anyhow::Result<Exit> {
     let host = config::load_host(path)?;
     let only: Vec<Service> = ask.services.iter().copied().map(service).collect();
+    let part = only.iter().fold("serve".to_owned(), |part, service| format!("{part} {service}"));
     stay(async |stop| {
         warn_of_secrets(&host);
+        running::note(&host, &part);
         let client = bus::standing(&host.bus, "serve").await?;
         let version = env!("CARGO_PKG_VERSION");
         Ok(host::serve(&host, &only, client, &person::host(), version, stop).await?)

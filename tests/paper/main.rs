@@ -5,5 +5,6 @@ mod by_hand;
 mod house;
 mod notify;
 mod plan;
+mod reload;
 mod report;
 mod take_over;

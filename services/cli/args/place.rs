@@ -29,6 +29,19 @@ pub(crate) enum ConfigAsk {
         #[arg(long, value_name = "FOLDER")]
         groups: Option<PathBuf>,
     },
+    /// Say what of the files on disk this host's parts and the runner do not run with: 8 if something
+    #[command(after_help = "Example: pointsman config diff")]
+    Diff,
+    /// Have the runner take changed groups' files; no run in flight is changed, and a bad file changes nothing
+    #[command(
+        after_help = "What stands in this host's file is taken by a new start of its parts, and is named; secrets \
+                      that stand in files of their own (`dsn`, `tsig`) are read each time.\n\n\
+                      Example: pointsman config reload --why \"CHG-14 longer drain\""
+    )]
+    Reload {
+        #[command(flatten)]
+        why: super::moves::Why,
+    },
     /// Print the JSON Schema of a file, for an editor
     #[command(after_help = "Example: pointsman config schema group")]
     Schema {

@@ -149,7 +149,7 @@ impl Rfc2136 {
                 from: &found,
                 to: &target.addresses,
             };
-            let signed = wire::update(&update, self.tsig.key.clone())
+            let signed = wire::update(&update, self.tsig.fresh().key)
                 .map_err(|cause| DriverError::not_done(Code::Internal, cause.to_string()))?;
             match self.send(server, signed, deadline).await {
                 Sent::Done => return Ok(()),
@@ -201,7 +201,7 @@ impl Rfc2136 {
 
     /// Returns once every update that had reached the server is done.
     async fn barrier(&self, server: Server, zone: &Domain, deadline: Instant) -> Result<(), String> {
-        let signed = wire::barrier(zone, self.tsig.key.clone()).map_err(|cause| cause.to_string())?;
+        let signed = wire::barrier(zone, self.tsig.fresh().key).map_err(|cause| cause.to_string())?;
         match self.send(server, signed, deadline).await {
             Sent::Done => Ok(()),
             Sent::PrerequisiteFailed => Err(format!("{server} does not know its own zone")),

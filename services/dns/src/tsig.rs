@@ -53,6 +53,19 @@ impl Key {
         Ok(Key { file: Some(path.to_owned()), ..Key::parse(&text)? })
     }
 
+    /// The key as its file says now, so that a changed one needs no new start; the known one where the file
+    /// cannot be read.
+    pub(crate) fn fresh(&self) -> Key {
+        match self.file.as_deref().map(Key::from_file) {
+            Some(Ok(key)) => key,
+            Some(Err(error)) => {
+                tracing::warn!(%error, "the key as it was read before is used");
+                self.clone()
+            }
+            None => self.clone(),
+        }
+    }
+
     /// The file that it was read from.
     pub(crate) fn file(&self) -> Option<&Path> {
         self.file.as_deref()

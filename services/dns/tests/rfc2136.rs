@@ -199,6 +199,26 @@ async fn a_wrong_key_names_both_causes_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_key_that_changed_on_disk_signs_the_next_update() {
+    let bind = bind();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tsig.key");
+    let write = |secret: &str| {
+        let name = bind.key_name();
+        let text = format!("key \"{name}\" {{ algorithm hmac-sha256; secret \"{secret}\"; }};\n");
+        std::fs::write(&file, text).unwrap();
+    };
+    write("d3Jvbmc=");
+    let driver = driver(with(settings(&bind), |s| s.tsig = Key::from_file(&file).unwrap()));
+    assert_eq!(not_done(point(&driver, to("secondary")).await).0, Code::Refused);
+    write(bind.key_secret_base64());
+    point(&driver, to("secondary")).await.unwrap();
+    // One that cannot be read any more is gone on with as it was.
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(not_done(point(&driver, to("main")).await).0, Code::Refused);
+}
+
+#[tokio::test]
 async fn a_refusal_is_told_with_its_code() {
     let bind = bind();
     // A name of no zone of this server's, by a zone that is set.

@@ -214,6 +214,7 @@ impl RunnerSlot {
                     }
                     // What is read from the journal is the shell's; no test here asks for it.
                     Local::Show { .. }
+                    | Local::ReadFiles { .. }
                     | Local::List { .. }
                     | Local::Evidence { .. }
                     | Local::Definition { .. } => {}

@@ -6,8 +6,9 @@ use std::time::Duration;
 use schemas::view::RunState;
 use schemas::{Address, ClaimReply, ClaimRequest, Code, Epoch, GroupId, Key, Problem, RunId, Verb};
 
-use crate::core::{Asked, Claim, Core, Timer};
+use crate::core::{Asked, Core, Timer};
 use crate::entry::{GroupEntry, Owed, RunEntry};
+use crate::in_memory::Claim;
 use crate::rules::Rule;
 use crate::seam::{Answered, Now};
 

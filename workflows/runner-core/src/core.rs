@@ -12,7 +12,7 @@ use schemas::{
 use serde_json::{Map, Value};
 
 use crate::entry::{AnyEntry, Append, GroupEntry, RunEntry, Stream, UnknownEntry, join, split};
-use crate::group::Record;
+use crate::in_memory::Group;
 use crate::live::Live;
 use crate::query::Query;
 use crate::rules::Rules;
@@ -42,44 +42,6 @@ pub struct Settings {
     /// How often each group's preconditions are looked at, and whether a person's start looks first; never if
     /// left out.
     pub preflight_every: Option<Duration>,
-}
-
-/// One group in memory: the fold of its entries, and what is only known in this life.
-pub(crate) struct Group {
-    pub(crate) plan: GroupPlan,
-    pub(crate) record: Record,
-    pub(crate) seq: u64,
-    pub(crate) checkpoint: u64,
-    /// The highest epoch that any answer named.
-    pub(crate) seen_epoch: Epoch,
-    /// Claims of the current epoch.
-    pub(crate) claims: BTreeMap<Address, Claim>,
-    /// Proofs that a database is closed: when, by the boot-time clock.
-    pub(crate) proofs: BTreeMap<Address, Duration>,
-    /// Until when a yes that was given may still act, a site each.
-    pub(crate) yes_until: BTreeMap<SiteId, Duration>,
-    /// The key that occupies a resource in this epoch: unsettled or assumed.
-    pub(crate) occupied: BTreeMap<Address, Key>,
-    pub(crate) detections: BTreeMap<SiteId, crate::trigger::Detection>,
-    /// The opening that waits for what the receivers have applied, and since when they are asked.
-    pub(crate) loss_asked: Option<(Key, Duration)>,
-    /// When it is watched next, and when it was last looked at by itself.
-    pub(crate) watch: crate::watch::Pace,
-    /// The latest look at its preconditions.
-    pub(crate) preflight: crate::preflight::Preflight,
-    /// What was tried to be told, by its number.
-    pub(crate) tried: BTreeMap<u64, crate::notify::Tried>,
-}
-
-/// Where a claim stands in this life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Claim {
-    /// Asked.
-    Asked,
-    /// Nobody answered; asked again then, or on the next beat.
-    Unanswered { again: Duration, undelivered: bool },
-    /// Acknowledged.
-    Granted,
 }
 
 /// What a request on the bus was for.
@@ -149,22 +111,6 @@ fn told(entry: AnyEntry) -> Option<Arc<AnyEntry>> {
 impl Core {
     /// A core that has read nothing yet.
     pub fn new(settings: Settings, ids: Box<dyn Ids>, rules: Rules, now: Now) -> Core {
-        let group = |plan: GroupPlan| Group {
-            plan,
-            record: Record::default(),
-            seq: 0,
-            checkpoint: 0,
-            seen_epoch: Epoch(0),
-            claims: BTreeMap::new(),
-            proofs: BTreeMap::new(),
-            yes_until: BTreeMap::new(),
-            occupied: BTreeMap::new(),
-            detections: BTreeMap::new(),
-            loss_asked: None,
-            watch: crate::watch::Pace::default(),
-            preflight: crate::preflight::Preflight::default(),
-            tried: BTreeMap::new(),
-        };
         Core {
             prefix: settings.prefix,
             source: settings.source,
@@ -172,7 +118,7 @@ impl Core {
             ids,
             copied: settings.copied,
             definitions: settings.definitions,
-            groups: settings.groups.into_iter().map(|plan| (plan.group.clone(), group(plan))).collect(),
+            groups: settings.groups.into_iter().map(|plan| (plan.group.clone(), Group::new(plan))).collect(),
             runs: BTreeMap::new(),
             lives: BTreeMap::new(),
             asked: BTreeMap::new(),
@@ -258,6 +204,7 @@ impl Core {
             Input::Confirm { request, reply_to } => self.on_confirm(now, &request, reply_to),
             Input::Answered { request, answer } => self.on_answered(now, request, answer),
             Input::Evaluated { run, at, result } => self.on_evaluated(now, run, at, result),
+            Input::ReadAgain { by, read, reply_to } => self.on_read_again(now, &by, read, reply_to),
             Input::Told { group, notice, failed } => self.on_told(now, &group, notice, failed),
             Input::Connected => self.on_connected(now),
             Input::Tick => {}

@@ -7,8 +7,9 @@ use engine::InDoubt;
 use schemas::{Action, Address, Attempt, Effect, GroupId, Key};
 use serde_json::Value;
 
-use crate::core::{Claim, Core};
+use crate::core::Core;
 use crate::entry::{Doubt, GroupEntry, Owed};
+use crate::in_memory::Claim;
 use crate::live::{Live, Owner, Stage};
 use crate::rules::Rule;
 use crate::seam::Now;

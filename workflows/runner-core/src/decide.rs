@@ -173,6 +173,7 @@ impl Core {
             self.owe_claims(now, &group, id);
             self.append_group(now, &group, &GroupEntry::RunEnded { run: id, state, live, left });
             self.owe_ended(now, id);
+            self.take_next_file(now, &group);
             self.pay(now, &group, None);
         }
     }

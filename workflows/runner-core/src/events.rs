@@ -153,6 +153,7 @@ fn group_name(entry: &GroupEntry) -> Option<&'static str> {
         GroupEntry::Decision { .. } => "decided",
         GroupEntry::Acknowledged { .. } => "acknowledged",
         GroupEntry::Triggers { .. } => "triggers",
+        GroupEntry::FileTaken { .. } => "file-taken",
         GroupEntry::NoticeEnded { gave_up: None, .. } => "notified",
         GroupEntry::NoticeEnded { gave_up: Some(_), .. } => "notify-failed",
         GroupEntry::NoticeOwed { .. }

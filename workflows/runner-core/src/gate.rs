@@ -240,7 +240,7 @@ impl Core {
     fn site_unheard(&self, _now: Now, group: &schemas::GroupId, site: &SiteId) -> bool {
         self.groups.get(group).is_some_and(|g| {
             g.plan.resources.iter().filter(|a| a.site == *site).all(|a| {
-                matches!(g.claims.get(a), Some(crate::core::Claim::Unanswered { undelivered: true, .. }))
+                matches!(g.claims.get(a), Some(crate::in_memory::Claim::Unanswered { undelivered: true, .. }))
             })
         })
     }

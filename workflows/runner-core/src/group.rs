@@ -278,7 +278,7 @@ impl Record {
                 self.red = red.clone();
                 self.amber = amber.clone();
             }
-            GroupEntry::Overridden { .. } => {}
+            GroupEntry::Overridden { .. } | GroupEntry::FileTaken { .. } => {}
             GroupEntry::NoticeOwed { .. } | GroupEntry::NoticeEnded { .. } => self.apply_notice(at, entry),
             GroupEntry::Checkpoint { state } => *self = (**state).clone(),
             GroupEntry::Owed { .. }

@@ -16,6 +16,7 @@ mod events;
 mod fault;
 mod gate;
 mod group;
+mod in_memory;
 mod left;
 mod live;
 mod loss;
@@ -27,6 +28,7 @@ mod protection;
 mod purpose;
 mod query;
 mod read;
+mod reload;
 mod rules;
 mod run;
 mod seam;
@@ -48,6 +50,7 @@ pub use group::{Acceptance, Debt, LossAccepted, LossDecided, OpenState, Record, 
 pub use left::Left;
 pub use notify::{Commands, Notice, NoticeOf, Telling};
 pub use read::{ReadError, ReadRun, Stored, read_run, show};
+pub use reload::ReadGroup;
 pub use rules::{Rule, Rules};
 pub use run::BadRun;
 pub use seam::{

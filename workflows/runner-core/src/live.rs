@@ -9,8 +9,9 @@ use engine::InDoubt;
 use schemas::{Action, Address, Attempt, Code, Digest, Effect, Frame, Key, OutcomeRequest, Problem, Verb};
 use serde_json::Value;
 
-use crate::core::{Asked, Claim, Core, Timer};
+use crate::core::{Asked, Core, Timer};
 use crate::entry::{GroupEntry, Intent, RunEntry};
+use crate::in_memory::Claim;
 use crate::rules::{Rule, Rules};
 use crate::seam::Now;
 

@@ -264,7 +264,8 @@ impl Core {
     pub(crate) fn note_replication(&mut self, now: Now, address: &Address, seen: &Observation) {
         let Seen::Replication(_) = &seen.seen else { return };
         self.note_alive(address, seen.at);
-        let waits = |g: &&crate::core::Group| g.loss_asked.is_some() && g.plan.resources.contains(address);
+        let waits =
+            |g: &&crate::in_memory::Group| g.loss_asked.is_some() && g.plan.resources.contains(address);
         let group = self.groups.values().find(waits).map(|g| g.plan.group.clone());
         if group.is_some() {
             self.wake_waiters(now, group.as_ref());

@@ -72,6 +72,8 @@ impl Core {
             }
             Op::Status { .. }
             | Op::Check { .. }
+            | Op::Files { .. }
+            | Op::Reload {}
             | Op::Runs { .. }
             | Op::Show { .. }
             | Op::Evidence { .. }
@@ -109,6 +111,11 @@ impl Core {
                     None
                 }
             },
+            Op::Files { group } => Some(self.group_files(group.as_ref())),
+            Op::Reload {} => {
+                self.out.local.push(Local::ReadFiles { by, reply_to });
+                None
+            }
             Op::Runs { group, limit } => {
                 let first = self.runs.values().rev().filter(|r| group.is_none() || r.started.group == group);
                 let first = first.map(|run| crate::views::run_view(run, &self.lives, false)).collect();

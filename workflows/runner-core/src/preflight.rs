@@ -11,8 +11,9 @@ use schemas::{
 };
 use serde_json::Value;
 
-use crate::core::{Asked, Core, Group, SILENT_AFTER, Timer};
+use crate::core::{Asked, Core, SILENT_AFTER, Timer};
 use crate::entry::GroupEntry;
+use crate::in_memory::Group;
 use crate::query::Purpose;
 use crate::seam::{Answered, Now};
 

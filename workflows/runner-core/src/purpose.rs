@@ -4,7 +4,8 @@ use engine::Purpose;
 use schemas::op::ProtectBy;
 use schemas::{Access, Address, Code, Epoch, GroupId, Problem, Seen, Service, SiteId};
 
-use crate::core::{Core, Group};
+use crate::core::Core;
+use crate::in_memory::Group;
 use crate::start::Start;
 
 fn conflict(detail: String) -> Problem {

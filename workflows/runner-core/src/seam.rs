@@ -78,6 +78,15 @@ pub enum Input {
         /// What came of it.
         result: Result<engine::Evaluation, engine::Error>,
     },
+    /// The groups' files were read; asked by [`Local::ReadFiles`].
+    ReadAgain {
+        /// Who wanted it.
+        by: crate::entry::ByPerson,
+        /// The groups, or what is wrong with which file, line and column.
+        read: Result<Vec<crate::reload::ReadGroup>, String>,
+        /// Whom to answer.
+        reply_to: ReplyTo,
+    },
     /// A command of [`Effect::Tell`] ended.
     Told {
         /// Whose.
@@ -169,6 +178,13 @@ pub enum Local {
         /// The tasks of the catalog that it calls, by `name:version`.
         functions: std::collections::BTreeMap<String, String>,
         /// Whom to answer.
+        reply_to: ReplyTo,
+    },
+    /// The groups' files are to be read; answered by [`Input::ReadAgain`].
+    ReadFiles {
+        /// Who wants it.
+        by: crate::entry::ByPerson,
+        /// Whom to answer then.
         reply_to: ReplyTo,
     },
     /// Ended runs are to be listed, newest first, before those that are given.

@@ -37,6 +37,14 @@ impl Core {
         }
     }
 
+    /// A group that is new while the runner runs.
+    pub(crate) fn begin_group(&mut self, now: Now, group: &GroupId) {
+        self.watch_within(now, group, LOOK_EVERY);
+        if self.preflight_every.is_some() {
+            self.timer(now.boot, Timer::Preflight(group.clone()));
+        }
+    }
+
     /// A run began.
     pub(crate) fn watch_soon(&mut self, now: Now, group: &GroupId) {
         self.watch_within(now, group, LOST_EVERY);

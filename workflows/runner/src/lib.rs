@@ -13,5 +13,5 @@ mod shipped;
 
 pub use load::LoadError;
 pub use runner_core::Telling;
-pub use shell::{DefinitionText, Options, RunError, Teller, run};
+pub use shell::{DefinitionText, Options, ReadGroups, RunError, Teller, run};
 pub use shipped::{in_folder, shipped};

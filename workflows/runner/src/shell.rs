@@ -9,8 +9,10 @@ use std::time::Duration;
 use async_nats::Client;
 use expressions::WorkerCommand;
 use futures_util::future::BoxFuture;
-use journal::{Batch, Durable, Journal};
-use runner_core::{Core, Effect, Input, Local, Output, ReplyTo, Rules, Settings, Telling};
+use journal::{Batch, Durable, Journal, StreamId};
+use runner_core::{
+    ByPerson, Core, Effect, Input, Local, Output, ReadGroup, ReplyTo, Rules, Settings, Telling,
+};
 use schemas::Prefix;
 use schemas::op::OpReply;
 use thiserror::Error;
@@ -45,6 +47,8 @@ pub struct Options {
     pub journal_options: journal::Options,
     /// The groups.
     pub groups: Vec<config::Group>,
+    /// Reads their files again.
+    pub read_groups: ReadGroups,
     /// The definitions that can be started.
     pub definitions: Vec<DefinitionText>,
     /// How often each group's preconditions are looked at; never if left out.
@@ -58,6 +62,9 @@ pub struct Options {
     /// Runs the commands that tell people.
     pub teller: Teller,
 }
+
+/// Reads the groups' files; the error has file, line and column of everything that is wrong.
+pub type ReadGroups = Arc<dyn Fn() -> Result<Vec<config::Group>, document::Diagnostics> + Send + Sync>;
 
 /// Runs one command that tells people, within a bound of its own; the error says why they were not told.
 pub type Teller = Arc<dyn Fn(Telling) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
@@ -160,7 +167,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     };
     let carrier = tokio::spawn(carry(out, released, outbox));
 
-    let shell = Shell { core, journal, evaluations, replies, inputs };
+    let shell = Shell { core, journal, evaluations, replies, inputs, read_groups: options.read_groups };
     // Beside the bus's own tasks: the thread that started the runner would have to be woken for each answer.
     let result = tokio::spawn(shell.run(more, came, stop)).await.unwrap_or(Err(RunError::Closed));
     // The journal's writer hands out what waits and lets go; then the carrier has nothing more to come.
@@ -174,6 +181,7 @@ struct Shell {
     evaluations: Evaluations,
     replies: Arc<Mutex<Replies>>,
     inputs: Sender<Input>,
+    read_groups: ReadGroups,
 }
 
 impl Shell {
@@ -239,6 +247,7 @@ impl Shell {
     fn local(&self, local: Local) -> Option<Input> {
         match local {
             Local::Evaluate { run, at, job } => return self.evaluations.start(run, at, job),
+            Local::ReadFiles { by, reply_to } => self.read_files(by, reply_to),
             Local::Show { run, reply_to } => {
                 self.read_aside(reply_to, move |journal| match load::find_ended(journal, &run) {
                     Ok(view) => OpReply::Run(Box::new(view)),
@@ -264,6 +273,24 @@ impl Shell {
             }
         }
         None
+    }
+
+    /// Beside the loop: the folder may be slow.
+    fn read_files(&self, by: ByPerson, reply_to: ReplyTo) {
+        let (read, inputs) = (Arc::clone(&self.read_groups), self.inputs.clone());
+        let journal = Arc::clone(&self.journal);
+        tokio::task::spawn_blocking(move || {
+            let known = |group: &config::Group| {
+                StreamId::group(&group.name).is_ok_and(|stream| journal.head(&stream).is_some())
+            };
+            let read_group = |group: &config::Group| ReadGroup { plan: group.into(), known: known(group) };
+            let read = match read() {
+                Ok(groups) => Ok(groups.iter().map(read_group).collect()),
+                Err(wrong) => Err(wrong.to_string()),
+            };
+            // Fails only when the shell is gone.
+            let _ = inputs.blocking_send(Input::ReadAgain { by, read, reply_to });
+        });
     }
 
     /// Reads the journal beside the loop; the answer passes through the journal's queue like any other.

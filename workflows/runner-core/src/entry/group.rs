@@ -222,6 +222,14 @@ pub enum GroupEntry {
         /// What it turned out to be.
         how: String,
     },
+    /// The group's file was read again, and differs from the one before.
+    #[serde(rename = "group.file-taken")]
+    FileTaken {
+        /// Of the file over its defaults.
+        digest: schemas::Digest,
+        /// Who and why.
+        by: ByPerson,
+    },
     /// People are to be told something.
     #[serde(rename = "notice.owed")]
     NoticeOwed {

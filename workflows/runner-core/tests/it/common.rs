@@ -69,6 +69,8 @@ pub(crate) struct World {
     pub(crate) told: Vec<(Duration, runner_core::Telling)>,
     /// So many tries fail before one succeeds.
     pub(crate) mute: u32,
+    /// What the groups' files say when they are read again.
+    pub(crate) files: Result<Vec<runner_core::ReadGroup>, String>,
 }
 
 fn definition(name: &str) -> (String, (Digest, Arc<Definition>)) {
@@ -143,6 +145,7 @@ impl World {
             entries: Vec::new(),
             told: Vec::new(),
             mute: 0,
+            files: Ok(Vec::new()),
         }
     }
 
@@ -271,6 +274,10 @@ impl World {
                 Local::Evaluate { run, at, job } => {
                     let result = job.run(&mut expressions::Inline::new());
                     self.queue.push_back(Input::Evaluated { run, at, result });
+                }
+                Local::ReadFiles { by, reply_to } => {
+                    let read = self.files.clone();
+                    self.queue.push_back(Input::ReadAgain { by, read, reply_to });
                 }
                 other => panic!("{other:?}"),
             }

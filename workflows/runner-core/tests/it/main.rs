@@ -4,4 +4,5 @@
 mod common;
 mod notify;
 mod preflight;
+mod reload;
 mod smoke;
