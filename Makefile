@@ -1,7 +1,8 @@
 # The commands of this project. Each is a readable script in scripts/.
-.PHONY: demo install check test bench build
+.PHONY: demo demo-full install check test bench build
 
 demo:    ; @scripts/demo.sh
+demo-full: ; @scripts/demo.sh full
 install: ; @scripts/install.sh
 check:   ; @scripts/check.sh
 test:    ; @scripts/test.sh

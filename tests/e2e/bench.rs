@@ -3,29 +3,18 @@
 use std::collections::BTreeSet;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lab::demo::case;
 use lab::demo::kills::{Killer, Part, Shot};
-use lab::standin::MASTER_LOCK;
-use lab::system::plan::{GROUP, NAMES, PROCESSES, PROXIES, Site};
+use lab::system::plan::{GROUP, Site};
 use lab::system::{Lab, sweep, until, users};
 use schemas::view::{RunState, RunView};
 use schemas::{Action, Address, Prefix, Service, Verb};
 
 /// For what takes moments on an idle machine.
 pub(crate) const WITHIN: Duration = Duration::from_secs(60);
-
-/// Counts the master sessions of the database that is asked.
-pub(crate) static MASTER_SESSIONS: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
-            AND classid = {} AND objid = {}",
-        MASTER_LOCK >> 32,
-        MASTER_LOCK & 0xffff_ffff
-    )
-});
 
 /// A lab in normal service. Its folder stays when the test fails: its logs say why.
 pub(crate) struct Bench {
@@ -108,8 +97,7 @@ impl Bench {
         let wanted: BTreeSet<i64> =
             users::acknowledged(&self.plan.writer_file()).iter().map(|row| row.n).collect();
         until(&format!("each of {} rows is at {}", wanted.len(), site.name()), WITHIN, || {
-            let rows = self.postgres[site.index()].psql("config", "SELECT n FROM entry")?;
-            let there: BTreeSet<i64> = rows.lines().filter_map(|line| line.parse().ok()).collect();
+            let there = self.numbers(site)?;
             let missing: Vec<i64> = wanted.difference(&there).copied().collect();
             match missing.is_empty() {
                 true => Ok(Some(())),
@@ -121,63 +109,18 @@ impl Bench {
 
     /// What an outsider sees of the live site: names, databases, processes, proxies.
     pub(crate) fn lives_at(&self, site: Site) {
-        let [main, secondary] = &self.names;
-        let servers = [&self.bind, &main.authority, &secondary.authority, &main.cache, &secondary.cache];
-        for (name, last) in NAMES.into_iter().zip([3, 4]) {
-            for server in servers {
-                assert_eq!(server.lookup(name).unwrap(), [site.ip(last)], "{name} at {}", server.address());
-            }
-        }
-        assert_eq!(self.master_sessions(), [(site, 1)], "master sessions, over both databases");
-        assert!(self.is_open(site), "{} is closed", site.name());
-        assert!(!self.is_open(site.other()), "{} is open, too", site.other().name());
-        for process in PROCESSES.iter().filter(|process| process.live_only) {
-            assert_eq!(self.running(site, process.name), 1, "{} at {}", process.name, site.name());
-            let other = site.other();
-            assert_eq!(self.running(other, process.name), 0, "{} at {}", process.name, other.name());
-        }
-        let normal = format!("normal {}", site.ip(3));
-        let attached = format!("PONG control attached {}", site.ip(6));
-        for at in Site::ALL {
-            let says = |process: &str, line: &str, answer: &str| {
-                until(&format!("{process} at {} says {answer}", at.name()), WITHIN, || {
-                    let said = self.ask(at, process, line)?;
-                    if said == answer { Ok(Some(())) } else { Err(anyhow::anyhow!("{said}")) }
-                })
-                .unwrap();
-            };
-            for proxy in PROXIES {
-                says(proxy, "MODE", &normal);
-            }
-            says("site-scs", "PING", &attached);
-        }
+        let wrong = self.not_live_at(site).unwrap();
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        until(&format!("all proxies use {}", site.name()), WITHIN, || {
+            let wrong = self.not_served_by(site);
+            if wrong.is_empty() { Ok(Some(())) } else { Err(anyhow::anyhow!("{}", wrong.join("; "))) }
+        })
+        .unwrap();
     }
 
-    /// Where a configuration server holds a master session, and how many do. A database that does not answer
-    /// has none that is seen.
-    pub(crate) fn master_sessions(&self) -> Vec<(Site, u64)> {
-        let count =
-            |site: Site| self.postgres[site.index()].psql("config", &MASTER_SESSIONS).unwrap_or_default();
-        let all = Site::ALL.map(|site| (site, count(site).parse().unwrap_or(0)));
-        all.into_iter().filter(|(_, count)| *count > 0).collect()
-    }
-
-    /// Whether the writer's role may log in and write.
+    /// Whether the writer's role may log in or write.
     pub(crate) fn is_open(&self, site: Site) -> bool {
-        let sql = "SELECT (SELECT rolcanlogin FROM pg_roles WHERE rolname = 'cfg_db')
-                     OR has_table_privilege('cfg_db', 'entry', 'INSERT')";
-        self.postgres[site.index()].psql("config", sql).unwrap() == "t"
-    }
-
-    /// How many processes of this name run at a site.
-    pub(crate) fn running(&self, site: Site, process: &str) -> usize {
-        let mark = format!("POINTSMAN_LAB_PROCESS={}/{process}", site.name());
-        let lab = lab::system::marked::of_lab(&self.plan.folder);
-        let is = |pid: &&u32| {
-            let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-            environment.split(|byte| *byte == 0).any(|pair| pair == mark.as_bytes())
-        };
-        lab.iter().filter(is).count()
+        Lab::is_open(self, site).unwrap()
     }
 
     /// How often Pointsman's start script of a process has started one.

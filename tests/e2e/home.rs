@@ -2,7 +2,7 @@
 
 use lab::system::loss::By;
 use lab::system::plan::{GROUP, Site};
-use lab::system::{STATUS_EVERY, until, until_every, users};
+use lab::system::{STATUS_EVERY, until, until_every};
 use schemas::view::{Mode, RunState};
 use schemas::{Action, Service};
 
@@ -14,21 +14,9 @@ impl Bench {
         self.pointsman.text(&self.desk(), &["reprotect", GROUP, "--yes", "--detach", "--why", "a test"])
     }
 
-    /// All rows that were acknowledged so far are the same at both sites.
+    /// Each table is the same at both sites, as far as rows were acknowledged.
     pub(crate) fn equal(&self) {
-        let last = users::acknowledged(&self.plan.writer_file()).iter().map(|row| row.n).max().unwrap();
-        let sql = format!(
-            "SELECT count(*), md5(string_agg(e::text, ',' ORDER BY n)) FROM entry e WHERE n <= {last}"
-        );
-        until("both sites have the same rows", WITHIN, || {
-            let [main, secondary] = [0, 1].map(|site| self.postgres[site].psql("config", &sql));
-            let (main, secondary) = (main?, secondary?);
-            match main == secondary && !main.starts_with("0|") {
-                true => Ok(Some(())),
-                false => Err(anyhow::anyhow!("{main} and {secondary}")),
-            }
-        })
-        .unwrap();
+        self.tables_equal().unwrap();
     }
 
     pub(crate) fn mode(&self, mode: Mode, sentence: &str) {

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use lab::system::live::MASTER_SESSIONS;
 use lab::system::plan::Site;
 
-use crate::bench::{Bench, MASTER_SESSIONS};
+use crate::bench::Bench;
 
 const EVERY: Duration = Duration::from_millis(50);
 

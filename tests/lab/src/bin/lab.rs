@@ -74,6 +74,16 @@ enum Command {
         #[arg(long, default_value = "target/demo/report.json")]
         report: PathBuf,
     },
+    /// The whole cycle twice: failover, home by copy, a planned move and home again, with the runner and services
+    /// killed at least ten times a leg
+    DemoFull {
+        /// Where the kills are drawn from; a new one each time if it is left out
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Where the report is written
+        #[arg(long, default_value = "target/demo/full.json")]
+        report: PathBuf,
+    },
     /// Hold a lab in the foreground
     #[command(hide = true)]
     Hold,
@@ -134,14 +144,23 @@ fn run(args: Args) -> anyhow::Result<()> {
             tell(&["client", at, &line])
         }
         Command::Demo { seed, report } => {
-            std::thread::spawn(|| {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                if let Ok(runtime) = runtime {
-                    runtime.block_on(control::signalled());
-                    lab::system::STOPPING.store(true, Ordering::SeqCst);
-                }
-            });
+            stop_when_asked();
             demo::run(state, *seed, report)
         }
+        Command::DemoFull { seed, report } => {
+            stop_when_asked();
+            demo::full::run(state, *seed, report)
+        }
     }
+}
+
+/// All waits end when the person at the terminal wants to stop.
+fn stop_when_asked() {
+    std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        if let Ok(runtime) = runtime {
+            runtime.block_on(control::signalled());
+            lab::system::STOPPING.store(true, Ordering::SeqCst);
+        }
+    });
 }

@@ -59,7 +59,12 @@ pub fn lose_main(
     Ok((case, wrong))
 }
 
-fn users_at_work(lab: &Lab) -> anyhow::Result<()> {
+/// Waits until the writer and the readers are at work, and no read has failed.
+///
+/// # Errors
+///
+/// When they are not, or one has.
+pub fn users_at_work(lab: &Lab) -> anyhow::Result<()> {
     until("the writer and the readers are at work", USERS_WITHIN, || {
         let rows = users::acknowledged(&lab.plan.writer_file()).len();
         let mut reads =
@@ -77,7 +82,11 @@ fn users_at_work(lab: &Lab) -> anyhow::Result<()> {
 
 /// Stops the process that sends main's changes, as a link that stalls does, until rows are acknowledged that
 /// the secondary does not have.
-fn pause_replication(lab: &Lab) -> anyhow::Result<()> {
+///
+/// # Errors
+///
+/// When nobody sends, or nobody writes.
+pub fn pause_replication(lab: &Lab) -> anyhow::Result<()> {
     let sender = databases::sender(&lab.postgres[0], "lab_config_fwd")?;
     marked::signal(&[sender], Signal::STOP);
     let before = users::acknowledged(&lab.plan.writer_file()).len();

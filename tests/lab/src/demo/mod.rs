@@ -1,10 +1,12 @@
-//! The demonstration: main is lost twice, by kill and by freeze, while its users work and the runner dies.
+//! The demonstration: main is lost twice, by kill and by freeze, while its users work and the runner dies. And
+//! [`full`]: the whole cycle, home and away again.
 //!
 //! All that is said of the run is what `pointsman` itself shows; all that is said of the users comes from
 //! their own files and from looks into databases and DNS that Pointsman knows nothing of.
 
 pub mod case;
 pub mod chance;
+pub mod full;
 pub mod kills;
 pub mod print;
 pub mod report;
@@ -27,11 +29,7 @@ use report::Report;
 ///
 /// What did not hold; the report is written all the same where both runs ended.
 pub fn run(state: &Path, seed: Option<u64>, path: &Path) -> anyhow::Result<()> {
-    let seed = match seed {
-        Some(seed) => seed,
-        // Short enough to be typed again.
-        None => u64::from(u32::from_le_bytes(random::<4>()?)),
-    };
+    let seed = seeded(seed)?;
     let accepted = vec![
         format!("trigger.one_prober: {}", files::ONE_PROBER),
         format!("fence.unproved: {}", files::UNPROVED),
@@ -53,6 +51,14 @@ pub fn run(state: &Path, seed: Option<u64>, path: &Path) -> anyhow::Result<()> {
         bail!("not as it should be:\n  {}", wrong.join("\n  "));
     }
     Ok(())
+}
+
+/// The seed that was asked for, else a new one, short enough to be typed again.
+fn seeded(seed: Option<u64>) -> anyhow::Result<u64> {
+    match seed {
+        Some(seed) => Ok(seed),
+        None => Ok(u64::from(u32::from_le_bytes(random::<4>()?))),
+    }
 }
 
 /// One case in a fresh lab, which is gone afterwards; also what was not as it should be.

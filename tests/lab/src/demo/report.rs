@@ -154,7 +154,7 @@ pub fn kill(fired: &Fired, view: &RunView) -> Kill {
 /// # Errors
 ///
 /// Those of the file system.
-pub fn write(path: &Path, report: &Report) -> anyhow::Result<()> {
+pub fn write(path: &Path, report: &impl Serialize) -> anyhow::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }

@@ -2,13 +2,16 @@
 //! Pointsman installed as its users install it.
 
 pub mod databases;
+pub mod equal;
 pub mod files;
+pub mod live;
 pub mod loss;
 pub mod marked;
 pub mod plan;
 pub mod pointsman;
 pub mod scripts;
 pub mod starting;
+mod typed;
 pub mod users;
 
 use std::collections::BTreeMap;
@@ -168,6 +171,18 @@ impl Lab {
         }
         self.serves.insert(host, Process::start(&self.program(host, &["serve"]))?);
         Ok(())
+    }
+
+    /// The hosts on which Pointsman's services run, with their process ids.
+    #[must_use]
+    pub fn services(&self) -> BTreeMap<&'static str, u32> {
+        let run = self.serves.iter().filter(|(_, serve)| serve.exited().is_none());
+        run.map(|(host, serve)| (*host, serve.pid())).collect()
+    }
+
+    /// Ends the writer: from now on nobody writes.
+    pub fn end_writer(&mut self) {
+        self.watchers.remove("writer");
     }
 
     fn program(&self, host: &str, words: &[&str]) -> Program {

@@ -112,21 +112,30 @@ impl Lab {
             self.wait_healthy(site, process)?;
         }
         for site in Site::ALL {
-            let mut words = vec!["reader".to_owned()];
-            for proxy in PROXIES {
-                until(&format!("{proxy} serves the first row"), HEALTHY_WITHIN, || {
-                    Ok(self.ask(site, proxy, "READ 1")?.starts_with("ROW 1 ").then_some(()))
-                })?;
-                words.extend(["--proxy".to_owned(), self.plan.at_named(site, proxy)?.to_string()]);
-            }
-            words.extend(["--file".to_owned(), self.plan.reader_file(site).display().to_string()]);
-            let name = match site {
-                Site::Main => "reader-main",
-                Site::Secondary => "reader-secondary",
-            };
-            self.start_watcher(name, standin, words)?;
+            self.start_reader(site)?;
         }
         Ok(())
+    }
+
+    /// Starts the user who reads through a site's proxies, and counts anew; returns once they serve.
+    ///
+    /// # Errors
+    ///
+    /// When a proxy does not serve the first row.
+    pub fn start_reader(&mut self, site: Site) -> anyhow::Result<()> {
+        let mut words = vec!["reader".to_owned()];
+        for proxy in PROXIES {
+            until(&format!("{proxy} serves the first row"), HEALTHY_WITHIN, || {
+                Ok(self.ask(site, proxy, "READ 1")?.starts_with("ROW 1 ").then_some(()))
+            })?;
+            words.extend(["--proxy".to_owned(), self.plan.at_named(site, proxy)?.to_string()]);
+        }
+        words.extend(["--file".to_owned(), self.plan.reader_file(site).display().to_string()]);
+        let name = match site {
+            Site::Main => "reader-main",
+            Site::Secondary => "reader-secondary",
+        };
+        self.start_watcher(name, &running::program()?, words)
     }
 
     /// Starts a process by its script and waits until it is healthy, as a person does.

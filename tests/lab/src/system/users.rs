@@ -61,6 +61,13 @@ pub fn write_gap(rows: &[Acknowledged], from: Site, to: Site) -> Option<i64> {
     Some(first - last)
 }
 
+/// The longest time, in milliseconds, between two acknowledged writes, the later of them not before `since`.
+#[must_use]
+pub fn longest_gap(rows: &[Acknowledged], since: i64) -> Option<i64> {
+    let pairs = rows.iter().zip(rows.iter().skip(1));
+    pairs.filter(|(_, later)| later.at >= since).map(|(row, later)| later.at - row.at).max()
+}
+
 /// What a reader counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Reads {
