@@ -117,16 +117,27 @@ impl Cycle {
         };
         let words = match leg {
             Leg::Failover => return lab.lose_site(Site::Main, By::Kill),
-            Leg::Copy => {
-                let words = ["reprotect", GROUP, "--by", "copy", "--detach", "--why", "main is back"];
-                // What it overwrites has to be named by hand.
-                return lab.pointsman.typed(&lab.desk(), &words, Site::Main.name()).map(drop);
-            }
+            // What it overwrites has to be named by hand.
+            Leg::Copy => vec!["reprotect", GROUP, "--by", "copy", "--detach", "--why", "main is back"],
             Leg::CatchUp => vec!["reprotect", GROUP, "--yes", "--detach", "--why", "the demonstration"],
             Leg::Switchover => move_to("switchover", Site::Secondary),
             Leg::Failback | Leg::FailbackAgain => move_to("failback", Site::Main),
         };
-        lab.pointsman.text(&lab.desk(), &words).map(drop)
+        until_every(STATUS_EVERY, &format!("{} starts", leg.name()), WITHIN, || {
+            let asked = match leg {
+                Leg::Copy => lab.pointsman.typed(&lab.desk(), &words, Site::Main.name()),
+                _ => lab.pointsman.text(&lab.desk(), &words),
+            };
+            match asked {
+                Ok(_) => Ok(Some(Ok(()))),
+                // On a busy machine a service may not answer in time what would stand in the way.
+                Err(error) if format!("{error:#}").contains("red-precondition") => {
+                    println!("   refused, a precondition is red; asked again");
+                    Err(error)
+                }
+                Err(error) => Ok(Some(Err(error))),
+            }
+        })?
     }
 
     /// Waits until the leg's run has ended; whoever is killed is started again, as a supervisor does.
