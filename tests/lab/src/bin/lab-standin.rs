@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use lab::standin::{control, host, master, message, prober, proxy, reader, resolver, running, writer};
+use lab::system::databases;
+use lab::system::plan::Site;
 
 #[derive(Parser)]
 #[command(about = "Stand-ins of the parts of the model system, and of its users")]
@@ -49,6 +51,15 @@ enum Part {
         /// The name.
         name: String,
     },
+    /// Prints the SQL of what the parts need at a site, for `psql`.
+    Sql {
+        /// What for.
+        #[arg(value_enum)]
+        what: Tables,
+        /// main or secondary.
+        #[arg(long)]
+        site: String,
+    },
     /// Asks one line and prints the answer.
     Ask {
         /// Whom.
@@ -56,6 +67,16 @@ enum Part {
         /// The line.
         line: String,
     },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Tables {
+    /// The roles, once a server.
+    Roles,
+    /// The configuration database.
+    Config,
+    /// The log database.
+    Log,
 }
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
@@ -91,6 +112,17 @@ async fn run(args: Args) -> anyhow::Result<()> {
                 for address in host::resolved(&host, &name).await? {
                     println!("{address}");
                 }
+                Ok(())
+            }
+            Part::Sql { what, site } => {
+                let site =
+                    Site::named(&site).with_context(|| format!("no site `{site}`: main, secondary"))?;
+                let sql = match what {
+                    Tables::Roles => databases::roles(),
+                    Tables::Config => databases::config(),
+                    Tables::Log => databases::log(site),
+                };
+                println!("{sql}");
                 Ok(())
             }
             Part::Ask { at, line } => {

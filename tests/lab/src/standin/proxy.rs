@@ -21,7 +21,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::line::{Lines, listen};
-use super::resolver::resolve;
+use super::resolver::{name_and_port, resolve};
 
 const HEARTBEAT: Duration = Duration::from_millis(200);
 /// No answer for so long is as bad as a reset.
@@ -37,7 +37,7 @@ pub struct Options {
     /// The host's resolver; may be given more than once.
     #[arg(long, required = true)]
     pub dns: Vec<SocketAddr>,
-    /// The master's name; once more for the backup's.
+    /// The master's name; once more for the backup's; `NAME:PORT` where that one has another port.
     #[arg(long, required = true)]
     pub name: Vec<String>,
     /// The master's port, the same at both sites.
@@ -117,10 +117,11 @@ impl Shared {
         let mut last = anyhow!("no name");
         for name in &self.names {
             let trying = async {
-                let at = SocketAddr::new(resolve(&self.dns, name).await?, self.port);
+                let (name, port) = name_and_port(name, self.port);
+                let at = SocketAddr::new(resolve(&self.dns, name).await?, port);
                 let mut lines = Lines::connect(at, SILENCE).await?;
                 match lines.ask("PING", SILENCE).await?.as_str() {
-                    "PONG primary" => Ok((name.clone(), at, lines)),
+                    "PONG primary" => Ok((name.to_owned(), at, lines)),
                     other => bail!("{at} is no primary: {other}"),
                 }
             };

@@ -143,6 +143,15 @@ async fn serve(mut lines: Lines, shared: Arc<Shared>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A name, and the port behind it: `NAME`, or `NAME:PORT` where it is another than the usual one.
+#[must_use]
+pub fn name_and_port(text: &str, usual: u16) -> (&str, u16) {
+    match text.split_once(':').map(|(name, port)| (name, port.parse())) {
+        Some((name, Ok(port))) => (name, port),
+        _ => (text, usual),
+    }
+}
+
 /// The address of `name`, as the first of these servers that answers says; nothing is kept.
 ///
 /// # Errors

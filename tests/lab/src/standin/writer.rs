@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::line::Lines;
 use super::now_ms;
-use super::resolver::resolve;
+use super::resolver::{name_and_port, resolve};
 
 const SILENCE: Duration = Duration::from_secs(1);
 
@@ -25,7 +25,7 @@ pub struct Options {
     /// A DNS server; may be given more than once.
     #[arg(long, required = true)]
     pub dns: Vec<SocketAddr>,
-    /// The master's name; once more for the backup's.
+    /// The master's name; once more for the backup's; `NAME:PORT` where that one has another port.
     #[arg(long, required = true)]
     pub name: Vec<String>,
     /// The master's port, the same at both sites.
@@ -76,7 +76,8 @@ async fn connect(options: &Options) -> anyhow::Result<(SocketAddr, Lines)> {
     let mut last = anyhow!("no name");
     for name in &options.name {
         let trying = async {
-            let at = SocketAddr::new(resolve(&options.dns, name).await?, options.port);
+            let (name, port) = name_and_port(name, options.port);
+            let at = SocketAddr::new(resolve(&options.dns, name).await?, port);
             let mut lines = Lines::connect(at, SILENCE).await?;
             match lines.ask("PING", SILENCE).await?.as_str() {
                 "PONG primary" => Ok((at, lines)),

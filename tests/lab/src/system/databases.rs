@@ -35,37 +35,47 @@ pub fn settings() -> Vec<(String, String)> {
 ///
 /// What the server says.
 pub fn prepare(site: Site, cluster: &Postgres) -> anyhow::Result<()> {
-    cluster.psql(
-        "postgres",
-        &format!(
-            "CREATE ROLE cfg_db LOGIN; CREATE ROLE ms_db LOGIN; CREATE ROLE probe LOGIN;
-             CREATE ROLE {REPLICATOR} LOGIN REPLICATION"
-        ),
-    )?;
-    cluster.psql("config", &schema("cfg_db"))?;
-    cluster.psql(
-        "config",
-        &format!(
-            "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {REPLICATOR};
-             CREATE PUBLICATION lab_config FOR TABLE entry, master_session
-               WITH (publish = 'insert, update, delete')"
-        ),
-    )?;
-    // Each site writes rows of its own and sends only those: so nothing goes round in circles.
-    cluster.psql(
-        "log",
-        &format!(
-            "CREATE TABLE message (site text NOT NULL, id bigint NOT NULL, text text NOT NULL,
-               written_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (site, id));
-             CREATE SEQUENCE message_id;
-             GRANT SELECT, INSERT ON message TO ms_db; GRANT USAGE ON SEQUENCE message_id TO ms_db;
-             GRANT SELECT ON message TO {REPLICATOR};
-             CREATE PUBLICATION lab_log FOR TABLE message WHERE (site = '{}')
-               WITH (publish = 'insert, update, delete')",
-            site.name()
-        ),
-    )?;
+    cluster.psql("postgres", &roles())?;
+    cluster.psql("config", &config())?;
+    cluster.psql("log", &log(site))?;
     Ok(())
+}
+
+/// The SQL for the roles of a site, once a server.
+#[must_use]
+pub fn roles() -> String {
+    format!(
+        "CREATE ROLE cfg_db LOGIN; CREATE ROLE ms_db LOGIN; CREATE ROLE probe LOGIN;
+         CREATE ROLE {REPLICATOR} LOGIN REPLICATION;"
+    )
+}
+
+/// The SQL for a configuration database.
+#[must_use]
+pub fn config() -> String {
+    format!(
+        "{}
+         GRANT SELECT ON ALL TABLES IN SCHEMA public TO {REPLICATOR};
+         CREATE PUBLICATION lab_config FOR TABLE entry, master_session
+           WITH (publish = 'insert, update, delete');",
+        schema("cfg_db")
+    )
+}
+
+/// The SQL for a site's log database. Each site writes rows of its own and sends only those: so nothing goes
+/// round in circles.
+#[must_use]
+pub fn log(site: Site) -> String {
+    format!(
+        "CREATE TABLE message (site text NOT NULL, id bigint NOT NULL, text text NOT NULL,
+           written_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (site, id));
+         CREATE SEQUENCE message_id;
+         GRANT SELECT, INSERT ON message TO ms_db; GRANT USAGE ON SEQUENCE message_id TO ms_db;
+         GRANT SELECT ON message TO {REPLICATOR};
+         CREATE PUBLICATION lab_log FOR TABLE message WHERE (site = '{}')
+           WITH (publish = 'insert, update, delete');",
+        site.name()
+    )
 }
 
 /// What the DBA does once in each database: runs the SQL that `pointsman setup postgres` prints.

@@ -1,0 +1,109 @@
+//! Nothing hears each other: the link, a whole site, one way.
+
+use std::time::{Duration, Instant};
+
+use anyhow::anyhow;
+use schemas::view::Mode;
+
+use crate::system::System;
+
+/// So long nothing must happen; twice what a failover by monitoring waits for here.
+const QUIET: Duration = Duration::from_secs(15);
+
+/// `up` is normal. Without the link nothing starts, since the witness hears both, and status says so. Then a drill.
+#[test]
+fn up_is_normal_a_lost_link_is_told_and_a_failover_is_one_command() {
+    let Some(system) = System::up() else { return };
+    system.until("status is normal", || match system.status_line() {
+        (0, said) if said.contains("main is live, protected") => Ok(()),
+        (code, said) => Err(anyhow!("exit {code}: {said}")),
+    });
+    system.written_at("main");
+    let before = system.newest_run().unwrap().id;
+
+    system.cut(&["main", "secondary"]);
+    system.until("status says that replication is broken", || match system.status_line() {
+        (8, said) if said.contains("AMBER") && said.contains("secondary.replication.csp") => Ok(()),
+        (code, said) => Err(anyhow!("exit {code}: {said}")),
+    });
+    system.written_at("main");
+    assert_eq!(system.newest_run().unwrap().id, before, "a run has started");
+    assert_eq!(system.status().unwrap().mode, Mode::Normal);
+    assert!(system.is_closed("secondary").unwrap());
+
+    system.cut(&["heal"]);
+    system.until("status is normal again", || match system.status_line() {
+        (0, said) if said.contains("main is live, protected") => Ok(()),
+        (code, said) => Err(anyhow!("exit {code}: {said}")),
+    });
+
+    let words = ["failover", "cfg", "--to", "secondary", "--why", "drill", "--yes"];
+    let done = system.pointsman(&words);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+    system.written_at("secondary");
+    system.nothing_owed();
+    system.lives_at_secondary_only();
+}
+
+/// The host of the masters hangs, and the database answers: that is no lost site. Then the site is cut: it lives on,
+/// takes writes, and is closed when it is heard again.
+#[test]
+fn main_cut_lives_on_and_is_closed_when_it_is_heard_again() {
+    let Some(system) = System::up() else { return };
+    system.written_at("main");
+    let before = system.newest_run().unwrap().id;
+
+    system.docker("pause", "main");
+    system.until("the proxies of secondary are in limited mode", || {
+        let mode = system.ask_proxy("secondary", "MODE")?;
+        if mode.starts_with("limited") { Ok(()) } else { Err(anyhow!("{mode}")) }
+    });
+    let since = Instant::now();
+    while since.elapsed() < QUIET {
+        assert_eq!(system.newest_run().unwrap().id, before, "a run has started, and main's database answers");
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    system.docker("unpause", "main");
+    system.written_at("main");
+
+    system.cut(&["main"]);
+    let run = system.failed_over();
+    assert_ne!(run.id, before);
+    system.written_at("secondary");
+    assert!(!system.status().unwrap().debts.is_empty(), "nothing is owed at a site that nobody hears");
+    // Isolated and alive: its master has its session, and its own proxies take writes.
+    assert_eq!((system.masters("main").as_str(), system.masters("secondary").as_str()), ("1", "1"));
+    assert_eq!(system.ask_proxy("main", "WRITE 900000001 isolated").unwrap(), "OK 900000001");
+
+    system.cut(&["heal"]);
+    system.nothing_owed();
+    system.written_at("secondary");
+    system.lives_at_secondary_only();
+    let orphan = "SELECT count(*) FROM entry WHERE n = 900000001";
+    let rows = ["main", "secondary"].map(|site| system.sql(site, orphan).unwrap());
+    assert_eq!(rows, ["1", "0"], "what main took alone stays there, as rows to export");
+    let since = Instant::now();
+    while since.elapsed() < Duration::from_secs(3) {
+        assert!(system.is_closed("main").unwrap(), "main is open again");
+    }
+}
+
+/// Main hears all and is not heard: unknown counts as open, so the other site opens by the acceptance in the group's
+/// file, and main is seen closed before anything else is believed.
+#[test]
+fn main_hears_and_is_not_heard() {
+    let Some(system) = System::up() else { return };
+    system.written_at("main");
+    system.cut(&["--one-way", "main"]);
+    let run = system.failed_over();
+    let text = serde_json::to_string(&run).unwrap();
+    assert!(text.contains("nothing here is of value"), "went on without the acceptance: {text}");
+    system.written_at("secondary");
+    let status = system.status().unwrap();
+    assert!(!status.debts.is_empty(), "a close that nobody saw is owed");
+
+    system.cut(&["heal"]);
+    system.nothing_owed();
+    system.written_at("secondary");
+    system.lives_at_secondary_only();
+}
