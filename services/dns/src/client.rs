@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use exec::{Guard, Script, Settled};
-use responder::{Act, Driver, DriverError, Look, path_word, quoted};
+use responder::{Act, Driver, DriverError, Look, Pauses, path_word, quoted};
 use schemas::{Action, Code, Epoch, GroupId, NameSeen, Problem, ResourceId, RunId, Seen, SiteId};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ const RESOLVE_WITHIN: Duration = Duration::from_secs(10);
 /// How long one flush may take.
 const FLUSH_WITHIN: Duration = Duration::from_secs(10);
 
-/// How long between two tries.
+/// How long between two tries, at most.
 const TRY_EVERY: Duration = Duration::from_millis(500);
 
 /// How the resolver's cache is emptied.
@@ -281,6 +281,7 @@ impl Driver for Client {
     async fn act(&self, act: &Act) -> Result<Value, DriverError> {
         let deadline = Instant::now() + act.within;
         let expected = self.expected(&act.args).map_err(refused)?;
+        let mut pauses = Pauses::up_to(TRY_EVERY);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let flushed = self.flush(act, left.min(FLUSH_WITHIN)).await;
@@ -299,7 +300,7 @@ impl Driver for Client {
                     let detail = format!("flushed, and it still is not the target: {found}");
                     return Err(DriverError::not_done(Code::TimedOut, detail));
                 }
-                Ok(()) | Err(_) => tokio::time::sleep(TRY_EVERY).await,
+                Ok(()) | Err(_) => pauses.wait().await,
             }
         }
     }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use domain::base::Rtype;
-use responder::{DriverError, Look, quoted};
+use responder::{DriverError, Look, Pauses, quoted};
 use schemas::{Code, NameSeen, Problem, Seen, SiteId};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ use crate::wire::{self, Domain, Source};
 /// How long one server is given for one question.
 const ASK_WITHIN: Duration = Duration::from_secs(2);
 
-/// How long between two looks at a server that has not followed yet.
+/// How long between two looks at a server that has not followed yet, at most.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Arguments of `dns.point`.
@@ -268,6 +268,7 @@ impl Names {
     ///
     /// The last look.
     pub(crate) async fn verified(&self, target: &Target, deadline: Instant) -> Result<Value, DriverError> {
+        let mut pauses = Pauses::up_to(LOOK_EVERY);
         loop {
             let look = self.look(target).await;
             if let Look::InEffect(output) = look {
@@ -282,7 +283,7 @@ impl Names {
                     ),
                 });
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            pauses.wait().await;
         }
     }
 

@@ -7,6 +7,7 @@ pub mod by_hand;
 mod dsn;
 mod error;
 mod lsn;
+mod parked;
 mod server;
 mod session;
 pub mod settings;

@@ -1,6 +1,7 @@
 //! The server behind a resource: how it is reached, that it is the right one, whose epoch it holds.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use schemas::{Code, Epoch, GroupId, RunId};
@@ -11,11 +12,14 @@ use uuid::Uuid;
 use crate::dsn::{self, Dsn};
 use crate::error::{Fate, PgError};
 use crate::lsn::Lsn;
-use crate::session::Session;
+use crate::parked::Parking;
+use crate::session::{Connection, Session, literal};
 use crate::tls;
 
 /// A pause between two looks at a condition that others bring about.
 const POLL: Duration = Duration::from_millis(3);
+/// A parked connection answers within this, or a new one is opened.
+const PARKED_WITHIN: Duration = Duration::from_secs(1);
 /// `application_name` holds no more.
 const NAME_MAX: usize = 63;
 
@@ -67,6 +71,7 @@ pub struct Server {
     all_lives: String,
     this_life: String,
     identity: Option<Identity>,
+    parking: Arc<Parking>,
 }
 
 impl Server {
@@ -87,13 +92,13 @@ impl Server {
             name = format!("{name}.{:08x}", hash >> 32);
         }
         let all_lives = format!("pointsman/{name}/");
-        Server { dsn, this_life: format!("{all_lives}{life}"), all_lives, identity }
+        Server { dsn, this_life: format!("{all_lives}{life}"), all_lives, identity, parking: Arc::default() }
     }
 
     /// The same server without a check of what it is: for a peer's, which has a row of its own.
     #[must_use]
     pub fn peer(&self, dsn: &Path) -> Self {
-        Server { dsn: dsn.into(), identity: None, ..self.clone() }
+        Server { dsn: dsn.into(), identity: None, parking: Arc::default(), ..self.clone() }
     }
 
     /// The connection string as it stands in its file now.
@@ -198,15 +203,18 @@ impl Server {
         let start = Instant::now();
         let until = start + within;
         let mut dsn = dsn::read(&self.dsn)?;
-        let server = place(&dsn.config);
         let application = match purpose {
             Purpose::Act => self.this_life.clone(),
             Purpose::Look => format!("{}?", self.this_life),
         };
+        if let Some(session) = self.parked(&dsn.text, &application, until).await {
+            return Ok(session);
+        }
+        let server = place(&dsn.config);
         prepare(&mut dsn.config, &application, within);
-        let connected = tokio::time::timeout_at(until.into(), connect(&dsn, until, &server)).await;
-        let session = match connected {
-            Ok(Ok(session)) => session,
+        let connected = tokio::time::timeout_at(until.into(), connect(&dsn, &server)).await;
+        let mut session = match connected {
+            Ok(Ok(connection)) => Session::new(connection, Arc::clone(&self.parking), until),
             Ok(Err(Refused::Tls(why))) => return Err(PgError::Dsn { path: self.dsn.clone(), why }),
             Ok(Err(Refused::Connect(source))) => return Err(PgError::Connect { server, source }),
             Err(_) => return Err(PgError::ConnectTimeout { server, waited: start.elapsed() }),
@@ -219,11 +227,28 @@ impl Server {
             }
             Err(error) => return Err(error),
         };
-        let session = session.with_pid(pid);
+        session.set_pid(pid);
         if let Some(wanted) = &self.identity {
             check_identity(&session, wanted).await?;
         }
         Ok(session)
+    }
+
+    /// A session on a parked connection, under its new name and bounds. It was seen to be the right server when
+    /// it was opened. One that was closed meanwhile, or does not answer, is dropped.
+    async fn parked(&self, dsn: &str, application: &str, until: Instant) -> Option<Session> {
+        let connection = self.parking.take(dsn)?;
+        let within = until.saturating_duration_since(Instant::now());
+        let asked = Instant::now() + PARKED_WITHIN.min(within / 2);
+        let mut session = Session::new(connection, Arc::clone(&self.parking), asked);
+        let set = format!(
+            "SET application_name = {}; SET statement_timeout = {millis}; SET lock_timeout = {millis}",
+            literal(application),
+            millis = millis(within),
+        );
+        session.simple(&set).await.ok()?;
+        session.set_deadline(until);
+        Some(session)
     }
 }
 
@@ -232,17 +257,17 @@ enum Refused {
     Connect(tokio_postgres::Error),
 }
 
-async fn connect(dsn: &Dsn, until: Instant, server: &str) -> Result<Session, Refused> {
+async fn connect(dsn: &Dsn, server: &str) -> Result<Connection, Refused> {
     use tokio_postgres::config::SslMode;
     if dsn.config.get_ssl_mode() == SslMode::Disable {
         let (client, connection) = dsn.config.connect(NoTls).await.map_err(Refused::Connect)?;
         let pump = tokio::spawn(async move { drop(connection.await) });
-        return Ok(Session::new(client, pump, until, server.into()));
+        return Ok(Connection::new(client, pump, server.into(), dsn.text.clone()));
     }
     let tls = tls::connector(dsn).map_err(Refused::Tls)?;
     let (client, connection) = dsn.config.connect(tls).await.map_err(Refused::Connect)?;
     let pump = tokio::spawn(async move { drop(connection.await) });
-    Ok(Session::new(client, pump, until, server.into()))
+    Ok(Connection::new(client, pump, server.into(), dsn.text.clone()))
 }
 
 /// Host and port of a connection string, for sentences.
@@ -259,9 +284,14 @@ fn place(config: &Config) -> String {
     format!("{host}:{port}/{database}")
 }
 
+/// As the server takes a bound.
+fn millis(within: Duration) -> u128 {
+    within.as_millis().clamp(1, 86_400_000)
+}
+
 /// The bounds that the server itself keeps, should we be gone.
 fn prepare(config: &mut Config, application: &str, within: Duration) {
-    let millis = within.as_millis().clamp(1, 86_400_000);
+    let millis = millis(within);
     let own = config.get_options().unwrap_or_default().to_owned();
     // `local`: with synchronous replication and the other site down, a close must not wait for it.
     // The client check ends statements of ours whose client is gone.

@@ -1,5 +1,8 @@
-//! One session, alive for a bounded time.
+//! One session, used for a bounded time.
 
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
@@ -7,48 +10,112 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Row, SimpleQueryMessage};
+use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
 
 use crate::error::PgError;
+use crate::parked::Parking;
 
 const COLLISIONS_MAX: u64 = 20;
+/// Statements that a connection keeps prepared.
+const PREPARED_MAX: usize = 64;
 
-/// A session. Each statement on it ends at the session's deadline at the latest; dropping it closes the
-/// connection at once, which ends neither a statement that the server is carrying out nor its effect.
-pub struct Session {
+/// A connection, with what was prepared on it. Dropping it closes it at once, which ends neither a statement
+/// that the server is carrying out nor its effect.
+pub(crate) struct Connection {
     client: Client,
     pump: JoinHandle<()>,
-    until: Instant,
-    server: String,
-    pid: i32,
+    pub(crate) server: String,
+    /// The connection string that it was opened with.
+    pub(crate) dsn: String,
+    pub(crate) pid: i32,
+    prepared: Mutex<HashMap<String, Statement>>,
 }
 
-impl Drop for Session {
+impl Drop for Connection {
     fn drop(&mut self) {
         self.pump.abort();
     }
 }
 
-impl Session {
-    pub(crate) fn new(client: Client, pump: JoinHandle<()>, until: Instant, server: String) -> Self {
-        Session { client, pump, until, server, pid: 0 }
+impl Connection {
+    pub(crate) fn new(client: Client, pump: JoinHandle<()>, server: String, dsn: String) -> Self {
+        Connection { client, pump, server, dsn, pid: 0, prepared: Mutex::default() }
     }
 
-    pub(crate) fn with_pid(mut self, pid: i32) -> Self {
-        self.pid = pid;
-        self
+    async fn prepare(&self, sql: &str) -> Result<Statement, tokio_postgres::Error> {
+        let all = || self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all().get(sql) {
+            return Ok(known.clone());
+        }
+        let statement = self.client.prepare(sql).await?;
+        let mut all = all();
+        if all.len() < PREPARED_MAX {
+            all.insert(sql.to_owned(), statement.clone());
+        }
+        Ok(statement)
+    }
+}
+
+/// A session. Each statement on it ends at the session's deadline at the latest. Dropped after statements that
+/// all ended well, its connection is parked for the next one; else it is closed at once.
+pub struct Session {
+    /// There until it is dropped.
+    connection: Option<Connection>,
+    parking: Arc<Parking>,
+    until: Instant,
+    /// Statements whose end was not seen.
+    open: AtomicU32,
+    /// A statement ended in an error.
+    failed: AtomicBool,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if *self.open.get_mut() == 0
+            && !*self.failed.get_mut()
+            && let Some(connection) = self.connection.take()
+        {
+            self.parking.park(connection);
+        }
+    }
+}
+
+impl Session {
+    pub(crate) fn new(connection: Connection, parking: Arc<Parking>, until: Instant) -> Self {
+        Session {
+            connection: Some(connection),
+            parking,
+            until,
+            open: AtomicU32::new(0),
+            failed: AtomicBool::new(false),
+        }
+    }
+
+    fn connection(&self) -> Result<&Connection, PgError> {
+        self.connection.as_ref().ok_or_else(|| PgError::Lost("it is closed".into()))
+    }
+
+    /// Found out by its first query.
+    pub(crate) fn set_pid(&mut self, pid: i32) {
+        if let Some(connection) = &mut self.connection {
+            connection.pid = pid;
+        }
+    }
+
+    pub(crate) fn set_deadline(&mut self, until: Instant) {
+        self.until = until;
     }
 
     /// Host and port, for sentences.
     #[must_use]
     pub fn server(&self) -> &str {
-        &self.server
+        self.connection.as_ref().map_or("", |connection| &connection.server)
     }
 
     /// The backend's process id.
     #[must_use]
     pub fn pid(&self) -> i32 {
-        self.pid
+        self.connection.as_ref().map_or(0, |connection| connection.pid)
     }
 
     /// What is left until its deadline.
@@ -62,11 +129,17 @@ impl Session {
         act: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, PgError> {
         let start = Instant::now();
-        match tokio::time::timeout_at(self.until.into(), act).await {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        let done = match tokio::time::timeout_at(self.until.into(), act).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(error.into()),
             Err(_) => Err(PgError::Timeout(start.elapsed())),
+        };
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        if done.is_err() {
+            self.failed.store(true, Ordering::Relaxed);
         }
+        done
     }
 
     /// Runs a statement and answers all its rows.
@@ -75,7 +148,8 @@ impl Session {
     ///
     /// [`PgError::fate`] says whether it may have had its effect.
     pub async fn rows(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, PgError> {
-        self.bounded(self.client.query(sql, params)).await
+        let connection = self.connection()?;
+        self.bounded(async { connection.client.query(&connection.prepare(sql).await?, params).await }).await
     }
 
     /// Runs a statement and hands over its rows one by one, as they come. An error of `take` ends it.
@@ -89,11 +163,15 @@ impl Session {
         params: &[&(dyn ToSql + Sync)],
         mut take: impl FnMut(&Row) -> Result<(), PgError> + Send,
     ) -> Result<(), PgError> {
-        let rows = self.bounded(self.client.query_raw(sql, params.iter().copied())).await?;
+        let connection = self.connection()?;
+        // Left in the middle, what comes still belongs to this statement.
+        self.open.fetch_add(1, Ordering::Relaxed);
+        let rows = self.bounded(connection.client.query_raw(sql, params.iter().copied())).await?;
         let mut rows = std::pin::pin!(rows);
         while let Some(row) = self.bounded(rows.try_next()).await? {
             take(&row)?;
         }
+        self.open.fetch_sub(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -107,7 +185,9 @@ impl Session {
         sql: &str,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<T, PgError> {
-        let row = self.bounded(self.client.query_one(sql, params)).await?;
+        let connection = self.connection()?;
+        let asked = async { connection.client.query_one(&connection.prepare(sql).await?, params).await };
+        let row = self.bounded(asked).await?;
         let value: Value = row.try_get(0).map_err(|e| PgError::Shape(e.to_string()))?;
         serde_json::from_value(value).map_err(|e| PgError::Shape(e.to_string()))
     }
@@ -146,7 +226,7 @@ impl Session {
     ///
     /// As [`Session::rows`].
     pub async fn simple(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>, PgError> {
-        self.bounded(self.client.simple_query(sql)).await
+        self.bounded(self.connection()?.client.simple_query(sql)).await
     }
 }
 

@@ -254,3 +254,50 @@ async fn tls_as_sslmode_asks() {
         assert_eq!(result.is_ok_and(|tls| tls), good, "{how}");
     }
 }
+
+/// A new connection costs a process at the server: one on which all ended well is used again, under the name and
+/// the bounds of its next use. One that is in doubt, failed or dead never is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_is_used_again_unless_something_of_it_is_in_doubt() {
+    let mut site = start(&[]);
+    let server = site.server("config", Uuid::from_u128(1));
+    let pid = server.look(WITHIN).await.unwrap().pid();
+    let act = server.act(WITHIN).await.unwrap();
+    assert_eq!(act.pid(), pid, "the parked one");
+    let now = "SELECT jsonb_build_array(current_setting('application_name'), setting::int)
+                 FROM pg_settings WHERE name = 'statement_timeout'";
+    let (name, bound): (String, u64) = act.json(now, &[]).await.unwrap();
+    assert_eq!(name, "pointsman/database.config/000000000001");
+    assert!((4000..=5000).contains(&bound), "{bound}");
+    let beside = server.look(Duration::from_secs(3)).await.unwrap();
+    assert_ne!(beside.pid(), pid, "it is in use");
+    let (name, bound): (String, u64) = beside.json(now, &[]).await.unwrap();
+    assert_eq!(name, "pointsman/database.config/000000000001?");
+    assert!((2000..=3000).contains(&bound), "{bound}");
+    drop(beside);
+    drop(act);
+
+    // Left in the middle of a statement: what it sent may still have its effect.
+    let left = server.look(WITHIN).await.unwrap();
+    let pid = left.pid();
+    let sleep = left.rows("SELECT pg_sleep(30)", &[]);
+    assert!(tokio::time::timeout(Duration::from_millis(50), sleep).await.is_err());
+    drop(left);
+    let next = server.look(WITHIN).await.unwrap();
+    assert_ne!(next.pid(), pid);
+    // Failed.
+    let pid = next.pid();
+    next.rows("SELECT 1 / 0", &[]).await.err().unwrap();
+    drop(next);
+    let next = server.look(WITHIN).await.unwrap();
+    assert_ne!(next.pid(), pid);
+    drop(next);
+    // Dead: nobody but us sees that there was another one before.
+    site.cluster.kill9().unwrap();
+    site.cluster.restart().unwrap();
+    server.look(WITHIN).await.unwrap().rows("SELECT 1", &[]).await.unwrap();
+    // Another connection string is another server.
+    let pid = server.look(WITHIN).await.unwrap().pid();
+    site.file("config.dsn", &format!("{}?connect_timeout=7", site.cluster.dsn("pointsman", "config")));
+    assert_ne!(server.look(WITHIN).await.unwrap().pid(), pid);
+}

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use responder::{Act, Driver, DriverError, Look};
+use responder::{Act, Driver, DriverError, Look, Pauses};
 use schemas::{
     Action, Attempt, CheckLine, Code, Epoch, GroupId, Problem, ProcessSeen, ResourceId, RunId, Running, Seen,
     SiteId,
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::health::{Health, Probe};
 use crate::manager::{Manager, Presence};
 
-/// How long between two looks.
+/// How long between two looks, at most.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// How long between two looks while a stopped service is watched.
@@ -126,23 +126,25 @@ impl<M: Manager> Gated<M> {
 
     /// Looks until it is in effect, or the bound passes; returns the last look.
     async fn await_look(&self, action: Action, deadline: Instant) -> Look {
+        let mut pauses = Pauses::up_to(LOOK_EVERY);
         loop {
             let look = self.look(action, &Value::Null).await;
             if matches!(look, Look::InEffect(_)) || Instant::now() + LOOK_EVERY >= deadline {
                 return look;
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            pauses.wait().await;
         }
     }
 
     /// What it is once it is neither being started nor stopped, or at the bound.
     async fn at_rest(&self, deadline: Instant) -> Presence {
+        let mut pauses = Pauses::up_to(LOOK_EVERY);
         loop {
             let presence = self.manager.presence().await;
             if !matches!(presence, Presence::Changing(_)) || Instant::now() + LOOK_EVERY >= deadline {
                 return presence;
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            pauses.wait().await;
         }
     }
 

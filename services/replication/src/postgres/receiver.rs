@@ -17,8 +17,8 @@ use super::{EVERY, precondition, read, server_error, too_slow};
 pub(super) const GAP: u32 = 10_000;
 /// So many new errors without progress: it is stuck, not slow.
 const STUCK: i64 = 3;
-/// A worker that waits for the source this long has applied what came.
-const QUIET: Duration = Duration::from_millis(300);
+/// A worker that waits for the source this long, at each look, has applied what came.
+const QUIET: Duration = Duration::from_millis(30);
 
 pub(super) async fn look(
     session: &Session,

@@ -1,0 +1,39 @@
+//! Connections that wait for their next use: a new one costs a process at the server, which has everything to
+//! learn again, and that would be felt within the gap of a move.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::session::Connection;
+
+/// So many wait at most.
+const MAX: usize = 2;
+/// One that waited longer is not trusted any more: something between us may have forgotten it.
+const OLD: Duration = Duration::from_secs(60);
+
+/// Those of one server, for one resource.
+#[derive(Default)]
+pub(crate) struct Parking(Mutex<Vec<(Instant, Connection)>>);
+
+impl std::fmt::Debug for Parking {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Parking")
+    }
+}
+
+impl Parking {
+    /// The one that was used last, if it was opened with this connection string. Others are closed.
+    pub(crate) fn take(&self, dsn: &str) -> Option<Connection> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|(since, connection)| since.elapsed() < OLD && connection.dsn == dsn);
+        all.pop().map(|(_, connection)| connection)
+    }
+
+    /// Keeps one on which nothing is under way.
+    pub(crate) fn park(&self, connection: Connection) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() < MAX {
+            all.push((Instant::now(), connection));
+        }
+    }
+}
