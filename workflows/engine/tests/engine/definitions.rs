@@ -148,9 +148,9 @@ fn a_failover_whose_source_answers_loses_nothing() {
             "replication.capture css@secondary",
             "database.enable-access config@secondary",
             "process.start scs-msg@secondary",
+            "dns.point cs@witness", // Beside the starts.
             "process.start cs-primary@secondary",
             "process.start master-scs@secondary",
-            "dns.point cs@witness",
             "dns.follow s2dns@secondary",
             "dns.follow s1app@main",
             "dns.follow s2app@secondary",
