@@ -21,8 +21,17 @@ pub(crate) const DEFAULT_BOUND: Duration = Duration::from_secs(60);
 const REPLY_PATIENCE: Duration = Duration::from_secs(2);
 /// The longest poll for an outcome.
 const POLL: Duration = Duration::from_secs(2);
-/// Between two attempts, and between two questions that nobody hears.
+/// Between two questions that nobody hears, and between the first two attempts.
 pub(crate) const AGAIN: Duration = Duration::from_millis(200);
+/// Between two attempts at most.
+const AGAIN_MOST: Duration = Duration::from_secs(2);
+
+/// How long after this attempt the next one is made: twice as long as before it, up to 2 s, since each one is an
+/// entry of the journal.
+pub(crate) fn next_attempt_after(attempt: Attempt) -> Duration {
+    let doublings = attempt.0.saturating_sub(1).min(8);
+    AGAIN_MOST.min(AGAIN * (1 << doublings))
+}
 /// How long a doubt is looked into after the call's bound, unless the definition passes it.
 pub(crate) const SETTLE_GRACE: Duration = Duration::from_secs(3);
 

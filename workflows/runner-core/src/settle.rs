@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::call::CallState;
 use crate::core::{Core, Timer};
 use crate::entry::{AssumedBy, GroupEntry, RunEntry, SettledAs, Settlement};
-use crate::live::{AGAIN, DEFAULT_BOUND, Owner, SETTLE_GRACE, Stage};
+use crate::live::{AGAIN, DEFAULT_BOUND, Owner, SETTLE_GRACE, Stage, next_attempt_after};
 use crate::rules::Rule;
 use crate::seam::{Answered, Now};
 
@@ -44,7 +44,7 @@ impl Core {
                     return self.settle(now, key, "undelivered", SettledAs::NotDone { problem });
                 }
                 live.wait("its service to listen");
-                let at = now.boot + AGAIN;
+                let at = now.boot + next_attempt_after(live.attempt);
                 live.stage = Stage::Resend { at };
                 self.timer(at, Timer::Live(key.clone()));
             }
@@ -81,7 +81,7 @@ impl Core {
             (Owner::Step, InDoubt::Pass) => self.assume(now, key, AssumedBy::Definition),
             (Owner::Step, InDoubt::Retry) if !live.cancelled => {
                 live.deadline = now.boot + DEFAULT_BOUND;
-                let at = now.boot + AGAIN;
+                let at = now.boot + next_attempt_after(live.attempt);
                 live.stage = Stage::Resend { at };
                 self.timer(at, Timer::Live(key.clone()));
             }
@@ -97,7 +97,9 @@ impl Core {
                 live.stage = Stage::Doubtful { at };
                 self.timer(at, Timer::Live(key.clone()));
                 if step && first {
-                    self.hold(now, key.run, format!("step {} is in doubt", key.position));
+                    let step = self.runs.get(&key.run).map(|run| crate::views::label(run, &key.position));
+                    let step = step.unwrap_or_else(|| key.position.to_string());
+                    self.hold(now, key.run, format!("step {step} is in doubt"));
                 }
             }
         }
@@ -170,9 +172,9 @@ impl Core {
         // Of a step that is still pending an opening without a yes had no runner to ask in time, as when the
         // runner was away: its answer to the next attempt is another one.
         let again = problem.retryable || matches!(problem.code, Code::Void | Code::NotConfirmed);
-        if again && now.boot + AGAIN < live.deadline && !live.cancelled && live.owner != Owner::Doubt {
+        let at = now.boot + next_attempt_after(live.attempt);
+        if again && at < live.deadline && !live.cancelled && live.owner != Owner::Doubt {
             live.wait(format!("the next attempt: {problem}"));
-            let at = now.boot + AGAIN;
             live.stage = Stage::Resend { at };
             return self.timer(at, Timer::Live(key.clone()));
         }

@@ -7,7 +7,7 @@ use schemas::op::{Fact, Preview};
 use schemas::view::{
     DebtView, GroupView, Mode, ResourceView, RunState, RunView, SiteView, StepState, StepView, WorldView,
 };
-use schemas::{Access, Address, GroupId, Key, Problem, ReplicationState, Seen, Service, SiteId};
+use schemas::{Access, Address, GroupId, Key, Position, Problem, ReplicationState, Seen, Service, SiteId};
 use serde_json::Value;
 
 use crate::call::{CallRecord, CallState};
@@ -32,7 +32,7 @@ pub(crate) fn run_view(run: &Run, lives: &BTreeMap<Key, Live>, with_steps: bool)
             && let Some(wait) = &live.waits_for
         {
             waiting |= !live.intended();
-            waits_for.push(format!("{}: {wait}", key.position));
+            waits_for.push(format!("{}: {wait}", label(run, &key.position)));
         }
     }
     let state = match &run.ended {
@@ -65,16 +65,28 @@ pub(crate) fn run_view(run: &Run, lives: &BTreeMap<Key, Live>, with_steps: bool)
     }
 }
 
+/// A step by its number and its name, as people are shown it; by its position where it has none yet.
+pub(crate) fn label(run: &Run, position: &Position) -> String {
+    let known = run.steps.iter().zip(1..).find(|(step, _)| step.position == *position);
+    known.map_or_else(|| position.to_string(), |(step, number)| format!("{number} {}", name(step)))
+}
+
+/// Its name, with what it works on: `close config@main`.
+fn name(step: &Step) -> String {
+    let text = |name: &str| step.call.args.get(name).and_then(Value::as_str);
+    match (text("resource"), text("site")) {
+        (Some(resource), Some(site)) => format!("{} {resource}@{site}", step.call.name),
+        (None, Some(site)) => format!("{} {site}", step.call.name),
+        _ => step.call.name.clone(),
+    }
+}
+
 fn step_view(run: &Run, lives: &BTreeMap<Key, Live>, step: &Step, number: u32) -> StepView {
     let live = lives.get(&Key { run: run.id, position: step.position.clone() });
     let record = run.calls.get(&step.position);
     let text = |name: &str| step.call.args.get(name).and_then(Value::as_str).map(str::to_owned);
     let (resource, site) = (text("resource"), text("site"));
-    let name = match (&resource, &site) {
-        (Some(resource), Some(site)) => format!("{} {resource}@{site}", step.call.name),
-        (None, Some(site)) => format!("{} {site}", step.call.name),
-        _ => step.call.name.clone(),
-    };
+    let name = name(step);
     let address = match (resource, site, step.call.service.parse::<Service>()) {
         (Some(resource), Some(site), Ok(service)) => resource
             .parse()
