@@ -11,6 +11,11 @@ pub const SITE_LOST: &str = "io.pointsman.site.lost.v1";
 /// Monitoring says that a site answers. `data.site` names it.
 pub const SITE_ALIVE: &str = "io.pointsman.site.alive.v1";
 
+/// A process came back within `settle` after it was stopped, and not by us. `data` has `site`, `resource`,
+/// `afterMs` (milliseconds after the stop) and `found` (its manager's own words). Told by its service, on the
+/// subject of incoming events, kind `process-returned`.
+pub const PROCESS_RETURNED: &str = "io.pointsman.process.returned.v1";
+
 /// An event in the JSON format; extensions at top level.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CloudEvent {

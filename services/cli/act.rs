@@ -33,7 +33,7 @@ pub(crate) fn run(ask: &Act, host: &Path, out: &Output) -> anyhow::Result<Exit> 
         None => (None, ask.resource.as_str()),
     };
     let only: Vec<Service> = service.into_iter().collect();
-    let served = host::drivers(&host, &only, &guard, &world, Uuid::new_v4())?;
+    let served = host::drivers(&host, &only, &guard, &world, Uuid::new_v4(), &host::Tell::default())?;
     let mut fitting: Vec<_> = served.into_iter().filter(|one| one.resource.as_str() == name).collect();
     // A name may stand in several services: the action tells.
     if fitting.len() > 1 {

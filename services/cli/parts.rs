@@ -95,7 +95,8 @@ fn service(part: ServicePart) -> Service {
 
 /// What is wrong with the drivers' settings, each read by its service's own types.
 pub(crate) fn check(host: &Host) -> Diagnostics {
-    match host::drivers(host, &[], &Guard::this_program(), &World::new(), Uuid::nil()) {
+    match host::drivers(host, &[], &Guard::this_program(), &World::new(), Uuid::nil(), &host::Tell::default())
+    {
         Ok(_) => Diagnostics::default(),
         Err(mut found) => {
             found.sort();

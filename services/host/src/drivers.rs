@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::dns;
+use crate::returned::Tell;
 
 /// A resource of this host and its driver.
 pub struct Served {
@@ -36,6 +37,7 @@ pub(crate) struct Here<'a> {
     pub(crate) guard: &'a Guard,
     pub(crate) world: &'a World,
     pub(crate) life: Uuid,
+    tell: &'a Tell,
     service: Service,
 }
 
@@ -46,7 +48,8 @@ impl Here<'_> {
     }
 }
 
-/// The drivers of the services that `only` names, or of all. Reaches nobody yet.
+/// The drivers of the services that `only` names, or of all. Reaches nobody yet. `tell` hears of processes that
+/// came back after they were stopped.
 ///
 /// # Errors
 ///
@@ -57,6 +60,7 @@ pub fn drivers(
     guard: &Guard,
     world: &World,
     life: Uuid,
+    tell: &Tell,
 ) -> Result<Vec<Served>, Diagnostics> {
     let mut served = Vec::new();
     let mut wrong: Option<Diagnostics> = None;
@@ -75,6 +79,7 @@ pub fn drivers(
                 guard,
                 world,
                 life,
+                tell,
                 service,
             };
             let built = match service {
@@ -182,8 +187,7 @@ fn process(settings: process::Settings, here: &Here<'_>) -> Result<Arc<dyn Drive
         guard: here.guard.clone(),
         world: here.world.clone(),
     };
-    let driver = settings.driver(&place, |returned| {
-        tracing::warn!(resource = %returned.resource, "a stopped process is back");
-    })?;
+    let tell = here.tell.clone();
+    let driver = settings.driver(&place, move |returned| tell.say(&returned))?;
     Ok(Arc::from(driver))
 }

@@ -2,7 +2,9 @@
 
 mod dns;
 mod drivers;
+mod returned;
 mod serve;
 
 pub use drivers::{Served, drivers};
+pub use returned::Tell;
 pub use serve::{HostError, serve};

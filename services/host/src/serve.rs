@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::drivers::drivers;
+use crate::returned::Tell;
 
 /// Why a host's services cannot be served.
 #[derive(Debug, Error)]
@@ -50,7 +51,11 @@ pub async fn serve(
 ) -> Result<(), HostError> {
     // What `driver: memory` keeps outlives a restart, as a real server's state would.
     let world = World::in_file(host.state.join("rehearsal.json")).map_err(HostError::World)?;
-    let served = drivers(host, only, &Guard::this_program(), &world, Uuid::new_v4())?;
+    let prefix = host.bus.prefix().map_err(|error| {
+        Diagnostics::from(host.document().error("/bus/prefix", "bad-configuration", error.to_string()))
+    })?;
+    let tell = Tell::on(client.clone(), prefix.clone(), host.site.clone(), name);
+    let served = drivers(host, only, &Guard::this_program(), &world, Uuid::new_v4(), &tell)?;
     let path = PathBuf::from(host.document().path());
     let group = match host.groups.as_slice() {
         [one] => Some(one.clone()),
@@ -69,9 +74,7 @@ pub async fn serve(
     };
     let options = ServeOptions {
         client,
-        prefix: host.bus.prefix().map_err(|error| {
-            Diagnostics::from(host.document().error("/bus/prefix", "bad-configuration", error.to_string()))
-        })?,
+        prefix,
         site: host.site.clone(),
         host: name.to_owned(),
         state_dir: host.state.clone(),

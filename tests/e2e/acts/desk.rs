@@ -56,6 +56,19 @@ impl Asked {
     }
 }
 
+/// A message that comes, or has come.
+pub(crate) struct Heard {
+    body: JoinHandle<Vec<u8>>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Heard {
+    /// Waits for it.
+    pub(crate) fn body(self) -> Vec<u8> {
+        self.runtime.block_on(async { tokio::time::timeout(WITHIN, self.body).await.unwrap().unwrap() })
+    }
+}
+
 pub(crate) fn address(site: &str, service: Service, resource: &str) -> Address {
     Address { site: site.parse().unwrap(), service, resource: resource.parse().unwrap() }
 }
@@ -241,6 +254,18 @@ impl Desk {
             serde_json::from_slice(&message.payload).unwrap()
         });
         Asked { answer, runtime: self.runtime.handle().clone() }
+    }
+
+    /// Hears the next message of a subject.
+    pub(crate) fn listen(&self, subject: &str) -> Heard {
+        let (client, subject) = (self.client.clone(), subject.to_owned());
+        let mut messages = self.runtime.block_on(async move {
+            let messages = client.subscribe(subject).await.unwrap();
+            client.flush().await.unwrap();
+            messages
+        });
+        let next = async move { messages.next().await.unwrap().payload.to_vec() };
+        Heard { body: self.runtime.spawn(next), runtime: self.runtime.handle().clone() }
     }
 
     /// Asks what became of a key, and waits so long at most for its end.

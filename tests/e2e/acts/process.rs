@@ -90,3 +90,33 @@ fn processes_by_the_operators_scripts() {
         .effects(move || u64::from(counted.alive().is_empty()));
     gate.holds(case, Settles::Applied).run(&mut desk);
 }
+
+/// Stopped means still stopped: for `settle` longer the service looks, and says it on the bus when somebody started
+/// it again.
+#[test]
+fn a_process_that_comes_back_after_its_stop_is_an_event() {
+    let mut desk = Desk::start();
+    let daemons = Daemons(desk.folder.path().into());
+    let _cleaned = Cleaned(daemons.clone());
+    desk.script("start", START);
+    desk.script("stop", STOP);
+    desk.script("check", CHECK);
+    desk.script("by-hand", START);
+    desk.host_file(
+        "main",
+        "process:\n  echo: { driver: exec, start: start, stop: stop, check: check, settle: 60s }\n",
+    );
+    let at = address("main", Service::Process, "echo");
+    desk.serve("main", std::slice::from_ref(&at));
+    let event = desk.listen("pointsman.event.in.main.process-returned");
+    daemons.start();
+    let args = serde_json::json!({});
+    let reply = desk.begin(&at, Action::StopProcess, &args, &desk.key("stop"), 1).answer();
+    assert_eq!(reply.answer, schemas::Answer::Applied, "{reply:?}");
+    daemons.start();
+    let event = schemas::CloudEvent::read([], &event.body()).unwrap();
+    assert_eq!(event.kind, schemas::event::PROCESS_RETURNED);
+    assert_eq!(event.subject.as_deref(), Some("main.process.echo"), "{event:?}");
+    assert_eq!(event.data["resource"], "echo");
+    assert!(event.data["afterMs"].is_u64(), "{event:?}");
+}
