@@ -8,6 +8,7 @@
 //! this program's, since a host's file serves one group.
 
 mod floor;
+mod gap;
 mod measure;
 mod plant;
 mod report;
@@ -54,7 +55,10 @@ async fn bench(folder: &Path, sizes: &Sizes) -> anyhow::Result<()> {
     let resume = measure::resume(&mut plant, sizes.resumes).await?;
     let idle = measure::idle(&mut plant, sizes.idle).await?;
 
-    let report = Report::new(floor, step, throughput, kept, resume, idle);
+    drop(plant);
+    let gaps = gap::measure(&work.0, sizes.moves).await?;
+
+    let report = Report::new(floor, step, throughput, kept, resume, idle, gaps);
     let path = folder.join("report.json");
     std::fs::write(&path, serde_json::to_string_pretty(&report)? + "\n")?;
     report.print();
@@ -67,6 +71,9 @@ async fn only(folder: &Path, part: &str) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
     let work = Work::new(folder.canonicalize()?.join(format!("work-{}", std::process::id())))?;
     let sizes = &Sizes::FULL;
+    if let Some(part) = part.strip_prefix("gap-") {
+        return gap::only(&work.0, part, sizes.moves).await;
+    }
     let mut plant = Plant::start(&work.0, sizes).await?;
     println!("runner {} services {}", plant.runner()?.pid(), plant.service().pid());
     match part {
@@ -80,7 +87,7 @@ async fn only(folder: &Path, part: &str) -> anyhow::Result<()> {
             measure::keep(&mut plant, sizes.kept / 10).await?;
             println!("{:#?}", measure::resume(&mut plant, sizes.resumes).await?);
         }
-        _ => bail!("a part is step, throughput or resume"),
+        _ => bail!("a part is step, throughput, resume or gap-floor|database|stack|killed|frozen"),
     }
     Ok(())
 }

@@ -30,6 +30,8 @@ pub(crate) struct Sizes {
     pub(crate) resumes: usize,
     /// How long the idle runner is watched.
     pub(crate) idle: Duration,
+    /// Moves of each kind of which the gap is taken.
+    pub(crate) moves: usize,
 }
 
 impl Sizes {
@@ -41,6 +43,7 @@ impl Sizes {
         kept: 10_000,
         resumes: 7,
         idle: Duration::from_secs(20),
+        moves: 5,
     };
     /// To see that it works; the figures say little.
     pub(crate) const QUICK: Sizes = Sizes {
@@ -51,6 +54,7 @@ impl Sizes {
         kept: 50,
         resumes: 2,
         idle: Duration::from_secs(2),
+        moves: 1,
     };
 }
 

@@ -6,6 +6,7 @@ use anyhow::Context;
 use serde::Serialize;
 
 use crate::floor::Floors;
+use crate::gap::Gaps;
 
 /// Everything of one run.
 #[derive(Debug, Serialize)]
@@ -15,6 +16,8 @@ pub(crate) struct Report {
     throughput: Throughput,
     resume: Resume,
     idle: Idle,
+    #[serde(flatten)]
+    gaps: Gaps,
     machine: Machine,
 }
 
@@ -113,13 +116,14 @@ impl Report {
         runs_kept: usize,
         resume: Resume,
         idle: Idle,
+        gaps: Gaps,
     ) -> Report {
         durable_step.ratio = durable_step.one_run_us / floor.step_us();
         let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
         let load_one_minute = load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or_default();
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let machine = Machine { processors, load_one_minute, runs_kept };
-        Report { floor, durable_step, throughput, resume, idle, machine }
+        Report { floor, durable_step, throughput, resume, idle, gaps, machine }
     }
 
     pub(crate) fn print(&self) {
@@ -151,7 +155,21 @@ impl Report {
         goal("idle runner", idle.runner_rss_mib, 40.0, " MiB");
         goal("idle service", idle.service_rss_mib, 20.0, " MiB");
         goal("idle runner's processor", idle.runner_cpu_percent, 0.5, " %");
+        self.print_gaps();
         println!("load of the machine: {:.1}", self.machine.load_one_minute);
+    }
+}
+
+impl Report {
+    fn print_gaps(&self) {
+        let (planned, lost) = (&self.gaps.switchover, &self.gaps.failover);
+        println!("floor of a planned move: {:.0} ms (its SQL, by a bare script)", planned.floor_ms);
+        let most = 2.0 * planned.floor_ms;
+        goal("write gap of a database alone", planned.database_gap_ms, most, " ms");
+        goal("write gap of the whole stack", planned.stack_gap_ms, 500.0, " ms");
+        goal("failover, main killed: decision to write", lost.decision_to_write_ms, 500.0, " ms");
+        let most = 500.0 + lost.fence_within_ms;
+        goal("failover, main frozen: decision to write", lost.frozen_decision_to_write_ms, most, " ms");
     }
 }
 
