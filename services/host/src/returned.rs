@@ -1,5 +1,5 @@
 //! A process that was stopped and came back within its `settle` is told to everybody: as an event on the bus, beside
-//! the line in the log.
+//! the line that the driver logs.
 
 use std::sync::Arc;
 
@@ -30,9 +30,8 @@ impl Tell {
         Tell(Some(Arc::new(Bus { client, prefix, site, host, runtime: Handle::current() })))
     }
 
-    /// Says it once. Without a bus only the log has it.
+    /// Says it once. Without a bus only the log has it, where the driver has said it.
     pub(crate) fn say(&self, returned: &Returned) {
-        tracing::warn!(resource = %returned.resource, after = ?returned.after, "a stopped process is back");
         let Some(bus) = self.0.clone() else { return };
         let Ok(kind) = KindId::new("process-returned") else { return };
         let resource = returned.resource.clone();
