@@ -39,6 +39,20 @@ pub(crate) struct Identity {
     pub(crate) account: String,
 }
 
+/// The runner's events.
+pub(crate) struct Stirrings(Option<async_nats::Subscriber>);
+
+impl Stirrings {
+    /// Returns after the next one, when the rest of its crowd was let by for so long; never without a bus.
+    pub(crate) async fn next(&mut self, crowd: Duration) {
+        match self.0.as_mut() {
+            Some(events) => drop(events.next().await),
+            None => std::future::pending().await,
+        }
+        tokio::time::sleep(crowd).await;
+    }
+}
+
 impl Bus {
     /// Connects to one of the host's servers.
     ///
@@ -99,8 +113,8 @@ impl Bus {
     }
 
     /// Events of the runner, as a reason to look again; lost ones do no harm.
-    pub(crate) async fn stirrings(&self) -> Option<async_nats::Subscriber> {
-        self.client.subscribe(self.prefix.events_out()).await.ok()
+    pub(crate) async fn stirrings(&self) -> Stirrings {
+        Stirrings(self.client.subscribe(self.prefix.events_out()).await.ok())
     }
 
     /// The services that answer, by the bus's own discovery (ADR-32), within the bound of a look.

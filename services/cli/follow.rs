@@ -5,7 +5,6 @@ mod screen;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
 use schemas::view::{RunState, RunView};
 use schemas::{Code, Problem};
 
@@ -40,20 +39,13 @@ pub(crate) async fn run(run: &str, bus: &Bus, out: &Output) -> anyhow::Result<Ex
             screen.end(&last);
             return Ok(exit);
         }
-        let stirred = async {
-            match stirrings.as_mut() {
-                Some(events) => drop(events.next().await),
-                None => std::future::pending().await,
-            }
-            tokio::time::sleep(LOOK_AT_MOST_EVERY).await;
-        };
         tokio::select! {
             _ = &mut interrupted => {
                 let short = text::short(&last.id);
                 screen.leave(&format!("The run goes on. Follow it again: `pointsman watch {short}`"));
                 return Ok(Exit::Done);
             }
-            () = stirred => {}
+            () = stirrings.next(LOOK_AT_MOST_EVERY) => {}
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
         match runs::fetch(&id, bus).await {

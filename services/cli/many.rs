@@ -247,13 +247,6 @@ impl Crew<'_> {
             if waiting.is_empty() && (self.under_way.is_empty() || alone) {
                 return Ok(false);
             }
-            let stirred = async {
-                match stirrings.as_mut() {
-                    Some(events) => drop(events.next().await),
-                    None => std::future::pending().await,
-                }
-                tokio::time::sleep(LOOK_AT_MOST_EVERY).await;
-            };
             tokio::select! {
                 _ = &mut interrupted => {
                     for (group, ..) in waiting {
@@ -261,7 +254,7 @@ impl Crew<'_> {
                     }
                     return Ok(true);
                 }
-                () = stirred => {}
+                () = stirrings.next(LOOK_AT_MOST_EVERY) => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
             self.look().await?;

@@ -187,6 +187,31 @@ impl World {
         self.settle();
     }
 
+    /// Asks for a move, past these unfenced sites and red lines.
+    pub(crate) fn ask(&mut self, workflow: &str, unfenced: &[&str], overrides: &[&str]) -> OpReply {
+        let op = Op::Start {
+            workflow: workflow.into(),
+            group: "cfg".parse().unwrap(),
+            to: None,
+            supersede: None,
+            accept_unfenced: unfenced.iter().map(|site| site.parse().unwrap()).collect(),
+            accept_data_loss: None,
+            by: None,
+            overrides: overrides.iter().map(|name| (*name).to_owned()).collect(),
+            waive_ledger: false,
+            dry_run: false,
+        };
+        self.op("INC-1", op)
+    }
+
+    /// Starts one.
+    pub(crate) fn start(&mut self, workflow: &str, unfenced: &[&str]) -> RunId {
+        match self.ask(workflow, unfenced, &[]) {
+            OpReply::Started { run, .. } => run,
+            other => panic!("{other:?}"),
+        }
+    }
+
     pub(crate) fn op(&mut self, why: &str, op: Op) -> OpReply {
         self.last += 1;
         let id = self.last;

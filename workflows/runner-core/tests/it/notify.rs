@@ -2,35 +2,14 @@
 
 use std::time::Duration;
 
-use schemas::op::{Op, OpReply};
+use schemas::op::Op;
 use schemas::view::RunState;
-use schemas::{RunId, SiteId};
 use serde_json::json;
 
 use crate::common::{GROUP, World};
 
 fn notifying() -> String {
     format!("{GROUP}notify: {{ held: /page, failed: /page, completed: /page }}\n")
-}
-
-fn failover(world: &mut World, accept: Vec<SiteId>) -> RunId {
-    let reply = world.op(
-        "INC-1",
-        Op::Start {
-            workflow: "failover".into(),
-            group: "cfg".parse().unwrap(),
-            to: None,
-            supersede: None,
-            accept_unfenced: accept,
-            accept_data_loss: None,
-            by: None,
-            overrides: Vec::new(),
-            waive_ledger: false,
-            dry_run: false,
-        },
-    );
-    let OpReply::Started { run, .. } = reply else { panic!("{reply:?}") };
-    run
 }
 
 /// At main, which is lost.
@@ -49,7 +28,7 @@ fn ends(world: &World) -> Vec<serde_json::Value> {
 #[test]
 fn a_wait_for_a_person_is_told_once_and_the_end_too() {
     let mut world = lost();
-    let run = failover(&mut world, Vec::new());
+    let run = world.start("failover", &[]);
     world.run_until(|w| !w.told.is_empty());
     let (_, held) = &world.told[0];
     assert_eq!((held.program.to_str(), held.notice), (Some("/page"), 1));
@@ -87,7 +66,7 @@ fn a_wait_for_a_person_is_told_once_and_the_end_too() {
 fn what_fails_is_tried_again_and_no_run_waits_for_it() {
     let mut world = lost();
     world.mute = 5;
-    let run = failover(&mut world, vec!["main".parse().unwrap()]);
+    let run = world.start("failover", &["main"]);
     world.run_until(|w| w.run(run).state.ended());
     assert!(ends(&world).is_empty(), "the run ended before anybody could be told");
     world.run_until(|w| w.told.len() == 2);
@@ -106,7 +85,7 @@ fn what_fails_is_tried_again_and_no_run_waits_for_it() {
 fn what_is_owed_outlives_the_runner_and_what_was_told_is_not_told_again() {
     let mut world = lost();
     world.mute = 1_000_000;
-    let run = failover(&mut world, vec!["main".parse().unwrap()]);
+    let run = world.start("failover", &["main"]);
     world.run_until(|w| w.run(run).state.ended() && w.told.len() > 3);
     let mut next = world.killed(&notifying());
     next.run_until(|w| !w.told.is_empty());
@@ -125,7 +104,7 @@ fn what_is_owed_outlives_the_runner_and_what_was_told_is_not_told_again() {
 fn what_cannot_be_told_within_an_hour_is_given_up_aloud() {
     let mut world = lost();
     world.mute = 1_000_000;
-    let run = failover(&mut world, vec!["main".parse().unwrap()]);
+    let run = world.start("failover", &["main"]);
     world.run_until(|w| !ends(w).is_empty());
     let tries = world.told.len();
     assert!((60..80).contains(&tries), "{tries} tries in an hour");
@@ -144,7 +123,7 @@ fn what_cannot_be_told_within_an_hour_is_given_up_aloud() {
 fn a_command_that_the_file_names_no_more_is_not_waited_for() {
     let mut world = lost();
     world.mute = 1_000_000;
-    let run = failover(&mut world, vec!["main".parse().unwrap()]);
+    let run = world.start("failover", &["main"]);
     world.run_until(|w| w.run(run).state.ended());
     let next = world.killed(GROUP);
     assert!(next.told.is_empty());

@@ -19,24 +19,6 @@ fn red(world: &mut World, address: &str) {
     world.checks.insert(address.into(), vec![line]);
 }
 
-fn start(world: &mut World, workflow: &str, overrides: &[&str]) -> OpReply {
-    world.op(
-        "INC-1",
-        Op::Start {
-            workflow: workflow.into(),
-            group: "cfg".parse().unwrap(),
-            to: None,
-            supersede: None,
-            accept_unfenced: Vec::new(),
-            accept_data_loss: None,
-            by: None,
-            overrides: overrides.iter().map(|name| (*name).to_owned()).collect(),
-            waive_ledger: false,
-            dry_run: false,
-        },
-    )
-}
-
 fn refusal(reply: OpReply) -> Problem {
     match reply {
         OpReply::Problem(problem) => problem,
@@ -59,15 +41,15 @@ fn kinds<'a>(world: &'a World, kind: &'a str) -> Vec<&'a runner_core::Append> {
 fn a_red_line_stops_a_start_until_a_person_names_it() {
     let mut world = world(GROUP);
     red(&mut world, "secondary.replication.css");
-    let problem = refusal(start(&mut world, "failover", &[]));
+    let problem = refusal(world.ask("failover", &[], &[]));
     assert_eq!(problem.code, Code::RedPrecondition);
     assert!(problem.to_string().contains("secondary.replication.css:wal-keep"), "{problem}");
     assert!(kinds(&world, "group.run-started").is_empty());
 
-    let problem = refusal(start(&mut world, "failover", &["secondary.replication.css:tpyo"]));
+    let problem = refusal(world.ask("failover", &[], &["secondary.replication.css:tpyo"]));
     assert!(problem.to_string().contains("tpyo"), "{problem}");
 
-    let reply = start(&mut world, "failover", &["secondary.replication.css:wal-keep"]);
+    let reply = world.ask("failover", &[], &["secondary.replication.css:wal-keep"]);
     assert!(matches!(reply, OpReply::Started { .. }), "{reply:?}");
     let recorded = kinds(&world, "group.overridden");
     assert_eq!(recorded.len(), 1);
@@ -78,11 +60,11 @@ fn a_red_line_stops_a_start_until_a_person_names_it() {
 fn what_is_red_at_a_lost_site_stands_against_a_planned_move_only() {
     let mut world = world(GROUP);
     red(&mut world, "main.replication.csp");
-    let problem = refusal(start(&mut world, "switchover", &[]));
+    let problem = refusal(world.ask("switchover", &[], &[]));
     assert_eq!(problem.code, Code::RedPrecondition);
     // Nobody waits for the lost site either: its silence is no red line.
     world.silence("main");
-    let reply = start(&mut world, "failover", &[]);
+    let reply = world.ask("failover", &[], &[]);
     assert!(matches!(reply, OpReply::Started { .. }), "{reply:?}");
 }
 
@@ -90,7 +72,7 @@ fn what_is_red_at_a_lost_site_stands_against_a_planned_move_only() {
 fn a_silent_service_where_the_move_goes_is_red() {
     let mut world = world(GROUP);
     world.silence("secondary");
-    let problem = refusal(start(&mut world, "failover", &[]));
+    let problem = refusal(world.ask("failover", &[], &[]));
     assert!(problem.to_string().contains("secondary.database.config:answers"), "{problem}");
 }
 

@@ -1,8 +1,8 @@
 //! Groups' files are read again: what is valid counts, at once or when the run has ended; what is not changes nothing.
 
 use runner_core::{GroupPlan, ReadGroup};
+use schemas::Code;
 use schemas::op::{GroupFile, Op, OpReply, Reloaded};
-use schemas::{Code, RunId};
 use serde_json::{Value, json};
 
 use crate::common::{GROUP, World};
@@ -35,26 +35,6 @@ fn within(file: &GroupFile) -> &Value {
     &file.file["fence"]["within"]
 }
 
-fn failover(world: &mut World) -> RunId {
-    let reply = world.op(
-        "INC-1",
-        Op::Start {
-            workflow: "failover".into(),
-            group: "cfg".parse().unwrap(),
-            to: None,
-            supersede: None,
-            accept_unfenced: Vec::new(),
-            accept_data_loss: None,
-            by: None,
-            overrides: Vec::new(),
-            waive_ledger: false,
-            dry_run: false,
-        },
-    );
-    let OpReply::Started { run, .. } = reply else { panic!("{reply:?}") };
-    run
-}
-
 fn taken(world: &World) -> usize {
     world.entries.iter().filter(|entry| entry.kind == "group.file-taken").count()
 }
@@ -84,7 +64,7 @@ fn no_run_in_flight_is_changed() {
     let mut world = World::new();
     world.adopt("main");
     world.silence("main");
-    let run = failover(&mut world);
+    let run = world.start("failover", &[]);
     let waits = |w: &mut World| w.run(run).waits_for.iter().any(|wait| wait.contains("pointsman accept"));
     world.run_until(waits);
     let before = file(&mut world);

@@ -1,7 +1,7 @@
 //! The core against services that do whatever they are asked: a move goes from decision to end.
 
 use crate::common::World;
-use schemas::op::{Op, OpReply};
+use schemas::op::OpReply;
 use schemas::view::{RunState, StepState};
 
 #[test]
@@ -9,21 +9,7 @@ fn a_failover_goes_from_decision_to_end() {
     let mut world = World::new();
     world.adopt("main");
     world.silence("main");
-    let reply = world.op(
-        "INC-1",
-        Op::Start {
-            workflow: "failover".into(),
-            group: "cfg".parse().unwrap(),
-            to: None,
-            supersede: None,
-            accept_unfenced: vec!["main".parse().unwrap()],
-            accept_data_loss: None,
-            by: None,
-            overrides: Vec::new(),
-            waive_ledger: false,
-            dry_run: false,
-        },
-    );
+    let reply = world.ask("failover", &["main"], &[]);
     let OpReply::Started { run, epoch: 2 } = reply else { panic!("{reply:?}") };
     world.run_until(|w| w.run(run).state.ended());
     let view = world.run(run);
@@ -53,22 +39,7 @@ fn a_failover_goes_from_decision_to_end() {
 fn a_switchover_goes_from_decision_to_end() {
     let mut world = World::new();
     world.adopt("main");
-    let reply = world.op(
-        "planned",
-        Op::Start {
-            workflow: "switchover".into(),
-            group: "cfg".parse().unwrap(),
-            to: None,
-            supersede: None,
-            accept_unfenced: Vec::new(),
-            accept_data_loss: None,
-            by: None,
-            overrides: Vec::new(),
-            waive_ledger: false,
-            dry_run: false,
-        },
-    );
-    let OpReply::Started { run, .. } = reply else { panic!("{reply:?}") };
+    let run = world.start("switchover", &[]);
     world.run_until(|w| w.run(run).state.ended());
     assert_eq!(world.run(run).state, RunState::Completed, "{:#?}", world.run(run));
     assert!(world.group().debts.is_empty(), "{:#?}", world.group().debts);
