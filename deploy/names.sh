@@ -38,7 +38,7 @@ cat >authority.conf <<AUTHORITY
 include "$key";
 options {
   directory "$folder"; listen-on port 53 { $ADDRESS; }; $common
-  recursion no; notify explicit; notify-delay 0; notify-source $ADDRESS; transfer-source $ADDRESS;
+  recursion no; notify explicit; notify-delay 0; notify-rate 1000; serial-query-rate 1000; notify-source $ADDRESS; transfer-source $ADDRESS;
   allow-notify { $witness; }; allow-transfer { key pointsman; }; min-refresh-time 1; min-retry-time 1;
 };
 controls { };

@@ -27,7 +27,7 @@ use schemas::{Access, Action, CheckLine, Code, DatabaseSeen, Epoch, GroupId, Pro
 use serde_json::{Value, json};
 
 use crate::settings::{Place, PostgresSettings};
-use state::State;
+use state::{Beside, State};
 
 /// Kept back of an act's bound, to end its session and look when it went wrong.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -126,7 +126,8 @@ impl Driver for PostgresAccess {
         let problem = |error: PgError| Problem::new(error.code(), error.to_string());
         let session = self.server.look(self.look_within.duration()).await.map_err(problem)?;
         let state = self.state(&session).await.map_err(problem)?;
-        if let Some(reasons) = state.cannot_close() {
+        let beside = Beside::see(&session).await.map_err(problem)?;
+        if let Some(reasons) = state.cannot_close(&beside) {
             return Err(Problem::new(Code::CannotClose, reasons));
         }
         if state.in_recovery && action == Action::EnableAccess {
@@ -151,9 +152,10 @@ impl Driver for PostgresAccess {
         let seen = async {
             let session = self.server.look(self.look_within.duration()).await?;
             let state = self.state(&session).await?;
+            let beside = Beside::see(&session).await?;
             let epoch = Server::epoch(&session).await?;
             let access = state.access();
-            let mut detail = state.detail(session.server());
+            let mut detail = state.detail(&beside, session.server());
             if access == Access::Partly {
                 detail["partly"] = json!(state.left_open(&session).await?);
             }

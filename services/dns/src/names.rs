@@ -20,6 +20,9 @@ use crate::wire::{self, Domain, Source};
 /// How long one server is given for one question.
 const ASK_WITHIN: Duration = Duration::from_secs(2);
 
+/// How long a server of a lost site is given: it is owed anyway, and a frozen one would hold up the name's users.
+const LOST_WITHIN: Duration = Duration::from_millis(100);
+
 /// How long between two looks at a server that has not followed yet, at most.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -221,11 +224,11 @@ impl Names {
         at(server, name.clone(), Source::Authority, self.ask_within).await
     }
 
-    /// Asks these servers, all at once.
-    pub(crate) async fn survey(&self, name: &Domain, servers: impl Iterator<Item = Server>) -> Survey {
+    /// Asks these servers, all at once, each for so long.
+    async fn survey(&self, name: &Domain, servers: impl Iterator<Item = (Server, Duration)>) -> Survey {
         let mut asked = JoinSet::new();
-        for server in servers {
-            let (name, within) = (name.clone(), self.ask_within);
+        for (server, within) in servers {
+            let name = name.clone();
             asked.spawn(async move { (server, at(server, name, Source::Authority, within).await) });
         }
         let mut survey = Survey { answers: BTreeMap::new(), silent: BTreeMap::new() };
@@ -239,9 +242,17 @@ impl Names {
         survey
     }
 
+    /// What every needed server says.
+    pub(crate) async fn needed(&self, target: &Target) -> Survey {
+        let needed = target.needed.iter().map(|server| (*server, self.ask_within));
+        self.survey(&target.name, needed).await
+    }
+
     /// Whether the name points where it should, at every needed server.
     pub(crate) async fn look(&self, target: &Target) -> Look {
-        let survey = self.survey(&target.name, target.needed.union(&target.lost).copied()).await;
+        let needed = target.needed.iter().map(|server| (*server, self.ask_within));
+        let lost = target.lost.iter().map(|server| (*server, LOST_WITHIN.min(self.ask_within)));
+        let survey = self.survey(&target.name, needed.chain(lost)).await;
         let wrong = target
             .needed
             .iter()
@@ -311,7 +322,8 @@ impl Names {
         };
         let name = wire::domain(&text)
             .ok_or_else(|| DriverError::not_done(Code::Malformed, format!("`{text}` is no domain name")))?;
-        let survey = self.survey(&name, self.verify.values().flatten().copied()).await;
+        let servers = self.verify.values().flatten().map(|server| (*server, self.ask_within));
+        let survey = self.survey(&name, servers).await;
         let mut found = survey.answers.values();
         let first = found.next();
         let agreed = first.filter(|first| found.all(|other| other == *first));

@@ -71,7 +71,7 @@ impl Scripts {
 
     /// What somebody else wrote is his, for scripts too.
     async fn may_replace(&self, target: &Target) -> Result<(), DriverError> {
-        let survey = self.names.survey(&target.name, target.needed.iter().copied()).await;
+        let survey = self.names.needed(target).await;
         for (server, found) in &survey.answers {
             self.names.may_replace(*server, found)?;
         }

@@ -42,7 +42,9 @@ END $$;
 -- Every grant of a write that a role has, direct or through others: on tables and on columns.
 CREATE OR REPLACE FUNCTION pointsman.write_grants() RETURNS
   TABLE (relation oid, space name, owner oid, grantor oid, grantee oid)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN RETURN QUERY
   SELECT c.oid, n.nspname, c.relowner, a.grantor, a.grantee
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace,
          aclexplode(c.relacl) a
@@ -53,12 +55,14 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     FROM pg_attribute t JOIN pg_class c ON c.oid = t.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace,
          aclexplode(t.attacl) a
    WHERE c.relkind IN ('r','p','v','f','m') AND a.privilege_type IN ('INSERT','UPDATE')
-     AND n.nspname NOT IN ('pg_catalog','information_schema','pointsman') AND n.nspname !~ '^pg_t'
-$$;
+     AND n.nspname NOT IN ('pg_catalog','information_schema','pointsman') AND n.nspname !~ '^pg_t';
+END $$;
 
 -- Why a named role could not be closed, or would not stay so. No row: each can be.
 CREATE OR REPLACE FUNCTION pointsman.cannot_close() RETURNS TABLE (role name, reason text)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN RETURN QUERY
   SELECT w.role, 'there is no such role' FROM pointsman.writer w
    WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = w.role)
   UNION ALL
@@ -112,8 +116,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT w.role, 'it may grant itself ' || quote_ident(w.via) FROM pointsman.writer w
     JOIN pg_roles r ON r.rolname = w.role JOIN pg_roles v ON v.rolname = w.via
    WHERE EXISTS (SELECT FROM pg_auth_members m WHERE m.roleid = v.oid AND m.admin_option
-                    AND pg_has_role(r.oid, m.member, 'member') AND NOT r.rolsuper)
-$$;
+                    AND pg_has_role(r.oid, m.member, 'member') AND NOT r.rolsuper);
+END $$;
 
 -- Takes the access of each named role away. Sessions are ended afterwards, by the caller.
 CREATE OR REPLACE FUNCTION pointsman.close_access(g text, e bigint, r text) RETURNS void
@@ -197,18 +201,22 @@ END $$;
 -- Sessions in this database of a named role or of a member of it; never ours.
 CREATE OR REPLACE FUNCTION pointsman.writer_sessions() RETURNS
   TABLE (role name, pid int, backend_start timestamptz, backend_xid xid)
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN RETURN QUERY
   SELECT w.role, a.pid, a.backend_start, a.backend_xid
     FROM pointsman.writer w JOIN pg_roles r ON r.rolname = w.role,
          pg_stat_activity a JOIN pg_roles u ON u.oid = a.usesysid
    WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
-     AND (u.oid = r.oid OR (NOT u.rolsuper AND u.rolname <> session_user AND pg_has_role(u.oid, r.oid, 'member')))
-$$;
+     AND (u.oid = r.oid OR (NOT u.rolsuper AND u.rolname <> session_user AND pg_has_role(u.oid, r.oid, 'member')));
+END $$;
 
 -- What each named role can do now.
 CREATE OR REPLACE FUNCTION pointsman.seen_access() RETURNS TABLE (
   role name, mode text, via name, enters boolean, granted boolean, writable bigint, sessions bigint, writing bigint, prepared bigint)
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN RETURN QUERY
   SELECT w.role, w.mode, w.via,
     coalesce(r.rolsuper OR CASE w.mode
       WHEN 'connect' THEN r.rolcanlogin AND has_database_privilege(r.oid, current_database(), 'CONNECT')
@@ -228,20 +236,23 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     (SELECT count(*) FROM pg_prepared_xacts p WHERE p.database = current_database()
         AND r.oid IS NOT NULL AND p.owner IN (SELECT m.rolname FROM pg_roles m WHERE NOT m.rolsuper
           AND m.rolname <> session_user AND pg_has_role(m.oid, r.oid, 'member')))
-    FROM pointsman.writer w LEFT JOIN pg_roles r ON r.rolname = w.role
-$$;
+    FROM pointsman.writer w LEFT JOIN pg_roles r ON r.rolname = w.role;
+END $$;
 
 -- Ends those sessions; those that started after `since` are left where the role may still log in to read.
 CREATE OR REPLACE FUNCTION pointsman.end_writers(since timestamptz) RETURNS bigint
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN RETURN (
   SELECT count(*) FROM (
     SELECT pg_terminate_backend(s.pid) FROM pointsman.writer_sessions() s JOIN pointsman.writer w ON w.role = s.role
-     WHERE w.mode <> 'group' OR s.backend_start <= since) t
-$$;
+     WHERE w.mode <> 'group' OR s.backend_start <= since) t);
+END $$;
 
 -- Others that could write while the named roles are closed: owners that may log in, and whoever has a grant.
 CREATE OR REPLACE FUNCTION pointsman.other_writers() RETURNS TABLE (role name)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN RETURN QUERY
   SELECT u.rolname FROM pg_roles u
    WHERE u.rolcanlogin AND NOT u.rolsuper AND u.rolname <> session_user
      AND NOT EXISTS (SELECT FROM pointsman.writer w JOIN pg_roles r ON r.rolname = w.role
@@ -251,5 +262,5 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
             WHERE c.relkind IN ('r','p') AND n.nspname IN (SELECT unnest(schemas) FROM pointsman.writer)
               AND pg_has_role(u.oid, c.relowner, 'member'))
        OR pg_has_role(u.oid, 'pg_write_all_data', 'member'))
-   ORDER BY 1 LIMIT 20
-$$;
+   ORDER BY 1 LIMIT 20;
+END $$;

@@ -1,9 +1,10 @@
 -- The sequences that were used, with their last value: those of the application, not ours.
 CREATE OR REPLACE FUNCTION pointsman.sequences() RETURNS jsonb
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN RETURN (
   SELECT coalesce(jsonb_object_agg(format('%I.%I', schemaname, sequencename), last_value), '{}')
-    FROM pg_sequences WHERE last_value IS NOT NULL AND schemaname NOT IN ('pointsman') AND schemaname !~ '^pg_t'
-$$;
+    FROM pg_sequences WHERE last_value IS NOT NULL AND schemaname NOT IN ('pointsman') AND schemaname !~ '^pg_t');
+END $$;
 
 -- At the source: a sentinel row. All that was committed before `lsn` comes before the row at the receiver.
 -- Its number is taken from the clock, so that a rebuilt source does not use one again.
@@ -37,10 +38,11 @@ BEGIN
 END $$;
 
 CREATE OR REPLACE FUNCTION pointsman.subscription(s name) RETURNS oid
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN RETURN (
   SELECT oid FROM pg_subscription WHERE subname = s
-     AND subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
-$$;
+     AND subdbid = (SELECT oid FROM pg_database WHERE datname = current_database()));
+END $$;
 
 -- What is applied, flushed to disk before it is told.
 CREATE OR REPLACE FUNCTION pointsman.receiver_progress(s name) RETURNS pg_lsn
@@ -87,11 +89,12 @@ END $$;
 
 -- The tables that a subscription receives.
 CREATE OR REPLACE FUNCTION pointsman.receiver_tables(s name) RETURNS jsonb
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN RETURN (
   SELECT coalesce(jsonb_agg(format('%I.%I', n.nspname, c.relname) ORDER BY 1), '[]')
     FROM pg_subscription_rel r JOIN pg_class c ON c.oid = r.srrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-   WHERE r.srsubid = pointsman.subscription((pointsman.named(s)).subscription)
-$$;
+   WHERE r.srsubid = pointsman.subscription((pointsman.named(s)).subscription));
+END $$;
 
 -- Remembers where a stopped subscription stands; the position is on disk before it is told.
 CREATE OR REPLACE FUNCTION pointsman.receiver_stopped(g text, e bigint, r text, s name, why text, with_gap bigint)
@@ -160,9 +163,10 @@ END $$;
 
 -- Whether a named role can write now.
 CREATE OR REPLACE FUNCTION pointsman.is_open() RETURNS boolean
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT EXISTS (SELECT FROM pointsman.seen_access() a WHERE a.enters AND a.writable > 0)
-$$;
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN RETURN (
+  SELECT EXISTS (SELECT FROM pointsman.seen_access() a WHERE a.enters AND a.writable > 0));
+END $$;
 
 -- All that can be seen of a receiver.
 CREATE OR REPLACE FUNCTION pointsman.seen_receiver(s name) RETURNS jsonb
@@ -238,7 +242,8 @@ END $$;
 
 -- What holds up the making of a slot: every transaction of the cluster that has written.
 CREATE OR REPLACE FUNCTION pointsman.blockers() RETURNS jsonb
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN RETURN (
   SELECT coalesce(jsonb_agg(b), '[]') FROM (
     (SELECT jsonb_build_object('pid', pid, 'role', usename, 'database', datname, 'application', application_name,
        'seconds', round(extract(epoch FROM clock_timestamp() - xact_start)::numeric, 1)) AS b
@@ -246,17 +251,18 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     UNION ALL
     (SELECT jsonb_build_object('prepared', gid, 'role', owner, 'database', database,
        'seconds', round(extract(epoch FROM clock_timestamp() - prepared)::numeric, 1))
-      FROM pg_prepared_xacts ORDER BY prepared LIMIT 20)) t
-$$;
+      FROM pg_prepared_xacts ORDER BY prepared LIMIT 20)) t);
+END $$;
 
 -- Ends sessions of clients whose transaction is older than `age` and has written; who they were.
 CREATE OR REPLACE FUNCTION pointsman.end_blockers(age interval) RETURNS jsonb
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN RETURN (
   SELECT coalesce(jsonb_agg(jsonb_build_object('pid', pid, 'role', usename, 'database', datname,
       'application', application_name, 'ended', pg_terminate_backend(pid))), '[]')
     FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND backend_type = 'client backend'
-     AND pid <> pg_backend_pid() AND xact_start < clock_timestamp() - age
-$$;
+     AND pid <> pg_backend_pid() AND xact_start < clock_timestamp() - age);
+END $$;
 
 -- Moves one sequence forward to `value`, never back. Whether it moved.
 CREATE OR REPLACE FUNCTION pointsman.raise_sequence(s text, value bigint) RETURNS boolean
@@ -269,7 +275,9 @@ END $$;
 -- Which of `wanted` (name -> last value) are behind here, with the value to reach; and which are missing.
 CREATE OR REPLACE FUNCTION pointsman.sequences_behind(wanted jsonb) RETURNS
   TABLE (sequence text, value bigint, missing boolean)
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+BEGIN RETURN QUERY
   SELECT w.key,
     CASE WHEN q.increment_by > 0 THEN least(w.value::bigint, q.max_value) ELSE greatest(w.value::bigint, q.min_value) END,
     q.sequencename IS NULL
@@ -277,8 +285,8 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     LEFT JOIN pg_sequences q ON format('%I.%I', q.schemaname, q.sequencename) = w.key AND q.schemaname <> 'pointsman'
    WHERE q.sequencename IS NULL OR q.last_value IS NULL
       OR (q.increment_by > 0 AND q.last_value < least(w.value::bigint, q.max_value))
-      OR (q.increment_by < 0 AND q.last_value > greatest(w.value::bigint, q.min_value))
-$$;
+      OR (q.increment_by < 0 AND q.last_value > greatest(w.value::bigint, q.min_value));
+END $$;
 
 CREATE OR REPLACE FUNCTION pointsman.set_sequences(g text, e bigint, r text, wanted jsonb) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET synchronous_commit = local AS $$

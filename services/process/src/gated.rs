@@ -17,6 +17,8 @@ use crate::manager::{Manager, Presence};
 
 /// How long between two looks, at most.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long one that is being started has to answer, the first time that it is asked.
+const FIRST_PROBE: Duration = Duration::from_millis(50);
 
 /// How long between two looks while a stopped service is watched.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
@@ -88,23 +90,23 @@ impl<M: Manager> Gated<M> {
         self
     }
 
-    async fn healthy(&self) -> Result<(), String> {
+    async fn healthy(&self, patience: Duration) -> Result<(), String> {
         match &self.health {
             None => Ok(()),
-            Some(health) => match health.probe().await {
+            Some(health) => match health.probe(patience).await {
                 Probe::Healthy => Ok(()),
                 Probe::Absent(why) | Probe::Unhealthy(why) | Probe::CannotTell(why) => Err(why),
             },
         }
     }
 
-    async fn look_started(&self) -> Look {
+    async fn look_started(&self, patience: Duration) -> Look {
         match self.manager.presence().await {
             Presence::CannotTell(why) => Look::CannotTell(why),
             Presence::Stopped(found) => Look::NotInEffect(json!({ "running": "stopped", "found": found })),
             Presence::Changing(found) => Look::NotInEffect(json!({ "running": "changing", "found": found })),
             Presence::Remains(found) => Look::NotInEffect(json!({ "running": "remains", "found": found })),
-            Presence::Running(found) => match self.healthy().await {
+            Presence::Running(found) => match self.healthy(patience).await {
                 Ok(()) => Look::InEffect(json!({ "running": "healthy", "found": found })),
                 Err(why) => {
                     Look::NotInEffect(json!({ "running": "unhealthy", "health": why, "found": found }))
@@ -127,8 +129,15 @@ impl<M: Manager> Gated<M> {
     /// Looks until it is in effect, or the bound passes; returns the last look.
     async fn await_look(&self, action: Action, deadline: Instant) -> Look {
         let mut pauses = Pauses::up_to(LOOK_EVERY);
+        // One that is just starting may take a connection and have nothing to say yet: it is asked again soon,
+        // and given more time each time.
+        let mut patience = FIRST_PROBE;
         loop {
-            let look = self.look(action, &Value::Null).await;
+            let look = match action {
+                Action::StartProcess => self.look_started(patience).await,
+                _ => self.look(action, &Value::Null).await,
+            };
+            patience = patience.saturating_mul(2);
             if matches!(look, Look::InEffect(_)) || Instant::now() + LOOK_EVERY >= deadline {
                 return look;
             }
@@ -269,7 +278,7 @@ impl<M: Manager> Driver for Gated<M> {
             Presence::Stopped(found) => (Running::Stopped, found),
             Presence::CannotTell(why) => (Running::Unknown, json!({ "unknown": why })),
             Presence::Changing(found) | Presence::Remains(found) => (Running::Unhealthy, found),
-            Presence::Running(found) => match self.healthy().await {
+            Presence::Running(found) => match self.healthy(Duration::MAX).await {
                 Ok(()) => (Running::Healthy, found),
                 Err(why) => (Running::Unhealthy, json!({ "found": found, "health": why })),
             },
@@ -279,7 +288,7 @@ impl<M: Manager> Driver for Gated<M> {
 
     async fn look(&self, action: Action, _args: &Value) -> Look {
         match action {
-            Action::StartProcess => self.look_started().await,
+            Action::StartProcess => self.look_started(Duration::MAX).await,
             Action::StopProcess => self.look_stopped().await,
             other => Look::CannotTell(format!("{other} is no action of a process")),
         }

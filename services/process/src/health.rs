@@ -69,8 +69,9 @@ pub enum Probe {
 }
 
 impl Health {
-    /// Asks once; changes nothing.
-    pub async fn probe(&self) -> Probe {
+    /// Asks once; changes nothing. Whoever took the connection has `patience` to answer, within the bound of the
+    /// whole; a command has the whole.
+    pub async fn probe(&self, patience: Duration) -> Probe {
         match &self.ask {
             Ask::Command { program, occasion, guard } => {
                 let script = Script::new(program, self.within).arg("health").on(occasion);
@@ -89,7 +90,7 @@ impl Health {
                      Connection: close\r\n\r\n"
                 );
                 let good = |answer: &[u8], end: bool| http(answer, end, *status, expect.as_deref());
-                self.talk(address, request.as_bytes(), good).await
+                self.talk(address, patience, request.as_bytes(), good).await
             }
             Ask::Line { address, send, expect } => {
                 let good = |answer: &[u8], end: bool| {
@@ -99,12 +100,18 @@ impl Health {
                     let text = format!("it answered `{}`, not `{}`", shown(answer), shown(expect.as_bytes()));
                     if end { Verdict::Bad(text) } else { Verdict::More(text) }
                 };
-                self.talk(address, send.as_bytes(), good).await
+                self.talk(address, patience, send.as_bytes(), good).await
             }
         }
     }
 
-    async fn talk(&self, address: &str, send: &[u8], good: impl Fn(&[u8], bool) -> Verdict) -> Probe {
+    async fn talk(
+        &self,
+        address: &str,
+        patience: Duration,
+        send: &[u8],
+        good: impl Fn(&[u8], bool) -> Verdict,
+    ) -> Probe {
         let deadline = tokio::time::Instant::now() + self.within;
         let mut stream = match tokio::time::timeout_at(deadline, TcpStream::connect(address)).await {
             Err(_) => return Probe::CannotTell(format!("{address} did not take a connection")),
@@ -114,6 +121,8 @@ impl Health {
             Ok(Err(cause)) => return Probe::CannotTell(format!("{address}: {cause}")),
             Ok(Ok(stream)) => stream,
         };
+        let within = self.within.min(patience);
+        let deadline = deadline.min(tokio::time::Instant::now() + within);
         let mut answer = Vec::new();
         let read = async {
             stream.write_all(send).await?;
@@ -123,7 +132,7 @@ impl Health {
             Ok(Ok(Verdict::Good)) => Probe::Healthy,
             Ok(Ok(Verdict::Bad(why) | Verdict::More(why))) => Probe::Unhealthy(format!("{address}: {why}")),
             Ok(Err(cause)) => Probe::Unhealthy(format!("{address}: {cause}")),
-            Err(_) => Probe::Unhealthy(format!("{address} did not answer within {:?}", self.within)),
+            Err(_) => Probe::Unhealthy(format!("{address} did not answer within {within:?}")),
         }
     }
 }

@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 use crate::health::{Health, Probe};
 use crate::manager::{Manager, Presence};
 
+/// Who took the connection is there, whether or not he has answered by then.
+const PRESENT_WITHIN: Duration = Duration::from_millis(250);
+
 /// A service run by scripts.
 #[derive(Debug, Clone)]
 pub struct Scripts {
@@ -115,7 +118,8 @@ impl Manager for Scripts {
             let Some(health) = &self.health else {
                 return Presence::CannotTell("there is no check of any kind".to_owned());
             };
-            return match health.probe().await {
+            // Whether somebody is there; what he says is asked by whoever wants to know.
+            return match health.probe(PRESENT_WITHIN).await {
                 Probe::Healthy => Presence::Running(json!({ "health": "healthy" })),
                 Probe::Unhealthy(why) => Presence::Running(json!({ "health": why })),
                 Probe::Absent(why) => Presence::Stopped(json!({ "health": why })),

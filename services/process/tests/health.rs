@@ -66,7 +66,7 @@ async fn http_by_status_and_text() {
         (Some(204), None, false),
         (None, Some("down"), false),
     ] {
-        let probe = http(&good, status, expect).probe().await;
+        let probe = http(&good, status, expect).probe(Duration::MAX).await;
         assert_eq!(probe == Probe::Healthy, healthy, "{status:?} {expect:?}: {probe:?}");
     }
     for answer in [
@@ -77,22 +77,22 @@ async fn http_by_status_and_text() {
         &[""],
     ] {
         let bad = server(true, answer, true).await;
-        let probe = http(&bad, None, None).probe().await;
+        let probe = http(&bad, None, None).probe(Duration::MAX).await;
         assert!(matches!(probe, Probe::Unhealthy(_)), "{answer:?}: {probe:?}");
     }
     let redirect = server(true, &["HTTP/1.1 302 Found\r\n\r\n"], true).await;
-    assert_eq!(http(&redirect, Some(302), None).probe().await, Probe::Healthy);
+    assert_eq!(http(&redirect, Some(302), None).probe(Duration::MAX).await, Probe::Healthy);
 }
 
 #[tokio::test]
 async fn a_line_of_protocol_in_pieces() {
     let good = server(true, &["+PO", "NG\r\n"], false).await;
-    assert_eq!(line(&good, "PONG").probe().await, Probe::Healthy);
-    assert!(matches!(line(&good, "LIVE").probe().await, Probe::Unhealthy(_)));
+    assert_eq!(line(&good, "PONG").probe(Duration::MAX).await, Probe::Healthy);
+    assert!(matches!(line(&good, "LIVE").probe(Duration::MAX).await, Probe::Unhealthy(_)));
     // The server speaks first.
     let banner = server(false, &["220 ready\r\n"], false).await;
     let ask = Ask::Line { address: banner, send: String::new(), expect: "220".into() };
-    assert_eq!(within(ask).probe().await, Probe::Healthy);
+    assert_eq!(within(ask).probe(Duration::MAX).await, Probe::Healthy);
 }
 
 #[tokio::test]
@@ -100,10 +100,10 @@ async fn a_connection_alone_proves_nothing() {
     // Nobody ever accepts: the kernel does. So does that of a frozen process.
     let frozen = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let at = frozen.local_addr().unwrap().to_string();
-    assert!(matches!(line(&at, "PONG").probe().await, Probe::Unhealthy(_)));
-    assert!(matches!(http(&at, None, None).probe().await, Probe::Unhealthy(_)));
+    assert!(matches!(line(&at, "PONG").probe(Duration::MAX).await, Probe::Unhealthy(_)));
+    assert!(matches!(http(&at, None, None).probe(Duration::MAX).await, Probe::Unhealthy(_)));
     drop(frozen);
-    assert!(matches!(line(&at, "PONG").probe().await, Probe::Absent(_)));
+    assert!(matches!(line(&at, "PONG").probe(Duration::MAX).await, Probe::Absent(_)));
 }
 
 #[tokio::test]
@@ -116,8 +116,8 @@ async fn endless_answers_are_bounded() {
             tokio::spawn(async move { while stream.write_all(&[b'x'; 4096]).await.is_ok() {} });
         }
     });
-    assert!(matches!(line(&at, "PONG").probe().await, Probe::Unhealthy(_)));
-    assert!(matches!(http(&at, None, None).probe().await, Probe::Unhealthy(_)));
+    assert!(matches!(line(&at, "PONG").probe(Duration::MAX).await, Probe::Unhealthy(_)));
+    assert!(matches!(http(&at, None, None).probe(Duration::MAX).await, Probe::Unhealthy(_)));
 }
 
 fn shell(name: &str, dir: &tempfile::TempDir, text: &str) -> std::path::PathBuf {
@@ -168,4 +168,38 @@ async fn a_start_waits_for_the_gate_and_the_gate_may_be_the_check() {
     assert_eq!(code, Code::Precondition);
     assert!(detail.contains("not healthy"), "{detail}");
     assert!(!flag.exists(), "it was started a second time");
+}
+
+/// Its first client hears that it is not ready yet, and nothing more; the next one that it is.
+#[tokio::test]
+async fn one_that_is_just_starting_is_asked_again_before_the_gates_bound() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let answer = if kept.is_empty() { "PONG starting\n" } else { "PONG primary\n" };
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            kept.push(stream);
+        }
+    });
+    let ask = Ask::Line { address: at, send: "PING\n".into(), expect: "PONG primary".into() };
+    // The bound of one question is longer than that of the start.
+    let health = Health { ask, within: Duration::from_secs(60) };
+    let flag = dir.path().join("up");
+    let manager = Scripts {
+        start: shell("start", &dir, &format!("touch {}", flag.display())),
+        stop: shell("stop", &dir, &format!("rm {}", flag.display())),
+        check: Some(shell("check", &dir, &format!("test -e {}", flag.display()))),
+        health: None,
+        look_within: Duration::from_secs(3),
+        resource: resource("cs-primary"),
+        site: site("main"),
+        lock: dir.path().join("lock"),
+        guard: exec::Guard::program(GUARD),
+    };
+    let driver = Gated::new(manager, resource("cs-primary")).health(Some(health));
+    start(&driver).await.unwrap();
 }

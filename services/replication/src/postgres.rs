@@ -35,8 +35,8 @@ use crate::settings::{Half, Own, Place, PostgresSettings};
 const SETTLE: Duration = Duration::from_secs(2);
 /// Between two heartbeats of a live database.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// How long between two looks at something that others bring about.
-const EVERY: Duration = Duration::from_millis(4);
+/// The longest pause between two looks at something that others bring about.
+const EVERY: Duration = Duration::from_millis(8);
 
 /// The driver of one half of a replication.
 #[derive(Debug)]

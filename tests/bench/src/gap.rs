@@ -97,7 +97,7 @@ fn median_gap(all: &[Moved]) -> anyhow::Result<f64> {
 
 /// Measures all, `times` moves of each kind.
 pub(crate) async fn measure(folder: &Path, times: usize) -> anyhow::Result<Gaps> {
-    let floor = script::gaps(times).await.context("the bare script")?;
+    let floor = script::gaps(&folder.join("script"), times).await.context("the bare script")?;
     let database = database::gaps(&folder.join("pair"), times).await.context("a database alone")?;
     let stack = stack::gaps(&folder.join("stack"), times).await.context("the whole stack")?;
     let killed = failover::gaps(&folder.join("killed"), By::Kill, times).context("main killed")?;
@@ -124,7 +124,7 @@ pub(crate) async fn measure(folder: &Path, times: usize) -> anyhow::Result<Gaps>
 /// One part, printed: for whoever looks for a cause.
 pub(crate) async fn only(folder: &Path, part: &str, times: usize) -> anyhow::Result<()> {
     match part {
-        "floor" => println!("{:?}", script::gaps(times).await?),
+        "floor" => println!("{:?}", script::gaps(&folder.join("script"), times).await?),
         "database" => print(&database::gaps(&folder.join("pair"), times).await?),
         "stack" => print(&stack::gaps(&folder.join("stack"), times).await?),
         "killed" => print(&failover::gaps(&folder.join("killed"), By::Kill, times)?),

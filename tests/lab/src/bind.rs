@@ -302,6 +302,8 @@ impl Bind {
   empty-zones-enable no;
   notify explicit;
   notify-delay 0;
+  notify-rate 1000;
+  serial-query-rate 1000;
   allow-notify {{ 127.0.0.0/8; ::1; }};
   allow-transfer {{ key "{key}"; }};
   min-refresh-time 1;

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use postgres::{Claim, PgError, Server, Session, identifier, literal, sqlstate};
+use responder::Pauses;
 use schemas::Access;
 use schemas::args::AccessOutput;
 
 use super::PostgresAccess;
 
-/// How long between two looks at who is left.
-const EVERY: Duration = Duration::from_millis(3);
+/// The longest pause between two looks at who is left.
+const EVERY: Duration = Duration::from_millis(8);
 
 /// Ends when all is closed and was seen so; may be called again at any time.
 pub(super) async fn close(
@@ -22,6 +23,7 @@ pub(super) async fn close(
     // After the commit: whoever comes later finds the doors shut.
     let since: String = session.json("SELECT to_jsonb(clock_timestamp()::text)", &[]).await?;
     let mut ended = 0;
+    let mut pauses = Pauses::up_to(EVERY);
     loop {
         let busy = end_sessions(&session, &since).await?;
         ended += busy;
@@ -42,7 +44,7 @@ pub(super) async fn close(
                 hint: None,
             });
         }
-        tokio::time::sleep(EVERY).await;
+        pauses.wait().await;
     }
     // Only now: nothing can be committed by the roles after this position.
     let lsn = Server::flushed(&session).await?;

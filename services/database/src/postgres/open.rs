@@ -16,13 +16,6 @@ pub(super) async fn open(
     within: Duration,
 ) -> Result<AccessOutput, PgError> {
     let session = driver.server.act(within).await?;
-    let state = driver.state(&session).await?;
-    if let Some(reasons) = state.cannot_close() {
-        return Err(refusal(
-            sqlstate::PRECONDITION,
-            format!("what cannot be closed is not opened: {reasons}"),
-        ));
-    }
     // What is left when the answer is here is never more than what was left when the server looked at its
     // clock, so the deadline on its clock lies before ours.
     let there: String = session.json("SELECT to_jsonb(clock_timestamp()::text)", &[]).await?;

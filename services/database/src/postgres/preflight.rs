@@ -7,6 +7,7 @@ use schemas::CheckLine;
 use serde::Deserialize;
 
 use super::PostgresAccess;
+use super::state::Beside;
 
 /// What ends sooner than this is said beforehand.
 const SOON_DAYS: f64 = 30.0;
@@ -57,13 +58,14 @@ fn unreachable(error: &PgError) -> CheckLine {
 }
 
 async fn closable(driver: &PostgresAccess, session: &Session) -> CheckLine {
-    match driver.state(session).await {
-        Ok(state) if state.in_recovery => CheckLine::red(
+    let seen = async { Ok::<_, PgError>((driver.state(session).await?, Beside::see(session).await?)) };
+    match seen.await {
+        Ok((state, _)) if state.in_recovery => CheckLine::red(
             "closable",
             "the server is a physical standby: access cannot be changed on it",
             "promote it, or replicate logically",
         ),
-        Ok(state) => match state.cannot_close() {
+        Ok((state, beside)) => match state.cannot_close(&beside) {
             None => CheckLine::green("closable", "its writers can be shut out"),
             Some(reasons) => {
                 CheckLine::red("closable", reasons, "give the writers a plain role that owns no table")

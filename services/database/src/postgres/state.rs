@@ -6,14 +6,19 @@ use schemas::Access;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-const SEE: &str = "
+/// What the roles can do: all that an act has to know of its own doors.
+const DOORS: &str = "
 SELECT jsonb_build_object(
   'in_recovery', pg_is_in_recovery(),
   'version', current_setting('server_version'),
   'uuid', (SELECT uuid FROM pointsman.identity),
   'lsn', (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END)::text,
   'last', (SELECT to_jsonb(a) FROM pointsman.access a),
-  'roles', (SELECT coalesce(jsonb_agg(s ORDER BY s.role), '[]') FROM pointsman.seen_access() s),
+  'roles', (SELECT coalesce(jsonb_agg(s ORDER BY s.role), '[]') FROM pointsman.seen_access() s))";
+
+/// Beside it: what would keep a close from holding. Dearer, and the same from one act to the next.
+const BESIDE: &str = "
+SELECT jsonb_build_object(
   'cannot_close', (SELECT coalesce(jsonb_agg(c.role || ': ' || c.reason), '[]') FROM pointsman.cannot_close() c),
   'other_writers', (SELECT coalesce(jsonb_agg(o.role), '[]') FROM pointsman.other_writers() o))";
 
@@ -62,14 +67,25 @@ pub(super) struct State {
     lsn: Option<String>,
     last: Option<Last>,
     roles: Vec<Seen>,
+}
+
+/// What is the same from one act to the next, unless somebody changes roles or grants.
+#[derive(Debug, Deserialize)]
+pub(super) struct Beside {
     cannot_close: Vec<String>,
     other_writers: Vec<String>,
+}
+
+impl Beside {
+    pub(super) async fn see(session: &Session) -> Result<Beside, PgError> {
+        session.json(BESIDE, &[]).await
+    }
 }
 
 impl State {
     /// Looks, and compares with the host's file: the database closes the roles that *it* was set up for.
     pub(super) async fn see(session: &Session, writers: &[String], mode: &Mode) -> Result<State, PgError> {
-        let state: State = session.json(SEE, &[]).await?;
+        let state: State = session.json(DOORS, &[]).await?;
         let (name, via) = match mode {
             Mode::Login => ("login", None),
             Mode::Connect => ("connect", None),
@@ -106,11 +122,11 @@ impl State {
     }
 
     /// Why a close would not hold; none if it would.
-    pub(super) fn cannot_close(&self) -> Option<String> {
-        match (self.roles.is_empty(), self.cannot_close.is_empty()) {
+    pub(super) fn cannot_close(&self, beside: &Beside) -> Option<String> {
+        match (self.roles.is_empty(), beside.cannot_close.is_empty()) {
             (true, _) => Some("no role is named".into()),
             (false, true) => None,
-            (false, false) => Some(self.cannot_close.join("; ")),
+            (false, false) => Some(beside.cannot_close.join("; ")),
         }
     }
 
@@ -151,11 +167,11 @@ impl State {
     }
 
     /// For `observe`.
-    pub(super) fn detail(&self, server: &str) -> Value {
+    pub(super) fn detail(&self, beside: &Beside, server: &str) -> Value {
         json!({
             "server": server, "version": self.version, "identity": self.uuid, "lsn": self.lsn,
             "inRecovery": self.in_recovery, "roles": self.words(),
-            "cannotClose": self.cannot_close, "otherWriters": self.other_writers,
+            "cannotClose": beside.cannot_close, "otherWriters": beside.other_writers,
         })
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use postgres::{Claim, Lsn, PgError, Session, sqlstate};
-use responder::Look;
+use responder::{Look, Pauses};
 use schemas::Action;
 use schemas::args::{MarkArgs, MarkOutput, ReceiverArgs, ReceiverOutput};
 use serde::Deserialize;
@@ -92,6 +92,7 @@ pub(super) async fn drain(
     mark: &MarkOutput,
 ) -> Result<Value, PgError> {
     let mut first: Option<(i64, Option<Lsn>)> = None;
+    let mut pauses = Pauses::up_to(EVERY);
     loop {
         let (done, applied) = drained(session, subscription, mark).await?;
         if done {
@@ -129,7 +130,7 @@ pub(super) async fn drain(
                 mark.lsn
             )));
         }
-        tokio::time::sleep(EVERY).await;
+        pauses.wait().await;
     }
 }
 
@@ -165,6 +166,7 @@ pub(super) async fn halt(
     session
         .run_again("SELECT pointsman.receiver_disable($1, $2, $3, $4)", &[group, epoch, run, &subscription])
         .await?;
+    let mut pauses = Pauses::up_to(EVERY);
     loop {
         let left: i64 =
             session.json("SELECT to_jsonb(pointsman.receiver_end_workers($1))", &[&subscription]).await?;
@@ -195,7 +197,7 @@ pub(super) async fn halt(
         if session.left() < EVERY * 4 {
             return Err(too_slow(format!("subscription {subscription} still has a worker")));
         }
-        tokio::time::sleep(EVERY).await;
+        pauses.wait().await;
     }
 }
 
@@ -267,6 +269,7 @@ async fn settle(session: &Session, subscription: &str) -> Result<bool, PgError> 
     let start = Instant::now();
     let bound = session.left() / 2;
     let mut quiet_since: Option<(Instant, Option<Lsn>)> = None;
+    let mut pauses = Pauses::up_to(EVERY);
     loop {
         let seen = Receiver::see(session, subscription).await?;
         if !seen.enabled {
@@ -285,6 +288,6 @@ async fn settle(session: &Session, subscription: &str) -> Result<bool, PgError> 
         if start.elapsed() >= bound {
             return Ok(false);
         }
-        tokio::time::sleep(EVERY).await;
+        pauses.wait().await;
     }
 }

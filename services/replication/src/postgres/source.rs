@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use postgres::{Claim, PgError, Session, sqlstate};
-use responder::Look;
+use responder::{Look, Pauses};
 use schemas::Action;
 use schemas::args::{MarkOutput, SlotOutput};
 use serde_json::{Value, json};
@@ -54,6 +54,7 @@ pub(super) async fn capture(
 ) -> Result<Value, PgError> {
     session.run_again("SELECT pointsman.hold_epoch($1, $2, $3)", &claim.params()).await?;
     let mut ended: Vec<Value> = Vec::new();
+    let mut pauses = Pauses::up_to(EVERY);
     loop {
         let seen = Source::see(session, slot, publication).await?;
         // The publication must be older than the slot, or the receiver's first row blocks all.
@@ -78,7 +79,7 @@ pub(super) async fn capture(
             }
             if seen.confirmed.is_none() && seen.active && session.left() > EVERY * 4 {
                 // Somebody else is just making it.
-                tokio::time::sleep(EVERY).await;
+                pauses.wait().await;
                 continue;
             }
             if seen.active {
@@ -139,6 +140,7 @@ pub(super) async fn discard(
 ) -> Result<Value, PgError> {
     session.run_again("SELECT pointsman.hold_epoch($1, $2, $3)", &claim.params()).await?;
     let start = Instant::now();
+    let mut pauses = Pauses::up_to(EVERY);
     loop {
         let seen = Source::see(session, slot, publication).await?;
         if !seen.exists {
@@ -160,6 +162,6 @@ pub(super) async fn discard(
         if session.left() < EVERY * 4 {
             return Err(too_slow(format!("slot {slot} stays in use by session {:?}", seen.active_pid)));
         }
-        tokio::time::sleep(EVERY).await;
+        pauses.wait().await;
     }
 }

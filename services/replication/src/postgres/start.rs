@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use postgres::{Claim, Lsn, PgError, Session};
+use responder::Pauses;
 use schemas::args::ReceiverOutput;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -154,6 +155,7 @@ pub(super) async fn look_at_peer(
 
 async fn applies(session: &Session, subscription: &str) -> Result<Value, PgError> {
     let mut steady: Option<(std::time::Instant, Option<i32>, i64)> = None;
+    let mut pauses = Pauses::up_to(EVERY);
     loop {
         let seen = Receiver::see(session, subscription).await?;
         let errors = seen.errors();
@@ -173,6 +175,6 @@ async fn applies(session: &Session, subscription: &str) -> Result<Value, PgError
         if session.left() < EVERY * 4 {
             return Err(too_slow(format!("it is enabled and does not apply: {trouble}")));
         }
-        tokio::time::sleep(EVERY).await;
+        pauses.wait().await;
     }
 }

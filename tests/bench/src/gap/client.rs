@@ -13,6 +13,8 @@ use tokio_postgres::NoTls;
 
 const EVERY: Duration = Duration::from_millis(10);
 const SILENCE: Duration = Duration::from_secs(1);
+/// One try in so many is at the place where the client was last.
+const LEFT_EVERY: usize = 8;
 const SETTLED_WITHIN: Duration = Duration::from_secs(30);
 /// Acknowledgements in a row, without a gap, after which a client is at work.
 const AT_WORK: usize = 20;
@@ -75,10 +77,10 @@ impl Acks {
         }
     }
 
-    /// The longest time without an acknowledgement since `since`.
+    /// The longest time without an acknowledgement that ended after `since`.
     pub(crate) fn gap(&self, since: DateTime<Utc>) -> anyhow::Result<(DateTime<Utc>, DateTime<Utc>)> {
-        let times: Vec<_> = self.times().into_iter().filter(|time| *time >= since).collect();
-        let pairs = times.windows(2).map(|pair| (pair[0], pair[1]));
+        let times = self.times();
+        let pairs = times.windows(2).map(|pair| (pair[0], pair[1])).filter(|(_, to)| *to >= since);
         pairs.max_by_key(|(from, to)| *to - *from).context("nothing was acknowledged")
     }
 }
@@ -88,7 +90,7 @@ fn note(times: &Mutex<Vec<DateTime<Utc>>>) {
 }
 
 async fn write_database(dsns: [String; 2], times: Arc<Mutex<Vec<DateTime<Utc>>>>) {
-    let mut at = 0;
+    let (mut left, mut tries) = (1, 0);
     let mut link: Option<tokio_postgres::Client> = None;
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -96,12 +98,15 @@ async fn write_database(dsns: [String; 2], times: Arc<Mutex<Vec<DateTime<Utc>>>>
     loop {
         ticks.tick().await;
         if link.is_none() {
-            at = 1 - at;
+            // The place that it lost is asked now and then; the other one each time.
+            tries = (tries + 1) % LEFT_EVERY;
+            let at = if tries == 0 { left } else { 1 - left };
             if let Ok(Ok((client, session))) =
                 tokio::time::timeout(SILENCE, tokio_postgres::connect(&dsns[at], NoTls)).await
             {
                 tokio::spawn(session);
                 link = Some(client);
+                (left, tries) = (at, 0);
             }
         }
         let Some(client) = &link else { continue };

@@ -24,8 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(300);
 /// Each of `times` switchovers, there and back in turn.
 pub(crate) async fn gaps(folder: &Path, times: usize) -> anyhow::Result<Vec<Moved>> {
     let pair = tokio::task::block_in_place(|| Pair::start(folder))?;
-    let dsn = |site: usize| pair.postgres[site].dsn("cfg_db", "config");
-    let acks = Acks::of_databases([dsn(0), dsn(1)]);
+    let acks = pair.servers.client();
     let mut all = Vec::new();
     for turn in 0..times {
         let to = if turn % 2 == 0 { Site::Secondary } else { Site::Main };
@@ -39,19 +38,16 @@ pub(crate) async fn gaps(folder: &Path, times: usize) -> anyhow::Result<Vec<Move
     Ok(all)
 }
 
-/// Everything that runs. Dropping it ends it.
-struct Pair {
-    _programs: Vec<Process>,
-    postgres: [Postgres; 2],
-    _bus: Nats,
+/// Two servers, set up and replicating, live at main; and the files of a host at each.
+pub(super) struct Servers {
+    pub(super) postgres: [Postgres; 2],
     plan: Plan,
     pointsman: Pointsman,
 }
 
-impl Pair {
-    fn start(folder: &Path) -> anyhow::Result<Pair> {
+impl Servers {
+    pub(super) fn start(folder: &Path, bus: &str) -> anyhow::Result<Servers> {
         let (plan, pointsman) = (Plan::make(folder)?, Pointsman::find()?);
-        let bus = Nats::start(NatsOptions::default())?;
         let start = |site: Site| {
             Postgres::start(PostgresOptions {
                 address: site.ip(2),
@@ -61,24 +57,46 @@ impl Pair {
             })
         };
         let postgres = [start(Site::Main)?, start(Site::Secondary)?];
-        write_files(&plan, &bus.url(), &postgres)?;
+        write_files(&plan, bus, &postgres)?;
         for site in Site::ALL {
             databases::prepare(site, &postgres[site.index()])?;
             databases::set_up(site, &postgres[site.index()], &plan, &pointsman)?;
         }
         databases::replicate(&postgres)?;
+        Ok(Servers { postgres, plan, pointsman })
+    }
+
+    /// One client, at whichever of the two lets it in.
+    pub(super) fn client(&self) -> Acks {
+        let [main, secondary] = &self.postgres;
+        Acks::of_databases([main, secondary].map(|at| at.dsn("cfg_db", "config")))
+    }
+}
+
+/// Everything that runs. Dropping it ends it.
+struct Pair {
+    _programs: Vec<Process>,
+    servers: Servers,
+    _bus: Nats,
+}
+
+impl Pair {
+    fn start(folder: &Path) -> anyhow::Result<Pair> {
+        let bus = Nats::start(NatsOptions::default())?;
+        let servers = Servers::start(folder, &bus.url())?;
+        let plan = &servers.plan;
         let mut programs = Vec::new();
         for (host, word) in [("s1db", "serve"), ("s2db", "serve"), ("wrun", "runner")] {
             let file = plan.host_file(host).display().to_string();
             programs.push(command(&plan.folder, host, &["--config", &file, word])?);
         }
-        let pair = Pair { _programs: programs, postgres, _bus: bus, plan, pointsman };
+        let pair = Pair { _programs: programs, servers, _bus: bus };
         pair.adopt()?;
         Ok(pair)
     }
 
     fn text(&self, host: &str, words: &[&str]) -> anyhow::Result<String> {
-        self.pointsman.text(&self.plan.host_file(host), words)
+        self.servers.pointsman.text(&self.servers.plan.host_file(host), words)
     }
 
     fn adopt(&self) -> anyhow::Result<()> {
@@ -93,7 +111,7 @@ impl Pair {
         }
         until("the group is in normal mode", || {
             let OpReply::Groups(groups) =
-                self.pointsman.look(&self.plan.host_file("wrun"), &["status", GROUP])?
+                self.servers.pointsman.look(&self.servers.plan.host_file("wrun"), &["status", GROUP])?
             else {
                 bail!("status shows no group")
             };
@@ -109,13 +127,13 @@ impl Pair {
             let words = ["switchover", GROUP, "--to", to.name(), "--yes", "--detach", "--why", "a benchmark"];
             self.text("wrun", &words).map(Some)
         })?;
-        let file = self.plan.host_file("wrun");
+        let (file, pointsman) = (self.servers.plan.host_file("wrun"), &self.servers.pointsman);
         until("the run has ended", || {
-            let OpReply::Runs(runs) = self.pointsman.look(&file, &["runs", GROUP, "--limit", "1"])? else {
+            let OpReply::Runs(runs) = pointsman.look(&file, &["runs", GROUP, "--limit", "1"])? else {
                 bail!("runs shows none")
             };
             let run = runs.into_iter().next().context("no run")?;
-            let view: RunView = self.pointsman.look(&file, &["show", &run.id.to_string()])?;
+            let view: RunView = pointsman.look(&file, &["show", &run.id.to_string()])?;
             ensure!(view.state.ended(), "{:?} {:?}", view.state, view.waits_for);
             Ok(Some(view))
         })

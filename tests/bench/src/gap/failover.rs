@@ -15,6 +15,8 @@ use super::stack::ended;
 /// As the lab's group has it.
 pub(crate) const FENCE_WITHIN_MS: f64 = 7_000.0;
 const WITHIN: Duration = Duration::from_secs(60);
+/// A runner that has just started takes no acceptance for so long: until no yes of an earlier life can act (law 7).
+const YOUNG: Duration = Duration::from_secs(8);
 
 /// `times` failovers, each in a lab of its own.
 pub(crate) fn gaps(folder: &Path, by: By, times: usize) -> anyhow::Result<Vec<Moved>> {
@@ -23,6 +25,7 @@ pub(crate) fn gaps(folder: &Path, by: By, times: usize) -> anyhow::Result<Vec<Mo
 
 fn one(folder: &Path, by: By) -> anyhow::Result<Moved> {
     let mut lab = Lab::up(folder, &mut |_| {})?;
+    std::thread::sleep(YOUNG);
     lab.lose_site(Site::Main, by)?;
     let file = lab.plan.writer_file();
     let at = until("the writer writes at the secondary", WITHIN, || {

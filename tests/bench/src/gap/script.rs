@@ -1,154 +1,113 @@
-//! The floor: the statements of a planned move, by a bare script that knows everything and checks nothing.
+//! The floor: the statements of a planned move, one after the other, by a bare script that knows everything, looks at
+//! nothing beforehand and keeps nothing.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use chrono::Utc;
-use lab::postgres::{Postgres, PostgresOptions};
-use lab::standin::schema;
-use lab::system::databases;
-use lab::system::plan::Site;
+use lab::postgres::Postgres;
+use lab::system::databases::{REPLICATOR, RUN_TIME};
+use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::{Client, NoTls};
 
-use super::client::Acks;
+use super::database::Servers;
 use super::millis;
 
-const EVERY: Duration = Duration::from_millis(2);
+const EVERY: Duration = Duration::from_millis(1);
 const WITHIN: Duration = Duration::from_secs(20);
 /// Slot and subscription of each direction: from main, from secondary.
-const STREAMS: [&str; 2] = ["fwd", "rev"];
+const STREAMS: [&str; 2] = ["lab_config_fwd", "lab_config_rev"];
+const RUN: &str = "a-bare-script";
 
 /// The gap of each of `times` moves, there and back in turn, in milliseconds.
-pub(crate) async fn gaps(times: usize) -> anyhow::Result<Vec<f64>> {
-    let pair = [start(Site::Main)?, start(Site::Secondary)?];
+pub(crate) async fn gaps(folder: &Path, times: usize) -> anyhow::Result<Vec<f64>> {
+    let servers = tokio::task::block_in_place(|| Servers::start(folder, "nats://127.0.0.1:1"))?;
     let mut sites = Vec::new();
-    for cluster in &pair {
-        let (client, session) = tokio_postgres::connect(&cluster.superuser_dsn("config"), NoTls).await?;
+    for cluster in &servers.postgres {
+        let (client, session) = tokio_postgres::connect(&cluster.dsn(RUN_TIME, "config"), NoTls).await?;
         tokio::spawn(session);
-        client.batch_execute(&schema("cfg_db")).await?;
-        client
-            .batch_execute(
-                "CREATE TABLE sentinel (site int PRIMARY KEY, n int NOT NULL);
-                 CREATE PUBLICATION pub FOR TABLE entry, sentinel WITH (publish = 'insert, update, delete');
-                 SET synchronous_commit = local",
-            )
-            .await?;
+        client.batch_execute("SET synchronous_commit = local").await?;
         sites.push(client);
     }
     let sites: [Client; 2] = sites.try_into().ok().context("two sites")?;
-    for site in [0, 1] {
-        let sql = format!("INSERT INTO sentinel VALUES ({site}, 0)");
-        for client in &sites {
-            client.batch_execute(&sql).await?;
-        }
-    }
-    close(&sites[1]).await?;
-    slot(&sites[0], STREAMS[0]).await?;
-    subscribe(&sites[1], &pair[0], STREAMS[0]).await?;
-    let acks = Acks::of_databases([pair[0].dsn("cfg_db", "config"), pair[1].dsn("cfg_db", "config")]);
+    let acks = servers.client();
     let mut gaps = Vec::new();
-    for turn in 0..times {
+    for (turn, epoch) in (0..times).zip(1_i64..) {
         acks.at_work().await?;
         let (from, to) = (turn % 2, 1 - turn % 2);
+        for site in &sites {
+            site.execute("SELECT pointsman.raise_epoch('cfg', $1, $2)", &[&epoch, &RUN]).await?;
+        }
         let since = Utc::now();
-        switch(&sites, from).await?;
+        switch(&sites, from, epoch).await?;
         acks.at_work().await?;
         let (start, end) = acks.gap(since)?;
         gaps.push(millis(start, end));
         // Beside the gap: the other way round, and nothing kept for this one.
-        subscribe(&sites[from], &pair[to], STREAMS[to]).await?;
-        sites[to].batch_execute(&format!("DROP SUBSCRIPTION {}", STREAMS[from])).await?;
+        tokio::task::block_in_place(|| receive(&servers.postgres[from], &servers.postgres[to], STREAMS[to]))?;
+        sites[from].execute("SELECT pg_drop_replication_slot($1)", &[&STREAMS[from]]).await?;
     }
     Ok(gaps)
 }
 
-fn start(site: Site) -> anyhow::Result<Postgres> {
-    let options = PostgresOptions {
-        address: site.ip(2),
-        databases: vec!["config".into()],
-        settings: databases::settings(),
-        hba: Vec::new(),
+fn receive(receiver: &Postgres, source: &Postgres, stream: &str) -> anyhow::Result<()> {
+    let known = format!("SELECT count(*) FROM pg_subscription WHERE subname = '{stream}'");
+    let sql = match receiver.psql("config", &known)?.as_str() {
+        "0" => format!(
+            "CREATE SUBSCRIPTION {stream} CONNECTION '{}' PUBLICATION lab_config
+               WITH (create_slot = false, slot_name = '{stream}', copy_data = false)",
+            source.dsn(REPLICATOR, "config")
+        ),
+        _ => format!("ALTER SUBSCRIPTION {stream} ENABLE"),
     };
-    let cluster = Postgres::start(options)?;
-    cluster.psql("postgres", "CREATE ROLE cfg_db LOGIN")?;
-    Ok(cluster)
+    receiver.psql("config", &sql).map(drop)
 }
 
-async fn slot(site: &Client, stream: &str) -> anyhow::Result<()> {
-    let sql = "SELECT pg_create_logical_replication_slot($1, 'pgoutput')";
-    site.execute(sql, &[&stream]).await?;
-    Ok(())
-}
-
-async fn subscribe(site: &Client, source: &Postgres, stream: &str) -> anyhow::Result<()> {
-    let sql = format!(
-        "CREATE SUBSCRIPTION {stream} CONNECTION '{}' PUBLICATION pub
-           WITH (create_slot = false, slot_name = '{stream}', copy_data = false)",
-        source.superuser_dsn("config")
+/// What the acts send, from the site that is live to the other one.
+async fn switch(sites: &[Client; 2], from: usize, epoch: i64) -> anyhow::Result<()> {
+    let (source, target) = (&sites[from], &sites[1 - from]);
+    let (stream, back) = (STREAMS[from], STREAMS[1 - from]);
+    source.execute("SELECT pointsman.close_access('cfg', $1, $2)", &[&epoch, &RUN]).await?;
+    until("its sessions end", source, "SELECT to_jsonb(pointsman.end_writers(clock_timestamp()))", &Value::from(0))
+        .await?;
+    source.execute("SELECT pointsman.close_ended('cfg', $1, $2)", &[&epoch, &RUN]).await?;
+    let mark: Value =
+        source.query_one("SELECT pointsman.mark('cfg', $1, $2)", &[&epoch, &RUN]).await?.try_get(0)?;
+    let (sentinel, lsn) = (&mark["sentinel"], mark["lsn"].as_str().context("a mark has a position")?);
+    let drained = format!(
+        "SELECT to_jsonb(coalesce((d ->> 'position')::pg_lsn >= '{lsn}', false))
+           FROM pointsman.receiver_drained('{stream}', {sentinel}) d"
     );
-    site.batch_execute(&sql).await?;
+    until("what was written has come", target, &drained, &Value::Bool(true)).await?;
+    target
+        .execute("SELECT pointsman.receiver_disable('cfg', $1, $2, $3)", &[&epoch, &RUN, &stream])
+        .await?;
+    let workers = format!("SELECT to_jsonb(pointsman.receiver_end_workers('{stream}'))");
+    until("its worker is gone", target, &workers, &Value::from(0)).await?;
+    target
+        .execute(
+            "SELECT pointsman.receiver_stopped('cfg', $1, $2, $3, 'drained', NULL)",
+            &[&epoch, &RUN, &stream],
+        )
+        .await?;
+    target
+        .execute("SELECT pointsman.set_sequences('cfg', $1, $2, $3)", &[&epoch, &RUN, &mark["sequences"]])
+        .await?;
+    target.execute("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", &[&back]).await?;
+    target
+        .execute("SELECT pointsman.open_access('cfg', $1, $2, clock_timestamp() + interval '2 s')", &[&epoch, &RUN])
+        .await?;
     Ok(())
 }
 
-async fn close(site: &Client) -> anyhow::Result<()> {
-    site.batch_execute(
-        "BEGIN; ALTER ROLE cfg_db NOLOGIN;
-         REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA public FROM cfg_db; COMMIT",
-    )
-    .await?;
-    until(
-        "its sessions end",
-        site,
-        "SELECT count(*) = 0 FROM (SELECT pg_terminate_backend(pid)
-        FROM pg_stat_activity WHERE usename = 'cfg_db' AND datname = 'config') s",
-    )
-    .await
-}
-
-/// Asks again until it is true.
-async fn until(what: &str, site: &Client, sql: &str) -> anyhow::Result<()> {
+/// Asks again until it answers `wanted`.
+async fn until(what: &str, site: &Client, sql: &str, wanted: &Value) -> anyhow::Result<()> {
     let start = Instant::now();
-    while !site.query_one(sql, &[]).await?.try_get::<_, bool>(0)? {
+    while site.query_one(sql, &[]).await?.try_get::<_, Value>(0)? != *wanted {
         ensure!(start.elapsed() < WITHIN, "not in time: {what}");
         sleep(EVERY).await;
     }
-    Ok(())
-}
-
-/// What a runbook says, from the site that is live to the other one.
-async fn switch(sites: &[Client; 2], from: usize) -> anyhow::Result<()> {
-    let (source, target, stream) = (&sites[from], &sites[1 - from], STREAMS[from]);
-    close(source).await?;
-    let n: i32 = source
-        .query_one(&format!("UPDATE sentinel SET n = n + 1 WHERE site = {from} RETURNING n"), &[])
-        .await?
-        .try_get(0)?;
-    let lsn: String = source.query_one("SELECT pg_current_wal_flush_lsn()::text", &[]).await?.try_get(0)?;
-    let came = format!("SELECT n >= {n} FROM sentinel WHERE site = {from}");
-    until("the mark has come", target, &came).await?;
-    let durable = format!(
-        "SELECT coalesce(pg_replication_origin_progress('pg_' || oid, true) >= '{lsn}'::pg_lsn, false)
-           FROM pg_subscription WHERE subname = '{stream}'"
-    );
-    until("what came is durable", target, &durable).await?;
-    target.batch_execute(&format!("ALTER SUBSCRIPTION {stream} DISABLE")).await?;
-    let ended = format!(
-        "SELECT count(*) = 0 FROM (SELECT pg_terminate_backend(pid) FROM pg_stat_subscription
-           WHERE subname = '{stream}' AND pid IS NOT NULL) s"
-    );
-    until("its worker is gone", target, &ended).await?;
-    let last: Option<i64> = source
-        .query_one("SELECT last_value FROM pg_sequences WHERE sequencename = 'entry_id_seq'", &[])
-        .await?
-        .try_get(0)?;
-    target.execute("SELECT setval('entry_id_seq', greatest($1, 1))", &[&last.unwrap_or(1)]).await?;
-    slot(target, STREAMS[1 - from]).await?;
-    target
-        .batch_execute(
-            "BEGIN; GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO cfg_db;
-             ALTER ROLE cfg_db LOGIN; COMMIT",
-        )
-        .await?;
     Ok(())
 }
