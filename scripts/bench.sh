@@ -5,6 +5,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 scripts/install.sh
-cargo build --locked --release --package pointsman --package bench
+cargo build --locked --release --package pointsman --package bench --package lab
 target="${CARGO_TARGET_DIR:-target}"
 "$target/release/bench" "$@" target/bench

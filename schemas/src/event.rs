@@ -16,6 +16,11 @@ pub const SITE_ALIVE: &str = "io.pointsman.site.alive.v1";
 /// subject of incoming events, kind `process-returned`.
 pub const PROCESS_RETURNED: &str = "io.pointsman.process.returned.v1";
 
+/// A database's server was started anew, nobody confirmed that its epoch is the latest, and its service closed it.
+/// `data` has `site`, `resource`, `group`, `epoch` and `why`. Told by the service, on the subject of incoming
+/// events, kind `database-kept-closed`.
+pub const DATABASE_KEPT_CLOSED: &str = "io.pointsman.database.kept-closed.v1";
+
 /// An event in the JSON format; extensions at top level.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CloudEvent {

@@ -165,6 +165,23 @@ macro_rules! uuid_id {
     };
 }
 
+impl Position {
+    /// Names no step but the judgement of a database after a boot of its server.
+    #[must_use]
+    pub fn boot(id: Uuid) -> Position {
+        Position(format!("{BOOT}{}#1", id.simple()))
+    }
+
+    /// Whether it is one of [`Position::boot`].
+    #[must_use]
+    pub fn is_boot(&self) -> bool {
+        self.0.starts_with(BOOT)
+    }
+}
+
+/// No definition has it at its root.
+const BOOT: &str = "/boot/";
+
 uuid_id!(
     /// One execution of a workflow (a UUIDv7).
     RunId

@@ -13,7 +13,7 @@ pub(crate) use moves::{
 };
 pub(crate) use place::{
     Act, Arm, Completion, Config, ConfigAsk, Explain, Init, InitKind, Journal, JournalAsk, Paper, Plan,
-    Report, ReportAsk, ReportOf, ReportVerify, Runbook, Runner, Serve, ServicePart, Setup, SetupAsk,
+    Release, Report, ReportAsk, ReportOf, ReportVerify, Runbook, Runner, Serve, ServicePart, Setup, SetupAsk,
     Validate,
 };
 
@@ -123,6 +123,11 @@ pub(crate) enum Command {
         after_help = "Example: pointsman act database.config disable-access --here --why \"bus is gone\""
     )]
     Act(Act),
+    /// Open a database of this host that its service keeps closed after a boot; the service must not run
+    #[command(
+        after_help = "Example: pointsman release config --here --accept-unfenced secondary --why \"seen on camera\""
+    )]
+    Release(Release),
     /// Print a run's report: times, doubts, decisions, debts, and what proves it
     #[command(after_help = "Example: pointsman report 7f3a --form html --to 7f3a.html")]
     Report(Report),

@@ -208,8 +208,12 @@ pub(crate) fn strange(reply: &OpReply) -> anyhow::Error {
 ///
 /// A file of secrets cannot be read.
 pub(crate) async fn options(bus: &config::Bus, name: &str) -> anyhow::Result<ConnectOptions> {
-    let mut options =
-        ConnectOptions::new().name(format!("pointsman {name}")).ping_interval(Duration::from_secs(1));
+    // In the order of the file: whoever stands at the third place hears both sites there, and no longer both
+    // where the link between them is cut.
+    let mut options = ConnectOptions::new()
+        .name(format!("pointsman {name}"))
+        .ping_interval(Duration::from_secs(1))
+        .retain_servers_order();
     if let Some(creds) = &bus.creds {
         options = options
             .credentials_file(creds)

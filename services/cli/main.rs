@@ -94,6 +94,7 @@ fn run(args: Args, out: &Output) -> anyhow::Result<Exit> {
         Command::Arm(ask) => arm::run(&ask, &host, out),
         Command::Journal(ask) => journal::run(&ask, &host, out),
         Command::Act(ask) => act::run(&ask, &host, out),
+        Command::Release(ask) => act::run(&ask.act(), &host, out),
         Command::Runbook(ask) => runbook::run(&ask, &host, out),
         Command::Report(ask) => report::run(&ask, &host, out),
         Command::Runner(ask) => parts::runner(&ask, &host),

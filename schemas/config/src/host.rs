@@ -136,7 +136,8 @@ pub struct Bus {
     /// The first tokens of every subject.
     #[serde(default = "prefix")]
     pub prefix: String,
-    /// The servers, `nats://host:port` or `tls://host:port`; all that there are.
+    /// The servers, `nats://host:port` or `tls://host:port`; all that there are, in the order in which they are tried:
+    /// the place's own first.
     pub servers: Vec<String>,
     /// A credentials file (a JWT and its NKey seed).
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -316,6 +316,45 @@ pub(crate) struct Act {
     pub(crate) why: Option<String>,
 }
 
+/// A database that was kept closed after a boot.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Release {
+    /// The database, as this host's file names it
+    pub(crate) database: String,
+    /// On this host, without the bus
+    #[arg(long, required = true)]
+    pub(crate) here: bool,
+    /// This site is closed, or you take the risk that it still accepts writes
+    #[arg(long, value_name = "SITE", required = true)]
+    pub(crate) accept_unfenced: Vec<schemas::SiteId>,
+    /// How long it may take
+    #[arg(long, value_name = "DURATION", default_value = "60s")]
+    pub(crate) within: config::Span,
+    /// Do not ask for the site's name; never stands for an acceptance
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Why; recorded with who and when
+    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) why: String,
+}
+
+impl Release {
+    /// The act that it is.
+    pub(crate) fn act(&self) -> Act {
+        Act {
+            resource: format!("database.{}", self.database),
+            action: schemas::Action::EnableAccess.as_str().to_owned(),
+            here: self.here,
+            args: None,
+            accept_unfenced: self.accept_unfenced.clone(),
+            within: self.within,
+            yes: self.yes,
+            print: false,
+            why: Some(self.why.clone()),
+        }
+    }
+}
+
 /// A shell.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Completion {

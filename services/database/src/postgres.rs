@@ -26,7 +26,7 @@ use schemas::args::AccessOutput;
 use schemas::{Access, Action, CheckLine, Code, DatabaseSeen, Epoch, GroupId, Problem, Role, RunId, Seen};
 use serde_json::{Value, json};
 
-use crate::settings::{Place, PostgresSettings};
+use crate::settings::{Boot, Place, PostgresSettings};
 use state::{Beside, State};
 
 /// Kept back of an act's bound, to end its session and look when it went wrong.
@@ -40,6 +40,7 @@ pub struct PostgresAccess {
     writers: Vec<String>,
     mode: Mode,
     look_within: Span,
+    boot: Boot,
 }
 
 impl PostgresAccess {
@@ -60,6 +61,7 @@ impl PostgresAccess {
             writers: settings.writers,
             mode: settings.access,
             look_within: settings.look_within,
+            boot: settings.boot,
         }
     }
 
@@ -191,6 +193,19 @@ impl Driver for PostgresAccess {
             Ok(output) => Ok(json!(output)),
             Err(error) => self.settle(act, &error, until).await,
         }
+    }
+
+    fn closes_on_sight(&self) -> bool {
+        self.boot == Boot::CloseOnSight
+    }
+
+    /// When the server was started, by its own clock.
+    async fn life(&self) -> Result<String, DriverError> {
+        let seen = async {
+            let session = self.server.look(self.look_within.duration()).await?;
+            session.json("SELECT to_jsonb(pg_postmaster_start_time()::text)", &[]).await
+        };
+        seen.await.map_err(|error| told(&error))
     }
 
     async fn end_earlier(&self, within: Duration) -> Result<(), DriverError> {

@@ -52,8 +52,6 @@ pub enum Boot {
     /// It is closed as soon as it is seen open, unless its epoch is confirmed.
     #[default]
     CloseOnSight,
-    /// Pointsman starts the server, closed.
-    Closed,
 }
 
 /// `driver: exec`.

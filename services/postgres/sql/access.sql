@@ -194,6 +194,8 @@ BEGIN
   END LOOP;
   INSERT INTO pointsman.access (state) VALUES ('open')
     ON CONFLICT (one) DO UPDATE SET state = 'open', changed_at = clock_timestamp(), changes = access.changes + 1, ended = false;
+  -- Live from now on, and to be seen so before the first regular heartbeat.
+  PERFORM pointsman.mark(NULL, NULL, NULL);
   -- The last thing before the commit, which follows at once: one statement is one transaction.
   PERFORM pointsman.before(deadline);
 END $$;

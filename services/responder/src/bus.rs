@@ -98,28 +98,48 @@ impl Runner {
         let (client, subject, inputs) = (self.client.clone(), self.subject.clone(), self.inputs.clone());
         runtime.spawn(async move {
             let nonce = request.nonce;
-            let yes = ask_runner(&client, subject, &request, within).await;
+            let yes = match ask_runner(&client, subject, &request, within).await {
+                Heard::Yes => Ok(()),
+                Heard::No(problem) => Err(problem),
+                Heard::Nothing(why) => Err(Problem::new(Code::NotConfirmed, why)),
+            };
             // Fails only when the service is gone.
             let _ = inputs.send(Input::Confirmed { nonce, yes }).await;
         });
     }
 }
 
-async fn ask_runner(
+/// What the runner says.
+pub(crate) enum Heard {
+    Yes,
+    No(Problem),
+    /// Neither; why.
+    Nothing(String),
+}
+
+/// Asks for a yes.
+pub(crate) async fn ask_runner(
     client: &Client,
     subject: String,
     request: &ConfirmRequest,
     within: Duration,
-) -> Result<(), Problem> {
-    let no = |why: String| Problem::new(Code::NotConfirmed, why);
-    let body = serde_json::to_vec(request).map_err(|e| no(e.to_string()))?;
-    let message = async_nats::Request::new().payload(body.into()).timeout(Some(within));
-    let asked = tokio::time::timeout(within, client.send_request(subject, message)).await;
-    let reply = asked.map_err(|_| no("the runner is silent".into()))?;
-    let reply = reply.map_err(|e| no(format!("the runner: {e}")))?;
-    let reply: ConfirmReply = serde_json::from_slice(&reply.payload).map_err(|e| no(e.to_string()))?;
-    match reply.yes && reply.nonce == request.nonce {
-        true => Ok(()),
-        false => Err(reply.problem.unwrap_or_else(|| no("the runner said no".into()))),
+) -> Heard {
+    let asked = async {
+        let body = serde_json::to_vec(request).map_err(|e| e.to_string())?;
+        let message = async_nats::Request::new().payload(body.into()).timeout(Some(within));
+        let asked = tokio::time::timeout(within, client.send_request(subject, message)).await;
+        let reply = asked.map_err(|_| "the runner is silent".to_owned())?;
+        let reply = reply.map_err(|e| format!("the runner: {e}"))?;
+        serde_json::from_slice::<ConfirmReply>(&reply.payload).map_err(|e| e.to_string())
+    };
+    match asked.await {
+        Ok(reply) if reply.nonce != request.nonce => {
+            Heard::Nothing("the runner answered something else".into())
+        }
+        Ok(ConfirmReply { yes: true, .. }) => Heard::Yes,
+        Ok(ConfirmReply { problem, .. }) => {
+            Heard::No(problem.unwrap_or_else(|| Problem::new(Code::NotConfirmed, "the runner said no")))
+        }
+        Err(why) => Heard::Nothing(why),
     }
 }

@@ -157,6 +157,21 @@ pub trait Driver: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Whether the resource is closed when it is found open after a boot, unless somebody confirms that its epoch
+    /// is still the latest.
+    fn closes_on_sight(&self) -> bool {
+        false
+    }
+
+    /// What names this life of the server behind the resource; another one after each of its starts.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be seen, or it has no lives to tell apart.
+    async fn life(&self) -> Result<String, DriverError> {
+        Err(DriverError::not_done(Code::Refused, "it has no lives to tell apart"))
+    }
+
     /// Raises the epoch that the resource itself holds, where it can hold one (a database's row).
     /// Refuses a lower one and an equal one of another run.
     ///

@@ -1,6 +1,7 @@
 //! The shell of every service: NATS micro service, ledger file, locks.
 
 mod answers;
+mod booted;
 mod bus;
 mod by_hand;
 mod clock;

@@ -20,7 +20,7 @@ use crate::hands::Hands;
 use crate::ledger::{LedgerError, LedgerFile};
 use crate::serving::{CHECKS_MAX, DRAIN, Serving};
 use crate::writer::Writer;
-use crate::{Driver, tend};
+use crate::{Driver, booted, tend};
 
 /// Questions, and drivers' answers, that may wait in the process.
 const QUEUE: usize = 1024;
@@ -111,6 +111,9 @@ pub async fn serve(
     let hands = Hands { drivers: Arc::clone(&drivers), back: inputs.clone(), runtime: runtime.clone() };
     let runner = bus::Runner { client: options.client.clone(), subject: options.prefix.confirm(), inputs };
 
+    let (own, owned) = mpsc::channel(QUEUE);
+    let _watching = booted::start(&options, &drivers, &own, &stop);
+    drop(own);
     let _tending = tend::start(&drivers, &options.armed_flag, &stop);
     let addresses: Vec<Address> = drivers.keys().cloned().collect();
     bus::register(&options, &addresses, &asked, &answers, &stop).await?;
@@ -123,6 +126,7 @@ pub async fn serve(
         hands,
         runner,
         answers: answers.clone(),
+        own: BTreeMap::new(),
         ready: VecDeque::new(),
         last: 0,
         addresses,
@@ -132,7 +136,7 @@ pub async fn serve(
     let told = stop.clone();
     let thread = std::thread::Builder::new()
         .name("ledger".into())
-        .spawn(move || runtime.block_on(serving.run(questions, more, told)))
+        .spawn(move || runtime.block_on(serving.run(questions, more, owned, told)))
         .map_err(ServeError::Thread)?;
     // It ends when it is told to. If it ended before, something of it is broken.
     let joined = tokio::task::spawn_blocking(move || thread.join()).await;

@@ -10,11 +10,13 @@ use service_core::{Answered, Core, Effect, Input, Step, Ticket};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Receiver;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::answers::{Answers, Asker};
+use crate::booted::Own;
 use crate::bus::Runner;
 use crate::hands::{Hands, Taken};
 use crate::writer::{Durable, Writer};
@@ -40,6 +42,8 @@ pub(crate) struct Serving {
     pub(crate) hands: Hands,
     pub(crate) runner: Runner,
     pub(crate) answers: Answers,
+    /// This process's own questions.
+    pub(crate) own: BTreeMap<Ticket, oneshot::Sender<Answered>>,
     /// What drivers said at once.
     pub(crate) ready: VecDeque<Input>,
     /// The last ticket.
@@ -56,6 +60,7 @@ impl Serving {
         mut self,
         mut questions: Receiver<Asker>,
         mut more: Receiver<Input>,
+        mut own: Receiver<Own>,
         stop: CancellationToken,
     ) {
         let mut beat = interval(BEAT);
@@ -99,6 +104,7 @@ impl Serving {
                     self.beat().await;
                     Input::Armed(self.options.armed_flag.exists())
                 }
+                Some(asked) = own.recv() => self.own(asked),
                 Some(asker) = questions.recv() => match self.question(asker, draining.is_some()) {
                     Some(input) => input,
                     None => continue,
@@ -128,6 +134,11 @@ impl Serving {
             match self.hands.take(effect) {
                 Taken::Ended(input) => self.ready.push_back(input),
                 Taken::NotMine(Effect::Answer { ticket, answered }) => {
+                    if let Some(asked) = self.own.remove(&ticket) {
+                        // Whoever gave up asks again.
+                        let _ = asked.send(answered);
+                        continue;
+                    }
                     self.answers.give(&self.hands.runtime, ticket, answered);
                 }
                 Taken::NotMine(Effect::Confirm { request, within }) => {
@@ -136,6 +147,14 @@ impl Serving {
                 Taken::NotMine(_) | Taken::Later => {}
             }
         }
+    }
+
+    /// A question of this process is a question like any other.
+    fn own(&mut self, asked: Own) -> Input {
+        self.last += 1;
+        let ticket = Ticket(self.last);
+        self.own.insert(ticket, asked.answer);
+        Input::Asked { ticket, address: asked.address, ask: asked.ask, nonce: MessageId(Uuid::new_v4()) }
     }
 
     /// Reads a request; what cannot be taken is answered at once, and follows from no line of the ledger.

@@ -87,7 +87,13 @@ async fn only(folder: &Path, part: &str) -> anyhow::Result<()> {
             measure::keep(&mut plant, sizes.kept / 10).await?;
             println!("{:#?}", measure::resume(&mut plant, sizes.resumes).await?);
         }
-        _ => bail!("a part is step, throughput, resume or gap-floor|database|stack|killed|frozen"),
+        "idle" => {
+            for kept in [sizes.kept / 10, sizes.kept] {
+                measure::keep(&mut plant, kept).await?;
+                println!("{kept} more runs kept: {:#?}", measure::idle(&mut plant, sizes.idle).await?);
+            }
+        }
+        _ => bail!("a part is step, throughput, resume, idle or gap-floor|database|stack|killed|frozen"),
     }
     Ok(())
 }

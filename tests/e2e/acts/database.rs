@@ -60,5 +60,6 @@ fn access_to_postgres() {
 }
 
 /// As an outsider sees it.
-const CLOSED: &str = "SELECT NOT rolcanlogin AND NOT has_table_privilege('app', 't', 'INSERT,UPDATE,DELETE')
+pub(crate) const CLOSED: &str =
+    "SELECT NOT rolcanlogin AND NOT has_table_privilege('app', 't', 'INSERT,UPDATE,DELETE')
     AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE usename = 'app') FROM pg_roles WHERE rolname = 'app'";

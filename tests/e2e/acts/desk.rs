@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_nats::{Client, HeaderMap};
@@ -27,11 +28,20 @@ pub(crate) const WITHIN: Duration = Duration::from_secs(60);
 pub(crate) const ACT_WITHIN: Duration = Duration::from_secs(45);
 const EPOCH: Epoch = Epoch(2);
 
+/// What the runner says when it is asked whether an opening may go on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Runner {
+    Yes,
+    No,
+    Silent,
+}
+
 /// A bus, a runner that says yes to every opening, and the hosts' services. All end with it.
 pub(crate) struct Desk {
     client: Client,
     prefix: Prefix,
     run: RunId,
+    says: Arc<Mutex<Runner>>,
     hosts: Vec<(String, Program, Process)>,
     _nats: Nats,
     pub(crate) folder: tempfile::TempDir,
@@ -85,20 +95,39 @@ impl Desk {
         let prefix = Prefix::new("pointsman").unwrap();
         let client = runtime.block_on(async_nats::connect(nats.url())).unwrap();
         let (asked, says_yes) = (prefix.confirm(), client.clone());
+        let says = Arc::new(Mutex::new(Runner::Yes));
+        let said = says.clone();
         runtime.block_on(async {
             let mut asked = client.subscribe(asked).await.unwrap();
             client.flush().await.unwrap();
             tokio::spawn(async move {
                 while let Some(message) = asked.next().await {
                     let request: ConfirmRequest = serde_json::from_slice(&message.payload).unwrap();
-                    let reply = ConfirmReply { yes: true, nonce: request.nonce, problem: None };
+                    let yes = match *said.lock().unwrap() {
+                        Runner::Silent => continue,
+                        other => other == Runner::Yes,
+                    };
+                    let reply = ConfirmReply { yes, nonce: request.nonce, problem: None };
                     let body = serde_json::to_vec(&reply).unwrap();
                     says_yes.publish(message.reply.unwrap(), body.into()).await.unwrap();
                 }
             });
         });
         let (folder, run) = (tempfile::tempdir().unwrap(), RunId(Uuid::now_v7()));
-        Desk { client, prefix, run, hosts: Vec::new(), _nats: nats, folder, runtime }
+        Desk { client, prefix, run, says, hosts: Vec::new(), _nats: nats, folder, runtime }
+    }
+
+    /// From now on the runner says this.
+    pub(crate) fn runner_says(&self, what: Runner) {
+        *self.says.lock().unwrap() = what;
+    }
+
+    /// A later run takes a resource.
+    pub(crate) fn claimed_by_another(&self, at: &Address) {
+        let run = RunId(Uuid::now_v7());
+        let claim = ClaimRequest { group: group(), run, epoch: Epoch(EPOCH.0 + 1), sequence: 1 };
+        let reply: ClaimReply = self.ask(at, Verb::Claim, &claim);
+        assert!(reply.granted, "{reply:?}");
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

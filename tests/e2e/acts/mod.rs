@@ -17,6 +17,7 @@
 //!
 //! `driver: systemd` has its own in the process service's tests, where there is a systemd to ask.
 
+mod boot;
 mod case;
 mod database;
 mod desk;

@@ -54,6 +54,11 @@ impl Site {
         self.psql(&desk.command(&file, &["setup", "postgres", "--print", "--database", "config"]));
     }
 
+    /// As a host that was switched off does it.
+    pub(crate) fn boot(self: &mut Rc<Self>) {
+        Rc::get_mut(self).unwrap().cluster.restart().unwrap();
+    }
+
     pub(crate) fn psql(&self, sql: &str) -> String {
         self.cluster.psql("config", sql).unwrap()
     }

@@ -315,7 +315,37 @@ impl Core {
         }
     }
 
+    /// After a boot: whether the database's epoch is the latest and its site the one that is live in it.
+    fn may_stay_open(&self, request: &ConfirmRequest) -> Result<(), String> {
+        let (group, address) = (&request.group, &request.address);
+        let g = self.groups.get(group).ok_or("no such group")?;
+        if self.is_copied(group) {
+            return Err("the journal is a copy: adopt first".into());
+        }
+        if g.record.epoch != request.epoch || g.record.holder != Some(request.key.run) {
+            return Err(format!("epoch {} was superseded by {}", request.epoch, g.record.epoch));
+        }
+        if !g.plan.one_live.contains(&address.resource) {
+            return match g.plan.resources.contains(address) {
+                true => Ok(()), // It is live at both sites.
+                false => Err(format!("{address} is not in the group's file")),
+            };
+        }
+        let opened = matches!(g.record.databases.get(address),
+            Some(crate::group::OpenState::Opening { epoch, .. }) if *epoch == request.epoch);
+        match (g.record.active, &g.record.live) {
+            _ if opened => Ok(()),
+            (Some(run), _) => Err(format!("run {} decides", run.short(4))),
+            (None, Some(live)) if *live == address.site => Ok(()),
+            (None, Some(live)) => Err(format!("{live} is live")),
+            (None, None) => Err("no site is live".into()),
+        }
+    }
+
     fn may_open(&self, request: &ConfirmRequest) -> Result<(), String> {
+        if request.key.position.is_boot() {
+            return self.may_stay_open(request);
+        }
         let g = self.groups.get(&request.group).ok_or("no such group")?;
         if !self.rules.keep(Rule::YesWhilePending) {
             return Ok(());

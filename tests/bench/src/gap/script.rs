@@ -70,8 +70,13 @@ async fn switch(sites: &[Client; 2], from: usize, epoch: i64) -> anyhow::Result<
     let (source, target) = (&sites[from], &sites[1 - from]);
     let (stream, back) = (STREAMS[from], STREAMS[1 - from]);
     source.execute("SELECT pointsman.close_access('cfg', $1, $2)", &[&epoch, &RUN]).await?;
-    until("its sessions end", source, "SELECT to_jsonb(pointsman.end_writers(clock_timestamp()))", &Value::from(0))
-        .await?;
+    until(
+        "its sessions end",
+        source,
+        "SELECT to_jsonb(pointsman.end_writers(clock_timestamp()))",
+        &Value::from(0),
+    )
+    .await?;
     source.execute("SELECT pointsman.close_ended('cfg', $1, $2)", &[&epoch, &RUN]).await?;
     let mark: Value =
         source.query_one("SELECT pointsman.mark('cfg', $1, $2)", &[&epoch, &RUN]).await?.try_get(0)?;
@@ -81,9 +86,7 @@ async fn switch(sites: &[Client; 2], from: usize, epoch: i64) -> anyhow::Result<
            FROM pointsman.receiver_drained('{stream}', {sentinel}) d"
     );
     until("what was written has come", target, &drained, &Value::Bool(true)).await?;
-    target
-        .execute("SELECT pointsman.receiver_disable('cfg', $1, $2, $3)", &[&epoch, &RUN, &stream])
-        .await?;
+    target.execute("SELECT pointsman.receiver_disable('cfg', $1, $2, $3)", &[&epoch, &RUN, &stream]).await?;
     let workers = format!("SELECT to_jsonb(pointsman.receiver_end_workers('{stream}'))");
     until("its worker is gone", target, &workers, &Value::from(0)).await?;
     target
@@ -97,7 +100,10 @@ async fn switch(sites: &[Client; 2], from: usize, epoch: i64) -> anyhow::Result<
         .await?;
     target.execute("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", &[&back]).await?;
     target
-        .execute("SELECT pointsman.open_access('cfg', $1, $2, clock_timestamp() + interval '2 s')", &[&epoch, &RUN])
+        .execute(
+            "SELECT pointsman.open_access('cfg', $1, $2, clock_timestamp() + interval '2 s')",
+            &[&epoch, &RUN],
+        )
         .await?;
     Ok(())
 }

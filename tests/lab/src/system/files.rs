@@ -84,10 +84,17 @@ fn host(plan: &Plan, servers: &Servers, site: &str, host: &str, parts: &str) -> 
     let text = format!(
         "# {host} at {site}\nversion: 1\nsite: {site}\ngroups: [{GROUP}]\nbus:\n  servers: [{}]\n  person: lab\n\
          state: {}\n{parts}",
-        servers.nats.join(", "),
+        own_first(servers, site).join(", "),
         plan.host(host).join("state").display(),
     );
     put(plan, host, "host.yaml", &text)
+}
+
+/// The bus's servers, the place's own before the others.
+fn own_first<'s>(servers: &'s Servers, site: &str) -> Vec<&'s str> {
+    let own = Site::ALL.iter().position(|one| one.name() == site).unwrap_or(Site::ALL.len());
+    let (before, rest) = servers.nats.split_at(own.min(servers.nats.len()));
+    rest.iter().take(1).chain(before).chain(rest.iter().skip(1)).map(String::as_str).collect()
 }
 
 fn databases(site: Site) -> String {

@@ -67,6 +67,8 @@ pub(crate) struct World {
     pub(crate) entries: Vec<runner_core::Append>,
     /// Every try to tell people, and when.
     pub(crate) told: Vec<(Duration, runner_core::Telling)>,
+    /// The answers to services that asked whether they may open.
+    pub(crate) said: Vec<ConfirmReply>,
     /// So many tries fail before one succeeds.
     pub(crate) mute: u32,
     /// What the groups' files say when they are read again.
@@ -144,6 +146,7 @@ impl World {
             checks: BTreeMap::new(),
             entries: Vec::new(),
             told: Vec::new(),
+            said: Vec::new(),
             mute: 0,
             files: Ok(Vec::new()),
         }
@@ -285,6 +288,24 @@ impl World {
         );
     }
 
+    /// What the runner says to the service of a database whose server was started anew.
+    pub(crate) fn may_stay_open(&mut self, site: &str, database: &str, epoch: Epoch) -> ConfirmReply {
+        let address = format!("{site}.database.{database}");
+        let address = *self.addresses.iter().find(|at| at.to_string() == address).as_ref().unwrap();
+        let (_, run) = self.claimed[&address.to_string()];
+        let request = ConfirmRequest {
+            address: address.clone(),
+            group: "cfg".parse().unwrap(),
+            key: Key { run, position: Position::boot(Uuid::from_u128(1)) },
+            attempt: Attempt::FIRST,
+            epoch,
+            nonce: MessageId(Uuid::from_u128(1)),
+        };
+        self.queue.push_back(Input::Confirm { request, reply_to: ReplyTo(u64::MAX) });
+        self.settle();
+        self.said.pop().unwrap()
+    }
+
     fn settle(&mut self) {
         while let Some(input) = self.queue.pop_front() {
             let output = self.core.step(self.now, input);
@@ -315,7 +336,7 @@ impl World {
                     self.queue.push_back(Input::Answered { request: id, answer });
                 }
                 Effect::Answer(to, reply) => drop(self.answers.insert(to.0, *reply)),
-                Effect::Confirm(..) => {}
+                Effect::Confirm(_, reply) => self.said.push(reply),
                 Effect::Tell(telling) => {
                     let failed = (self.mute > 0).then(|| "exit 1".to_owned());
                     self.mute = self.mute.saturating_sub(1);

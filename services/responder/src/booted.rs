@@ -1,0 +1,348 @@
+//! After a boot of a database's server, an open database stays open only where somebody confirms that its epoch is
+//! still the latest: the runner, or the other site, which holds no later one. Else it is closed on sight, and opened
+//! again as soon as a confirmation comes.
+//!
+//! Restarting this program changes nothing: what counts is the life of the server, and that is kept in a file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::Client;
+use futures_util::StreamExt;
+use schemas::event::DATABASE_KEPT_CLOSED;
+use schemas::{
+    Access, Action, Address, Answer, Attempt, CloudEvent, ConfirmRequest, Effect, Epoch, Frame, GroupId, Key,
+    KindId, MessageId, Observation, Position, Prefix, RunId, Seen, Service, Verb,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use service_core::{Answered, Ask};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::bus::{Heard, ask_runner};
+use crate::{Driver, ServeOptions};
+
+/// Between two looks at the server's life.
+const EVERY: Duration = Duration::from_millis(500);
+/// A yes or no has so long to come: meanwhile a stale site would take writes.
+const CONFIRM_WITHIN: Duration = Duration::from_millis(500);
+/// How long other sites' services have to say that they are there.
+const FOUND_WITHIN: Duration = Duration::from_millis(300);
+/// The bound of the close and of the opening.
+const ACT_WITHIN: Duration = Duration::from_secs(15);
+/// Between two questions whether what was kept closed may open.
+const AGAIN: Duration = Duration::from_secs(3);
+
+/// A question of this process to its own core.
+pub(crate) struct Own {
+    pub(crate) address: Address,
+    pub(crate) ask: Ask,
+    pub(crate) answer: oneshot::Sender<Answered>,
+}
+
+/// The life of a server that was judged, and whether its database was kept closed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Judged {
+    life: String,
+    kept: bool,
+}
+
+/// Watches every driver that closes on sight, until `stop`, or until the set is dropped.
+pub(crate) fn start(
+    options: &ServeOptions,
+    drivers: &BTreeMap<Address, Arc<dyn Driver>>,
+    own: &mpsc::Sender<Own>,
+    stop: &CancellationToken,
+) -> JoinSet<()> {
+    let mut all = JoinSet::new();
+    for (address, driver) in drivers.iter().filter(|(_, driver)| driver.closes_on_sight()) {
+        let watch = Watch {
+            address: address.clone(),
+            driver: Arc::clone(driver),
+            file: options.state_dir.join(format!("{}.{}.life", address.service, address.resource)),
+            armed: options.armed_flag.clone(),
+            own: own.clone(),
+            client: options.client.clone(),
+            prefix: options.prefix.clone(),
+            host: options.host.clone(),
+        };
+        let stop = stop.clone();
+        all.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = watch.run() => {}
+            }
+        });
+    }
+    all
+}
+
+struct Watch {
+    address: Address,
+    driver: Arc<dyn Driver>,
+    file: PathBuf,
+    armed: PathBuf,
+    own: mpsc::Sender<Own>,
+    client: Client,
+    prefix: Prefix,
+    host: String,
+}
+
+/// Who holds the resource.
+struct Holder {
+    group: GroupId,
+    epoch: Epoch,
+    run: RunId,
+}
+
+impl Watch {
+    async fn run(&self) {
+        loop {
+            sleep(EVERY).await;
+            if !self.armed.exists() {
+                continue;
+            }
+            // A server that is down lets nobody write.
+            let Ok(life) = self.driver.life().await else { continue };
+            match read(&self.file) {
+                Some(judged) if judged.life == life && !judged.kept => {}
+                Some(judged) if judged.life == life => self.kept(life).await,
+                Some(_) => self.judge(life).await,
+                // The first time: whoever adopts this database sees how it stands.
+                None => self.note(&Judged { life, kept: false }),
+            }
+        }
+    }
+
+    /// A life that nobody has judged yet.
+    async fn judge(&self, life: String) {
+        let Some(seen) = self.observe().await else { return };
+        let Some(holder) = holder(&seen).filter(|_| is_open(&seen.seen)) else {
+            if !matches!(seen.seen, Seen::Nothing(_)) {
+                self.note(&Judged { life, kept: false });
+            }
+            return;
+        };
+        match self.confirmed(&holder).await {
+            Ok(by) => {
+                tracing::info!(resource = %self.address, epoch = %holder.epoch, by, "its server was started anew; it stays open");
+                self.note(&Judged { life, kept: false });
+            }
+            Err(why) => {
+                if self.act(&holder, Action::DisableAccess).await {
+                    self.note(&Judged { life, kept: true });
+                    tracing::error!(
+                        resource = %self.address, epoch = %holder.epoch, why,
+                        "its server was started anew and nobody confirms its epoch: closed; \
+                         `pointsman release {} --here` opens it", self.address.resource
+                    );
+                    self.tell(&holder, &why);
+                }
+            }
+        }
+    }
+
+    /// Kept closed: opened as soon as somebody confirms it, and left alone once it is open.
+    async fn kept(&self, life: String) {
+        sleep(AGAIN).await;
+        let Some(seen) = self.observe().await else { return };
+        let (open, unseen) = (is_open(&seen.seen), matches!(seen.seen, Seen::Nothing(_)));
+        let Some(holder) = holder(&seen).filter(|_| !unseen) else { return };
+        let opened =
+            open || self.confirmed(&holder).await.is_ok() && self.act(&holder, Action::EnableAccess).await;
+        if opened {
+            tracing::info!(resource = %self.address, epoch = %holder.epoch, "is open again");
+            self.note(&Judged { life, kept: false });
+        }
+    }
+
+    /// Who says that the epoch is the latest, and this the site that is live in it; or why nobody does. A no of the
+    /// runner stands; where it is silent, the other site's word counts.
+    async fn confirmed(&self, holder: &Holder) -> Result<&'static str, String> {
+        let question = self.question(holder);
+        match ask_runner(&self.client, self.prefix.confirm(), &question, CONFIRM_WITHIN).await {
+            Heard::Yes => Ok("the runner"),
+            Heard::No(problem) => Err(problem.to_string()),
+            Heard::Nothing(_) => self.other_site(holder).await.map(|()| "the other site"),
+        }
+    }
+
+    fn question(&self, holder: &Holder) -> ConfirmRequest {
+        ConfirmRequest {
+            address: self.address.clone(),
+            group: holder.group.clone(),
+            key: Key { run: holder.run, position: Position::boot(Uuid::now_v7()) },
+            attempt: Attempt::FIRST,
+            epoch: holder.epoch,
+            nonce: MessageId(Uuid::new_v4()),
+        }
+    }
+
+    /// The same database at another site is closed and holds no later epoch: every later run would have claimed it.
+    async fn other_site(&self, holder: &Holder) -> Result<(), String> {
+        let others = self.others().await;
+        let mut heard = false;
+        for other in others {
+            let subject = self.prefix.request(&other, Verb::Observe);
+            let asked = timeout(CONFIRM_WITHIN, self.client.request(subject, "null".into())).await;
+            let Ok(Ok(message)) = asked else { continue };
+            let Ok(seen) = serde_json::from_slice::<Observation>(&message.payload) else { continue };
+            if seen.epoch > holder.epoch {
+                return Err(format!("{other} holds epoch {}, this is {}", seen.epoch, holder.epoch));
+            }
+            if is_open(&seen.seen) {
+                return Err(format!("{other} is open"));
+            }
+            heard |= seen.adopted && !matches!(seen.seen, Seen::Nothing(_));
+        }
+        match heard {
+            true => Ok(()),
+            false => Err("neither the runner nor the other site answers".into()),
+        }
+    }
+
+    /// Databases of this name at other sites, as their services say that they are there (ADR-32).
+    async fn others(&self) -> BTreeSet<Address> {
+        let mut found = BTreeSet::new();
+        let inbox = self.client.new_inbox();
+        let Ok(mut infos) = self.client.subscribe(inbox.clone()).await else { return found };
+        let subject = format!("$SRV.INFO.pointsman-{}", Service::Database);
+        if self.client.publish_with_reply(subject, inbox, "".into()).await.is_err() {
+            return found;
+        }
+        let all = async {
+            while let Some(info) = infos.next().await {
+                let Ok(info) = serde_json::from_slice::<Info>(&info.payload) else { continue };
+                for endpoint in info.endpoints {
+                    // Subscribed to with a wildcard for the verb.
+                    let subject = endpoint.subject.replace('*', "observe");
+                    if let Ok((address, _)) = self.prefix.parse_request(&subject)
+                        && address.resource == self.address.resource
+                        && address.service == self.address.service
+                        && address.site != self.address.site
+                    {
+                        found.insert(address);
+                    }
+                }
+            }
+        };
+        let _ = timeout(FOUND_WITHIN, all).await;
+        found
+    }
+
+    async fn observe(&self) -> Option<Observation> {
+        match self.asked(Ask::Observe).await {
+            Some(Answered::Observation(seen)) => Some(seen),
+            _ => None,
+        }
+    }
+
+    /// Whether it is in effect now.
+    async fn act(&self, holder: &Holder, action: Action) -> bool {
+        let frame = Frame {
+            id: MessageId(Uuid::now_v7()),
+            source: format!("/boot/{}", self.host),
+            group: holder.group.clone(),
+            key: Key { run: holder.run, position: Position::boot(Uuid::now_v7()) },
+            attempt: Attempt::FIRST,
+            epoch: holder.epoch,
+            act_within: ACT_WITHIN,
+            expires: chrono::Utc::now() + ACT_WITHIN,
+            traceparent: None,
+        };
+        let args = json!({ "resource": self.address.resource, "site": self.address.site });
+        debug_assert!(matches!(action.effect(), Effect::Closes | Effect::Opens));
+        match self.asked(Ask::Act { frame, action, args }).await {
+            Some(Answered::Reply(reply))
+                if matches!(reply.answer, Answer::Applied | Answer::AlreadyApplied) =>
+            {
+                true
+            }
+            other => {
+                tracing::warn!(resource = %self.address, %action, answer = ?other, "after a boot: not done, tried again");
+                false
+            }
+        }
+    }
+
+    async fn asked(&self, ask: Ask) -> Option<Answered> {
+        let (answer, answered) = oneshot::channel();
+        self.own.send(Own { address: self.address.clone(), ask, answer }).await.ok()?;
+        timeout(ACT_WITHIN * 2, answered).await.ok()?.ok()
+    }
+
+    fn note(&self, judged: &Judged) {
+        if let Err(error) = write(&self.file, judged) {
+            tracing::error!(file = %self.file.display(), %error, "could not be written: it is judged again");
+        }
+    }
+
+    /// To whoever listens, once; while the bus is away it waits in the client.
+    fn tell(&self, holder: &Holder, why: &str) {
+        let Ok(kind) = KindId::new("database-kept-closed") else { return };
+        let mut event = CloudEvent::new(
+            Uuid::now_v7().to_string(),
+            format!("/pointsman/{}/{}", self.address.site, self.host),
+            DATABASE_KEPT_CLOSED,
+            chrono::Utc::now(),
+            json!({
+                "site": self.address.site, "resource": self.address.resource, "group": holder.group,
+                "epoch": holder.epoch, "why": why,
+            }),
+        );
+        event.subject = Some(self.address.to_string());
+        let (client, subject) = (self.client.clone(), self.prefix.event_in(&self.address.site, &kind));
+        tokio::spawn(async move {
+            let mut headers = async_nats::HeaderMap::new();
+            headers.insert("content-type", "application/cloudevents+json");
+            let Ok(body) = serde_json::to_vec(&event) else { return };
+            if let Err(error) = client.publish_with_headers(subject, headers, body.into()).await {
+                tracing::error!(%error, "the event could not be sent");
+            }
+        });
+    }
+}
+
+#[derive(Deserialize)]
+struct Info {
+    #[serde(default)]
+    endpoints: Vec<Endpoint>,
+}
+
+#[derive(Deserialize)]
+struct Endpoint {
+    subject: String,
+}
+
+fn is_open(seen: &Seen) -> bool {
+    matches!(seen, Seen::Database(database) if database.access != Access::Closed)
+}
+
+fn holder(seen: &Observation) -> Option<Holder> {
+    let (group, run) = (seen.group.clone()?, seen.run?);
+    seen.adopted.then_some(Holder { group, epoch: seen.epoch, run })
+}
+
+fn read(file: &Path) -> Option<Judged> {
+    serde_json::from_slice(&std::fs::read(file).ok()?).ok()
+}
+
+/// On disk when it returns: a host that boots again must not take an unjudged life for a judged one.
+fn write(file: &Path, judged: &Judged) -> std::io::Result<()> {
+    use std::io::Write;
+    let part = file.with_extension("life-part");
+    let mut open = std::fs::File::create(&part)?;
+    open.write_all(&serde_json::to_vec(judged)?)?;
+    open.sync_all()?;
+    std::fs::rename(&part, file)?;
+    match file.parent() {
+        Some(folder) => std::fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
