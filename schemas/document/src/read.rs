@@ -148,8 +148,12 @@ fn place(location: Location, text: &str) -> Option<Place> {
         return None;
     }
     let span = location.span();
-    let start = span.byte_offset().and_then(|n| usize::try_from(n).ok()).unwrap_or(0).min(text.len());
-    let start = floor_boundary(text, start);
+    let (line, column) = (location.line(), location.column());
+    // Errors of the scanner know line and column only; their offset is nothing or the file's beginning.
+    let start = match span.byte_offset().and_then(|n| usize::try_from(n).ok()) {
+        Some(at) if at > 0 || line <= 1 => floor_boundary(text, at.min(text.len())),
+        _ => offset_of(text, line, column),
+    };
     let len = span.byte_len().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
     let end = floor_boundary(text, start.saturating_add(len));
     Some(Place {
@@ -157,6 +161,15 @@ fn place(location: Location, text: &str) -> Option<Place> {
         column: usize::try_from(location.column()).unwrap_or(usize::MAX),
         span: start..end.max(start),
     })
+}
+
+/// Where a line's column begins, both counted from 1.
+fn offset_of(text: &str, line: u64, column: u64) -> usize {
+    let before = |n: u64| usize::try_from(n.saturating_sub(1)).unwrap_or(usize::MAX);
+    let start: usize = text.split_inclusive('\n').take(before(line)).map(str::len).sum();
+    let rest = text.get(start..).unwrap_or_default();
+    let rest = rest.split('\n').next().unwrap_or_default();
+    start + rest.char_indices().nth(before(column)).map_or(rest.len(), |(at, _)| at)
 }
 
 fn explain(error: &serde_saphyr::Error, text: &str, path: &str) -> Diagnostic {

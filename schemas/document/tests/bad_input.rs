@@ -109,6 +109,15 @@ fn no_text_costs_more_than_its_bound() {
 }
 
 #[test]
+fn what_the_scanner_finds_is_shown_at_its_place() {
+    let text = "a: 1\nb:\n  c: 2\n  d: \"3\ne: 4\n";
+    let found = Document::parse(text, "f.yaml").unwrap_err();
+    assert!(found.to_string().starts_with("f.yaml:4:6: document-syntax: "), "{found}");
+    let shown = found.render(text);
+    assert!(shown.contains("f.yaml:4:6") && shown.contains("4 |   d: \"3"), "{shown}");
+}
+
+#[test]
 fn a_json_file_must_be_json() {
     let found = Document::parse("{\n  \"a\": 1,\n  \"b\": x\n}\n", "f.json").unwrap_err();
     assert!(found.to_string().starts_with("f.json:3:8: document-syntax: not JSON: "), "{found}");

@@ -19,6 +19,20 @@ pub enum Fate {
     Unknown,
 }
 
+/// The server's own words where it spoke; else every cause. The driver's own text is `db error` alone.
+fn said(error: &tokio_postgres::Error) -> String {
+    if let Some(db) = error.as_db_error() {
+        return format!("{} ({})", db.message(), db.code().code());
+    }
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        text.push_str(&format!(": {next}"));
+        cause = next.source();
+    }
+    text
+}
+
 /// Why a connection or a statement failed. Never holds a password.
 #[derive(Debug, Error)]
 pub enum PgError {
@@ -39,7 +53,7 @@ pub enum PgError {
         why: String,
     },
     /// No session came about.
-    #[error("no session on {server}: {source}")]
+    #[error("no session on {server}: {}", said(.source))]
     Connect {
         /// Host and port.
         server: String,

@@ -270,7 +270,17 @@ impl<M: Manager> Driver for Gated<M> {
     }
 
     async fn preflight(&self) -> Vec<CheckLine> {
-        self.manager.preflight().await
+        let mut lines = self.manager.preflight().await;
+        if self.manager.can_look()
+            && let Presence::CannotTell(why) = self.manager.presence().await
+        {
+            lines.push(CheckLine::amber(
+                "look",
+                format!("nobody can tell whether it runs: {why}"),
+                "mend what looks: a check script exits 0 (it runs) or 1 (it does not)",
+            ));
+        }
+        lines
     }
 
     async fn observe(&self) -> Result<Seen, DriverError> {

@@ -85,6 +85,8 @@ pub struct Core {
     pub(crate) queries: BTreeMap<u64, Query>,
     pub(crate) heard: BTreeMap<Address, Now>,
     pub(crate) observed: BTreeMap<Address, (Now, Observation)>,
+    /// Databases whose services answer and cannot look, since when by the boot-time clock.
+    pub(crate) blind: BTreeMap<Address, Duration>,
     /// The last sign of life of each source's half, by its own clock.
     pub(crate) alive: BTreeMap<Address, chrono::DateTime<chrono::Utc>>,
     pub(crate) checked: BTreeMap<Address, (Now, CheckReply)>,
@@ -125,6 +127,7 @@ impl Core {
             queries: BTreeMap::new(),
             heard: BTreeMap::new(),
             observed: BTreeMap::new(),
+            blind: BTreeMap::new(),
             alive: BTreeMap::new(),
             checked: BTreeMap::new(),
             beating: BTreeMap::new(),

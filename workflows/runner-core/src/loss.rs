@@ -272,9 +272,13 @@ impl Core {
         }
     }
 
-    /// A sign of life of a replication's service, by its own clock.
+    /// A sign of life of a replication's service, by its own clock. It is none of the server beside it while that
+    /// lets nobody in: then nothing is written.
     pub(crate) fn note_alive(&mut self, address: &Address, at: DateTime<Utc>) {
-        if address.service == Service::Replication {
+        let dead = self.observed.get(address).is_some_and(
+            |(_, seen)| matches!(&seen.seen, Seen::Nothing(why) if why.code == schemas::Code::Unreachable),
+        );
+        if address.service == Service::Replication && !dead {
             self.alive.insert(address.clone(), at);
         }
     }

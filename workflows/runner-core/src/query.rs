@@ -8,7 +8,7 @@ use schemas::op::{ByHandText, ByHandTexts, OpReply};
 use schemas::view::WorldView;
 use schemas::{
     Access, Action, Address, AdoptRequest, Code, ConfirmReply, GroupId, MessageId, Observation, Position,
-    Problem, ReplicationState, RunId, Running, Seen, SiteId, Verb,
+    Problem, ReplicationState, RunId, Running, Seen, Service, SiteId, Verb,
 };
 
 use crate::core::{Asked, Core, Timer};
@@ -203,6 +203,12 @@ impl Core {
             }
             self.note_observation(now, &address, &seen);
             self.note_replication(now, &address, &seen);
+            match (&seen.seen, address.service) {
+                (Seen::Nothing(_), Service::Database) => {
+                    self.blind.entry(address.clone()).or_insert(now.boot);
+                }
+                _ => drop(self.blind.remove(&address)),
+            }
             self.observed.insert(address.clone(), (now, seen));
             let group = self
                 .groups

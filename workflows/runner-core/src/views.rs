@@ -7,13 +7,16 @@ use schemas::op::{Fact, Preview};
 use schemas::view::{
     DebtView, GroupView, Mode, ResourceView, RunState, RunView, SiteView, StepState, StepView, WorldView,
 };
-use schemas::{Access, Address, GroupId, Key, Position, Problem, ReplicationState, Seen, Service, SiteId};
+use schemas::{
+    Access, Address, GroupId, Key, Position, Problem, ReplicationState, ResourceId, Seen, Service, SiteId,
+};
 use serde_json::Value;
 
 use crate::call::{CallRecord, CallState};
 use crate::core::Core;
 use crate::entry::{AssumedBy, SettledAs};
 use crate::group::OpenState;
+use crate::in_memory::Group;
 use crate::live::Live;
 use crate::purpose::nothing_live;
 use crate::run::{Run, Step};
@@ -336,6 +339,14 @@ impl Core {
                 ),
             );
         }
+        if let Some((resource, why)) = self.blind_at(now, g, live) {
+            let sentence = format!(
+                "{live} is live and {resource} there cannot be looked at ({why}): start it again, or pointsman failover {id} \
+                 --to {} --why …",
+                text(&other.cloned())
+            );
+            return (Mode::Limited, sentence);
+        }
         let debts = match g.record.debts.len() {
             0 => String::new(),
             n => format!(", {n} owed"),
@@ -347,6 +358,10 @@ impl Core {
                 let next = match g.record.left.as_ref() {
                     Some(left) if left.drained && Some(&left.site) == other => {
                         format!("; if it does not come back: pointsman reprotect {id} --why …")
+                    }
+                    // It was left with what nobody received.
+                    Some(left) if Some(&left.site) == other => {
+                        format!("; once {} is back: pointsman reprotect {id} --by copy --why …", left.site)
                     }
                     _ => String::new(),
                 };
@@ -372,6 +387,18 @@ impl Core {
                 (Mode::FailedOver, sentence)
             }
         }
+    }
+
+    /// A database of the live site whose service answers and could not look for some time; and why.
+    fn blind_at(&self, now: Now, g: &Group, live: &SiteId) -> Option<(ResourceId, String)> {
+        g.plan.one_live.iter().find_map(|resource| {
+            let address =
+                Address { site: live.clone(), service: Service::Database, resource: resource.clone() };
+            let since = self.blind.get(&address)?;
+            let Seen::Nothing(why) = &self.observed.get(&address)?.1.seen else { return None };
+            let why = why.detail.clone().unwrap_or_else(|| why.title.clone());
+            (now.boot >= *since + crate::core::SILENT_AFTER).then(|| (resource.clone(), why))
+        })
     }
 
     fn trigger_text(&self, now: Now, id: &GroupId) -> String {

@@ -34,6 +34,12 @@ SELECT coalesce(jsonb_object_agg(n.nspname || '.' || c.relname,
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname || '.' || c.relname = ANY ($1)";
 
+/// The tables that a subscription receives.
+const RECEIVED: &str = "
+SELECT coalesce(jsonb_agg(n.nspname || '.' || c.relname), '[]')
+FROM pg_subscription_rel r JOIN pg_class c ON c.oid = r.srrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE r.srsubid = pointsman.subscription((pointsman.named($1)).subscription)";
+
 const PUBLICATION: &str = "
 SELECT coalesce((SELECT to_jsonb(publication) FROM pointsman.receiver WHERE subscription = $1), '\"\"')";
 
@@ -127,8 +133,25 @@ async fn receiver(
     let names: Vec<&String> = sent.keys().collect();
     let there: Tables = session.json(THERE, &[&names]).await?;
     let different = differences(&sent, &there);
+    let received: Vec<String> = session.json(RECEIVED, &[&subscription]).await?;
+    let own = seen::Receiver::see(session, subscription).await?;
+    let lost: Vec<&str> = sent.keys().filter(|name| !received.contains(name)).map(String::as_str).collect();
     Ok(vec![
         CheckLine::green("peer", "the source can be asked"),
+        // A stopped one is made anew with its slot, and then with every table.
+        match own.enabled && !lost.is_empty() {
+            false => CheckLine::green("tables", "every table that is sent is received"),
+            true => CheckLine::red(
+                "tables",
+                format!(
+                    "sent and not received, so what is written to them is lost by a move: {}",
+                    lost.join(", ")
+                ),
+                format!(
+                    "as superuser: ALTER SUBSCRIPTION {subscription} REFRESH PUBLICATION; then see it copied"
+                ),
+            ),
+        },
         match (sent.is_empty(), different.is_empty()) {
             (true, _) => CheckLine::amber(
                 "schema",

@@ -25,12 +25,26 @@ async fn what_stands_in_the_way_is_named() {
         pair.main.psql(sql);
     }
     pair.main.until("SHOW max_slot_wal_keep_size", "1GB").await;
-    for (driver, what) in
-        [(&source, "wal-keep"), (&source, "publication"), (&receiver, "peer"), (&receiver, "schema")]
-    {
+    for (driver, what) in [
+        (&source, "wal-keep"),
+        (&source, "publication"),
+        (&receiver, "peer"),
+        (&receiver, "schema"),
+        (&receiver, "tables"),
+    ] {
         let line = line(driver, what).await;
         assert_eq!(line.level, Level::Green, "{line:?}");
     }
+
+    // Published later, and nobody told the subscription.
+    for site in [&pair.main, &pair.sec] {
+        site.psql("CREATE TABLE later (id int PRIMARY KEY); GRANT SELECT ON later TO replicator");
+    }
+    pair.main.psql("ALTER PUBLICATION pub_config ADD TABLE later");
+    let found = line(&receiver, "tables").await;
+    assert!(found.level == Level::Red && found.text.contains("public.later"), "{found:?}");
+    pair.sec.psql("ALTER SUBSCRIPTION fwd_config REFRESH PUBLICATION");
+    assert_eq!(line(&receiver, "tables").await.level, Level::Green);
 
     pair.sec.psql("ALTER TABLE t ALTER v TYPE varchar(10)");
     let found = line(&receiver, "schema").await;

@@ -380,6 +380,9 @@ impl World {
                 let access = if open { Access::Open } else { Access::Closed };
                 let role = if open { Role::Live } else { Role::Standby };
                 let seen = match address.service {
+                    Service::Database if self.state.get(&name) == Some(&json!("dead")) => {
+                        Seen::Nothing(Problem::new(Code::Unreachable, "no session on it"))
+                    }
                     Service::Database => Seen::Database(DatabaseSeen {
                         access,
                         role,
