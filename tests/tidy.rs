@@ -232,7 +232,8 @@ fn words() {
     let mut broken = Vec::new();
     for (file, text) in files(&[".rs", ".md", ".yaml", ".toml", ".sh", ".sql"]) {
         for (number, line) in text.lines().enumerate() {
-            let line = line.to_lowercase();
+            // PostgreSQL's own name.
+            let line = line.to_lowercase().replace("pg_postmaster_start_time", "");
             // The model system's own parts: the master configuration server, its pair, its sessions.
             let theirs = file.starts_with("tests/") || file.contains("/tests/") || file.ends_with(".md");
             let parts = ["-scs", " configuration server", " server", " control server", " session", " pair"];
