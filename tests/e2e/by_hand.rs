@@ -133,3 +133,64 @@ fn a_failover_is_done_by_hand_from_the_printed_manual_and_adopted() {
     assert_eq!(status.live.as_ref().unwrap().as_str(), "secondary");
     lab.passed();
 }
+
+/// Both sites are there, and nothing of Pointsman runs: the way home by its printed manual, and the page's every step.
+#[test]
+fn a_failback_is_done_by_hand_from_the_printed_manual_and_adopted() {
+    let mut lab = Bench::start("failback-by-hand");
+    lab.moved("switchover", Site::Secondary);
+    let protected = |lab: &Bench| {
+        until_every(STATUS_EVERY, "the group is protected", WITHIN, || {
+            let status = lab.status()?;
+            anyhow::ensure!(
+                status.mode == Mode::Normal && status.sentence.contains("protected"),
+                "{status:?}"
+            );
+            Ok(Some(status))
+        })
+        .unwrap()
+    };
+    protected(&lab);
+    let manual = lab.pointsman.text(&lab.desk(), &["runbook", "failback", GROUP]).unwrap();
+    lab.kill_runner().unwrap();
+    let mut hosts = vec!["wdns"];
+    for site in Site::ALL {
+        let bus = site.host(Role::Nats);
+        hosts.extend(site.hosts().into_iter().filter(|host| *host != bus));
+    }
+    for host in &hosts {
+        lab.kill_services(host).unwrap();
+    }
+
+    let (mut mark, mut done) = (String::new(), 0);
+    for step in steps(&manual) {
+        let opens = if step.command.contains("enable-access") { " --yes" } else { "" };
+        // What the mark said is what the receiver's steps ask for.
+        let command = format!("{}{opens}", step.command.replace("MARK", &mark));
+        let output = sh(&lab, host(&step), &command);
+        let said = text(&output);
+        assert!(output.status.success(), "{command}\n{said}");
+        if step.command.contains(" mark ") {
+            mark = said.lines().find(|line| line.starts_with('{')).unwrap().to_owned();
+        }
+        done += 1;
+    }
+    assert!(done >= 20 && !mark.is_empty(), "{done} steps in\n{manual}");
+    assert!(lab.is_open(Site::Main) && !lab.is_open(Site::Secondary), "{manual}");
+    lab.written_at(Site::Main);
+
+    for host in hosts {
+        lab.start_services(host).unwrap();
+    }
+    lab.start_runner().unwrap();
+    until_every(STATUS_EVERY, "the runner adopts what was done", WITHIN, || {
+        let output = sh(&lab, "wrun", "pointsman adopt cfg --live main --yes --why hand");
+        anyhow::ensure!(output.status.code() == Some(0), "{}", text(&output));
+        Ok(Some(()))
+    })
+    .unwrap();
+    let status = protected(&lab);
+    assert_eq!(status.live.as_ref().unwrap().as_str(), "main", "{status:#?}");
+    assert!(status.debts.is_empty(), "{status:#?}");
+    lab.passed();
+}
