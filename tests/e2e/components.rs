@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use lab::system::loss::By;
 use lab::system::plan::Site;
 use lab::system::{STATUS_EVERY, until, until_every};
+use schemas::view::Mode;
 use schemas::{Action, Service};
 
 use crate::bench::{Bench, WITHIN};
@@ -79,6 +80,21 @@ fn every_component_is_in_each_mode_what_the_page_says() {
     })
     .unwrap();
     see(&lab, &mut page, "Main is back, closed");
+
+    lab.copy_home();
+    lab.completed(None, 0);
+    see(&lab, &mut page, "Brought up to date by copy");
+
+    lab.mode(Mode::Normal, "pointsman failback");
+    let killer = lab.killer(&[(Site::Main, Service::Replication, "csp", Action::Capture)]);
+    lab.begin("failback", Site::Main);
+    until("the runner is killed half way", WITHIN, || Ok(killer.fired())).unwrap();
+    lab.kill_runner().unwrap();
+    see(&lab, &mut page, "Failing back, half way");
+
+    lab.start_runner().unwrap();
+    lab.completed(None, 0);
+    see(&lab, &mut page, "Home again");
     sessions.were_never_two();
     lab.passed();
 

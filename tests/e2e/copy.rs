@@ -11,7 +11,7 @@ use schemas::view::Mode;
 use crate::bench::{Bench, WITHIN};
 
 impl Bench {
-    fn copy_home(&self) {
+    pub(crate) fn copy_home(&self) {
         let words = ["reprotect", GROUP, "--by", "copy", "--detach", "--why", "main is back"];
         self.pointsman.typed(&self.desk(), &words, "main").unwrap();
     }
