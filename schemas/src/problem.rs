@@ -120,7 +120,7 @@ codes! {
         "Start `pointsman runner` on its host; compare `bus.prefix`.";
     NoBus "bus-silent" 503 true "The bus does not answer."
         "No NATS server of the list can be reached."
-        "Check the servers; by hand, the printed runbook needs no bus.";
+        "Check the servers; by hand, the printed runbook needs no bus (or `runbook --offline` on the runner's host).";
     UnknownGroup "unknown-group" 404 false "There is no such group."
         "Its file is missing or not loaded."
         "`pointsman status` lists the groups.";

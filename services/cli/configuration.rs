@@ -56,6 +56,7 @@ fn check(host: &Path, folder: Option<&Path>, out: &Output) -> anyhow::Result<Exi
     }
     let mut warnings: Vec<String> = groups.iter().flat_map(expired).collect();
     warnings.extend(host.iter().flat_map(secrets::readable));
+    warnings.extend(groups.iter().flat_map(|group| strangers(group, host.as_ref())));
     if host.as_ref().is_some_and(|host| host.runner.is_some()) {
         warnings.extend(groups.iter().flat_map(mute));
     }
@@ -88,6 +89,26 @@ fn expired(group: &Group) -> Vec<String> {
                 "{}: what {} accepted in {key} ended on {}",
                 group.path, acceptance.accepted_by, acceptance.until
             )
+        })
+        .collect()
+}
+
+/// Places that are named and are neither a site of the group, nor the witness, nor where this host is.
+fn strangers(group: &Group, host: Option<&Host>) -> Vec<String> {
+    let known = |site: &SiteId| {
+        group.sites.contains(site)
+            || site.as_str() == "witness"
+            || host.is_some_and(|host| host.site == *site)
+    };
+    let records =
+        group.names.records.iter().map(|(name, record)| (format!("names.records.{name}"), &record.at));
+    let clients = group.clients.hosts.iter().chain(&group.clients.caches);
+    let clients = clients.map(|client| (format!("clients, {}", client.host), &client.site));
+    records
+        .chain(clients)
+        .filter(|(_, site)| !known(site))
+        .map(|(key, site)| {
+            format!("{}: {key}: `{site}` is no site of the group and not `witness`", group.path)
         })
         .collect()
 }
@@ -129,5 +150,20 @@ fn summary(host: Option<&Host>, groups: &[Group], out: &Output) {
             group.name,
             group.resources().len()
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::strangers;
+
+    #[test]
+    fn a_place_that_is_neither_site_nor_witness_is_named() {
+        let text = "version: 1\ngroup: cfg\nsites: [main, secondary]\nnames: { records: { a: { name: a.example.net, at: moon }, \
+                    b: { name: b.example.net, at: witness } } }\nclients: { hosts: [ { host: s1app, site: mian } ], caches: [] }\n";
+        let group = config::parse_group(text, "cfg.yaml", None).unwrap_or_else(|error| panic!("{error}"));
+        let found = strangers(&group, None).join("; ");
+        assert!(found.contains("names.records.a: `moon`") && found.contains("s1app: `mian`"), "{found}");
+        assert!(!found.contains("witness` is no"), "{found}");
     }
 }

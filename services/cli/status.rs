@@ -77,18 +77,23 @@ fn print(group: &GroupView, out: &Output) {
     let mut sites = out.table();
     for (name, site) in &group.sites {
         let open = match (site.counts_open, site.why.contains("accepted by")) {
+            (true, _) if group.live.as_ref() == Some(name) => "LIVE",
             (true, _) => "counts as OPEN",
             // Nobody saw it closed: somebody took the risk.
             (false, true) => "ACCEPTED",
             (false, false) => "CLOSED",
         };
-        let proof = site.closed_seen.map(|at| format!("closed seen {}", text::age(at, group.at)));
+        // Of the live site nobody expects that it is closed.
+        let live = site.counts_open && group.live.as_ref() == Some(name);
+        let why = if live { String::new() } else { site.why.clone() };
+        let proof =
+            site.closed_seen.filter(|_| !live).map(|at| format!("closed seen {}", text::age(at, group.at)));
         sites.add_row([
             format!("  {name}"),
             open.to_owned(),
             proof.unwrap_or_default(),
             format!("{} of {} services heard", site.heard, site.services),
-            site.why.clone(),
+            why,
         ]);
     }
     out.line(sites.trim_fmt());

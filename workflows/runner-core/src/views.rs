@@ -261,6 +261,11 @@ impl Core {
                 if let Some(OpenState::Closed { seen, .. }) = g.record.databases.get(&address) {
                     closed_seen = Some(*seen);
                 }
+                if let Some((at, observation)) = self.observed.get(&address)
+                    && matches!(&observation.seen, Seen::Database(d) if d.access == Access::Closed)
+                {
+                    closed_seen = closed_seen.max(Some(at.wall));
+                }
             }
         }
         SiteView {
