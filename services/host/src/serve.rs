@@ -7,7 +7,7 @@ use config::Host;
 use document::Diagnostics;
 use exec::Guard;
 use responder::memory::World;
-use responder::{Registration, ServeError, ServeOptions};
+use responder::{Herald, Registration, ServeError, ServeOptions};
 use schemas::Service;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
@@ -54,7 +54,7 @@ pub async fn serve(
     let prefix = host.bus.prefix().map_err(|error| {
         Diagnostics::from(host.document().error("/bus/prefix", "bad-configuration", error.to_string()))
     })?;
-    let tell = Tell::on(client.clone(), prefix.clone(), host.site.clone(), name);
+    let tell = Tell::on(Herald::new(client.clone(), prefix.clone(), name), host.site.clone());
     let served = drivers(host, only, &Guard::this_program(), &world, Uuid::new_v4(), &tell)?;
     let path = PathBuf::from(host.document().path());
     let group = match host.groups.as_slice() {

@@ -13,8 +13,8 @@ use async_nats::Client;
 use futures_util::StreamExt;
 use schemas::event::DATABASE_KEPT_CLOSED;
 use schemas::{
-    Access, Action, Address, Answer, Attempt, CloudEvent, ConfirmRequest, Effect, Epoch, Frame, GroupId, Key,
-    KindId, MessageId, Observation, Position, Prefix, RunId, Seen, Service, Verb,
+    Access, Action, Address, Answer, Attempt, ConfirmRequest, Effect, Epoch, Frame, GroupId, Key, MessageId,
+    Observation, Position, Prefix, RunId, Seen, Service, Verb,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::bus::{Heard, ask_runner};
-use crate::{Driver, ServeOptions};
+use crate::{Driver, Herald, ServeOptions};
 
 /// Between two looks at the server's life.
 const EVERY: Duration = Duration::from_millis(500);
@@ -71,6 +71,7 @@ pub(crate) fn start(
             client: options.client.clone(),
             prefix: options.prefix.clone(),
             host: options.host.clone(),
+            herald: Herald::new(options.client.clone(), options.prefix.clone(), &options.host),
         };
         let stop = stop.clone();
         all.spawn(async move {
@@ -92,6 +93,7 @@ struct Watch {
     client: Client,
     prefix: Prefix,
     host: String,
+    herald: Herald,
 }
 
 /// Who holds the resource.
@@ -283,29 +285,13 @@ impl Watch {
         }
     }
 
-    /// To whoever listens, once; while the bus is away it waits in the client.
+    /// To whoever listens, once.
     fn tell(&self, holder: &Holder, why: &str) {
-        let Ok(kind) = KindId::new("database-kept-closed") else { return };
-        let mut event = CloudEvent::new(
-            Uuid::now_v7().to_string(),
-            format!("/pointsman/{}/{}", self.address.site, self.host),
-            DATABASE_KEPT_CLOSED,
-            chrono::Utc::now(),
-            json!({
-                "site": self.address.site, "resource": self.address.resource, "group": holder.group,
-                "epoch": holder.epoch, "why": why,
-            }),
-        );
-        event.subject = Some(self.address.to_string());
-        let (client, subject) = (self.client.clone(), self.prefix.event_in(&self.address.site, &kind));
-        tokio::spawn(async move {
-            let mut headers = async_nats::HeaderMap::new();
-            headers.insert("content-type", "application/cloudevents+json");
-            let Ok(body) = serde_json::to_vec(&event) else { return };
-            if let Err(error) = client.publish_with_headers(subject, headers, body.into()).await {
-                tracing::error!(%error, "the event could not be sent");
-            }
+        let data = json!({
+            "site": self.address.site, "resource": self.address.resource, "group": holder.group,
+            "epoch": holder.epoch, "why": why,
         });
+        self.herald.say(&self.address, "database-kept-closed", DATABASE_KEPT_CLOSED, data);
     }
 }
 

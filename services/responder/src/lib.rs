@@ -7,6 +7,7 @@ mod by_hand;
 mod clock;
 mod driver;
 mod hands;
+mod herald;
 pub mod here;
 mod ledger;
 pub mod memory;
@@ -21,6 +22,7 @@ mod writer;
 
 pub use by_hand::{path_word, quoted};
 pub use driver::{Act, Driver, DriverError, Look};
+pub use herald::Herald;
 pub use ledger::LedgerError;
 pub use pauses::Pauses;
 pub use serve::{Registration, ServeError, ServeOptions, serve};
