@@ -52,6 +52,8 @@ pub enum Boot {
     /// It is closed as soon as it is seen open, unless its epoch is confirmed.
     #[default]
     CloseOnSight,
+    /// Nothing: for a database that is live at both sites, where two that are open are as it should be.
+    LeaveOpen,
 }
 
 /// `driver: exec`.
@@ -119,12 +121,15 @@ mod tests {
             (pg.access, pg.boot, pg.schemas),
             (Access::Login, Boot::CloseOnSight, vec!["public".to_owned()])
         );
+        let log = r#"{"driver":"postgres","dsn":"file:log.dsn","writers":["ms_db"],"boot":"leave-open"}"#;
+        assert!(matches!(read(log).unwrap(), Settings::Postgres(pg) if pg.boot == Boot::LeaveOpen));
         read(r#"{"driver":"exec","close":"/dr/close.sh","open":"/dr/open.sh","check":"/dr/check.sh"}"#)
             .unwrap();
         for bad in [
             r#"{"driver":"postgres","dsn":"host=a password=b","writers":["a"]}"#,
             r#"{"driver":"postgres","dsn":"file:a","writers":["a"],"wrtiers":[]}"#,
             r#"{"driver":"exec","close":"/a"}"#,
+            r#"{"driver":"postgres","dsn":"file:a","writers":["a"],"boot":"closed"}"#,
             r#"{"driver":"oracle"}"#,
         ] {
             assert!(read(bad).is_err(), "{bad}");

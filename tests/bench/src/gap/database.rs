@@ -161,7 +161,7 @@ fn write_files(plan: &Plan, url: &str, postgres: &[Postgres; 2]) -> anyhow::Resu
         let mut text = format!(
             "version: 1\nsite: {}\ngroups: [{GROUP}]\nstate: {}/state\n{bus}\ndatabase:\n  \
              config: {{ driver: postgres, dsn: \"file:config.dsn\", writers: [cfg_db] }}\n  \
-             log: {{ driver: postgres, dsn: \"file:log.dsn\", writers: [ms_db] }}\nreplication:\n",
+             log: {{ driver: postgres, dsn: \"file:log.dsn\", writers: [ms_db], boot: leave-open }}\nreplication:\n",
             site.name(),
             folder.display()
         );

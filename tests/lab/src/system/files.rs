@@ -99,9 +99,10 @@ fn own_first<'s>(servers: &'s Servers, site: &str) -> Vec<&'s str> {
 
 fn databases(site: Site) -> String {
     let mut text = String::from("database:\n");
-    for (database, writer) in [("config", "cfg_db"), ("log", "ms_db")] {
+    // The log databases are live at both sites.
+    for (database, writer, boot) in [("config", "cfg_db", "close-on-sight"), ("log", "ms_db", "leave-open")] {
         text += &format!(
-            "  {database}: {{ driver: postgres, dsn: \"file:{database}.dsn\", writers: [{writer}] }}\n"
+            "  {database}: {{ driver: postgres, dsn: \"file:{database}.dsn\", writers: [{writer}], boot: {boot} }}\n"
         );
     }
     text += "replication:\n";
