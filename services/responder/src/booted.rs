@@ -1,6 +1,6 @@
 //! After a boot of a database's server, an open database stays open only where somebody confirms that its epoch is
 //! still the latest: the runner, or the other site, which holds no later one. Else it is closed on sight, and opened
-//! again as soon as a confirmation comes.
+//! again on the runner's yes: as every opening, it needs one.
 //!
 //! Restarting this program changes nothing: what counts is the life of the server, and that is kept in a file.
 
