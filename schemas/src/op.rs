@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::duration::Iso;
-use crate::view::{DecisionView, GroupView, RunView, WorldView};
+use crate::view::{DecisionView, DrillView, GroupView, RunView, WorldView};
 use crate::{CheckView, GroupId, MessageId, Problem, RunId, SiteId};
 
 /// A person's request. Who he is stands in the subject, pinned by the server's permissions.
@@ -203,6 +203,13 @@ pub enum Op {
         #[serde(default)]
         for_seconds: Option<u64>,
     },
+    /// Records how a drill went. It moved nothing of the group.
+    Drilled {
+        /// Which group.
+        group: GroupId,
+        /// How it went; `at` is the runner's.
+        drill: DrillView,
+    },
     /// Looks at the world; with `record`, takes it as the group's state under a new epoch.
     Adopt {
         /// Which group.
@@ -244,6 +251,7 @@ impl Op {
             Op::Done { .. } => "done",
             Op::Cancel { .. } => "cancel",
             Op::Triggers { .. } => "triggers",
+            Op::Drilled { .. } => "drilled",
             Op::Adopt { .. } => "adopt",
         }
     }

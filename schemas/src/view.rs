@@ -256,6 +256,9 @@ pub struct GroupView {
     /// What somebody should look at in peace: replication that is broken, a slot that fills a disk.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// The latest drill of each workflow that was practised, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drills: Vec<DrillView>,
     /// Trigger mode, and what it waits for.
     pub trigger: String,
     /// Each resource, with ages.
@@ -278,6 +281,28 @@ pub struct LossView {
     pub text: String,
     /// `WITHIN LIMIT`, `ABOVE LIMIT`, `UNKNOWN` or `NO LIMIT`.
     pub verdict: String,
+}
+
+/// How a move went when it was practised.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DrillView {
+    /// The workflow's name.
+    pub workflow: String,
+    /// The site left.
+    pub from: SiteId,
+    /// The site opened.
+    pub to: SiteId,
+    /// How its run ended; `held` where a person would have had to think.
+    pub state: RunState,
+    /// How long the run took, on drivers in memory.
+    pub took: Iso,
+    /// What a person would have been asked.
+    pub asked: Vec<String>,
+    /// How much it left owed.
+    pub owed: u32,
+    /// When it was recorded, by the runner's clock.
+    pub at: DateTime<Utc>,
 }
 
 /// One site of a group.

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use moves::{
-    Accept, Ack, Adopt, Approve, By, Cancel, Done, Move, Reprotect, Retry, RunWhy, SiteMove, StepWhy, Switch,
-    Triggers,
+    Accept, Ack, Adopt, Approve, By, Cancel, Done, Drill, Move, Reprotect, Retry, RunWhy, SiteMove, StepWhy,
+    Switch, Triggers,
 };
 pub(crate) use place::{
     Act, Arm, Completion, Config, ConfigAsk, Explain, Init, InitKind, Journal, JournalAsk, Paper, Plan,
@@ -115,6 +115,9 @@ pub(crate) enum Command {
     /// Say what a move would do now, step by step, with its assumptions; changes nothing
     #[command(after_help = "Example: pointsman plan failover cfg")]
     Plan(Plan),
+    /// Practise a move on drivers in memory, from what production looks like now; moves nothing of it
+    #[command(after_help = "Example: pointsman drill cfg --why \"monthly drill\"")]
+    Drill(Drill),
     /// Print a workflow, or the rest of a run, as a manual with commands and boxes
     #[command(after_help = "Example: pointsman runbook --rest 7f3a > rest.md")]
     Runbook(Runbook),

@@ -8,10 +8,13 @@ use crate::args::Command;
 use crate::bus::Bus;
 use crate::exit::Exit;
 use crate::output::Output;
-use crate::{adopt, check, follow, plain, plan, runs, start, status, whoami};
+use crate::{adopt, check, drill, follow, plain, plan, runs, start, status, whoami};
 
 /// Asks the runner and prints what it says.
 pub(crate) async fn run(command: Command, host: &Path, out: &Output) -> anyhow::Result<Exit> {
+    if let Command::Drill(ask) = command {
+        return drill::run(&ask, host, out).await;
+    }
     let host = config::load_host(host)?;
     let bus = Bus::connect(&host.bus).await?;
     match command {

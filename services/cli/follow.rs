@@ -21,10 +21,38 @@ const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(50);
 /// Without a terminal nobody ends the waiting for a silent runner.
 const SILENT_FOR: Duration = Duration::from_secs(60);
 
+/// How the following ended: the exit code, and the run as it was seen last.
+pub(crate) struct Followed {
+    pub(crate) exit: Exit,
+    pub(crate) last: RunView,
+}
+
 /// `watch`, and what follows a start. The exit code is the run's; on Ctrl-C it is 0, and the run goes on.
 ///
 /// Without a terminal a run that is held or paused ends the following: a script cannot decide.
 pub(crate) async fn run(run: &str, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
+    let words = Words { leave: "The run goes on. Follow it again: `pointsman watch", evidence: true };
+    Ok(follow(run, bus, out, words).await?.exit)
+}
+
+/// The run of a drill: it ends with this command, and leaves nothing to look at.
+pub(crate) async fn drilled(run: &str, bus: &Bus, out: &Output) -> anyhow::Result<Followed> {
+    let words = Words { leave: "The drill is broken off with its run `", evidence: false };
+    let mut followed = follow(run, bus, out, words).await?;
+    if !followed.last.state.ended() {
+        followed.exit = Exit::Cancelled;
+    }
+    Ok(followed)
+}
+
+struct Words {
+    /// What is said on Ctrl-C, before the run's short id.
+    leave: &'static str,
+    /// Whether the run can be looked at afterwards.
+    evidence: bool,
+}
+
+async fn follow(run: &str, bus: &Bus, out: &Output, words: Words) -> anyhow::Result<Followed> {
     let first = runs::fetch(run, bus).await?;
     let id = first.id.to_string();
     let mut screen = Screen::new(out);
@@ -36,14 +64,14 @@ pub(crate) async fn run(run: &str, bus: &Bus, out: &Output) -> anyhow::Result<Ex
     tokio::pin!(interrupted);
     loop {
         if let Some(exit) = finished(&last) {
-            screen.end(&last);
-            return Ok(exit);
+            screen.end(&last, words.evidence);
+            return Ok(Followed { exit, last });
         }
         tokio::select! {
             _ = &mut interrupted => {
                 let short = text::short(&last.id);
-                screen.leave(&format!("The run goes on. Follow it again: `pointsman watch {short}`"));
-                return Ok(Exit::Done);
+                screen.leave(&format!("{} {short}`", words.leave));
+                return Ok(Followed { exit: Exit::Done, last });
             }
             () = stirrings.next(LOOK_AT_MOST_EVERY) => {}
             () = tokio::time::sleep(LOOK_EVERY) => {}

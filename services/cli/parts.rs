@@ -15,7 +15,7 @@ use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 
 use crate::args::{Runner, Serve, ServicePart};
-use crate::exit::Exit;
+use crate::exit::{Exit, Usage};
 use crate::{bus, notify, person, running, secrets};
 
 /// Says which secrets are open; the part starts all the same.
@@ -31,18 +31,9 @@ const PREFLIGHT_EVERY: Duration = Duration::from_secs(60);
 /// `runner`.
 pub(crate) fn runner(ask: &Runner, path: &Path) -> anyhow::Result<Exit> {
     let host = config::load_host(path)?;
-    let settings = host.runner.clone().with_context(|| {
-        format!("{}: this host runs no runner: `runner:` names its journal and its groups", path.display())
-    })?;
+    let (groups, definitions) = of_runner(&host)?;
+    let settings = host.runner.clone().unwrap_or_default();
     let folder = host.resolve(&settings.groups);
-    let groups = config::load_groups(&folder)?;
-    let mut definitions = runner::shipped();
-    if let Some(folder) = &settings.definitions {
-        let folder = host.resolve(folder);
-        let own =
-            runner::in_folder(&folder).with_context(|| format!("could not read {}", folder.display()))?;
-        definitions.extend(own);
-    }
     let journal = host.resolve(&settings.journal);
     stay(async |stop| {
         warn_of_secrets(&host);
@@ -68,6 +59,27 @@ pub(crate) fn runner(ask: &Runner, path: &Path) -> anyhow::Result<Exit> {
             other => Ok(other?),
         }
     })
+}
+
+/// The groups and the definitions of the runner of this host, as its files have them now.
+///
+/// # Errors
+///
+/// The host runs no runner, or its files are wrong.
+pub(crate) fn of_runner(host: &Host) -> anyhow::Result<(Vec<config::Group>, Vec<runner::DefinitionText>)> {
+    let settings = host.runner.as_ref().ok_or_else(|| {
+        let path = host.document().path();
+        Usage(format!("{path}: this host runs no runner: `runner:` names its journal and its groups"))
+    })?;
+    let groups = config::load_groups(&host.resolve(&settings.groups))?;
+    let mut definitions = runner::shipped();
+    if let Some(folder) = &settings.definitions {
+        let folder = host.resolve(folder);
+        let own =
+            runner::in_folder(&folder).with_context(|| format!("could not read {}", folder.display()))?;
+        definitions.extend(own);
+    }
+    Ok((groups, definitions))
 }
 
 /// `serve`.

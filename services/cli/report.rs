@@ -84,6 +84,12 @@ pub(crate) fn of_file(run: Option<&str>, file: &Path) -> anyhow::Result<(Vec<Str
     Ok((lines, evidence))
 }
 
+/// The report of a run that its runner still knows.
+pub(crate) async fn markdown(run: &str, bus: &Bus) -> anyhow::Result<String> {
+    let evidence = read(&lines(run, bus).await?, None)?;
+    Ok(paper::Report::of(&evidence).markdown())
+}
+
 fn print(ask: &ReportOf, (lines, evidence): (Vec<String>, Evidence), out: &Output) -> anyhow::Result<Exit> {
     let report = paper::Report::of(&evidence);
     let text = if out.json() {

@@ -125,7 +125,7 @@ async fn foresee(workflow: &str, preview: &Preview, bus: &Bus, out: &Output) {
     }
 }
 
-async fn only_group(bus: &Bus) -> anyhow::Result<GroupId> {
+pub(crate) async fn only_group(bus: &Bus) -> anyhow::Result<GroupId> {
     match bus.look(Op::Status { group: None }).await? {
         OpReply::Groups(groups) => match groups.as_slice() {
             [one] => Ok(one.group.clone()),

@@ -127,6 +127,10 @@ fn print(group: &GroupView, out: &Output) {
         out.line(format!("  check ({}):", text::age(found.at, group.at)));
         check::lines(found.lines.iter(), out);
     }
+    for drill in &group.drills {
+        let (when, how) = (text::age(drill.at, group.at), text::word(drill.state));
+        out.line(format!("  drill: {} {}->{} {how}, {when}", drill.workflow, drill.from, drill.to));
+    }
     if !group.trigger.is_empty() {
         out.line(format!("  trigger: {}", group.trigger));
     }

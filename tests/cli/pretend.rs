@@ -92,6 +92,7 @@ pub(crate) fn group(name: &str) -> GroupView {
         loss: None,
         check: None,
         warnings: Vec::new(),
+        drills: Vec::new(),
         trigger: "observe".into(),
         resources: Vec::new(),
         at: chrono::Utc::now(),

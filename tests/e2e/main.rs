@@ -6,6 +6,7 @@ mod bench;
 mod by_hand;
 mod components;
 mod copy;
+mod drill;
 mod home;
 mod kills;
 mod losses;

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod by_hand;
+mod drill;
 mod house;
 mod notify;
 mod plan;

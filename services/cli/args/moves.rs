@@ -58,6 +58,27 @@ pub(crate) struct SiteMove {
     pub(crate) at_once: u8,
 }
 
+/// A move that is practised.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Drill {
+    /// The group; may be left out where there is only one
+    pub(crate) group: Option<GroupId>,
+    /// Which move
+    #[arg(long, value_name = "NAME", default_value = "failover")]
+    pub(crate) workflow: String,
+    /// The site to open; the other one if it is left out
+    #[arg(long, value_name = "SITE")]
+    pub(crate) to: Option<SiteId>,
+    /// The site that a failover leaves goes on answering; else it is lost before the failover starts
+    #[arg(long)]
+    pub(crate) alive: bool,
+    /// Write the run's report, in Markdown, into this new file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    pub(crate) why: Why,
+}
+
 /// A site that is brought up to date.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Reprotect {

@@ -22,6 +22,10 @@ fn stays(state: StepState) -> bool {
     }
 }
 
+fn without_numbers(text: &str) -> String {
+    text.chars().filter(|c| !c.is_ascii_digit()).collect()
+}
+
 /// Where a followed run is shown.
 pub(super) struct Screen<'a> {
     out: &'a Output,
@@ -64,11 +68,15 @@ impl<'a> Screen<'a> {
         for step in &run.steps {
             self.step(step);
         }
-        for wait in run.waits_for.iter().filter(|wait| !self.waits.contains(wait)) {
-            let line = format!("    waits for {wait}");
-            self.keep(&line);
+        // A wait that counts down is said once.
+        let waits: Vec<String> = run.waits_for.iter().map(|wait| without_numbers(wait)).collect();
+        for (wait, known) in run.waits_for.iter().zip(&waits) {
+            if !self.waits.contains(known) {
+                let line = format!("    waits for {wait}");
+                self.keep(&line);
+            }
         }
-        self.waits.clone_from(&run.waits_for);
+        self.waits = waits;
     }
 
     fn step(&mut self, step: &StepView) {
@@ -123,7 +131,7 @@ impl<'a> Screen<'a> {
     }
 
     /// The run has ended, or waits for somebody.
-    pub(super) fn end(&mut self, run: &RunView) {
+    pub(super) fn end(&mut self, run: &RunView, evidence: bool) {
         self.clear();
         let short = text::short(&run.id);
         let owed = run.steps.iter().filter(|step| step.state == StepState::Assumed).count();
@@ -137,7 +145,9 @@ impl<'a> Screen<'a> {
         if let Some(problem) = &run.problem {
             line.push_str(&format!(": {problem}"));
         }
-        line.push_str(&format!(".  Evidence: `pointsman show {short}`"));
+        if evidence {
+            line.push_str(&format!(".  Evidence: `pointsman show {short}`"));
+        }
         self.out.line(line);
     }
 

@@ -152,6 +152,7 @@ fn group_name(entry: &GroupEntry) -> Option<&'static str> {
         GroupEntry::DoubtListed { .. } | GroupEntry::DoubtEnded { .. } => "doubt-changed",
         GroupEntry::Decision { .. } => "decided",
         GroupEntry::Acknowledged { .. } => "acknowledged",
+        GroupEntry::Drilled { .. } => "drilled",
         GroupEntry::Triggers { .. } => "triggers",
         GroupEntry::FileTaken { .. } => "file-taken",
         GroupEntry::NoticeEnded { gave_up: None, .. } => "notified",

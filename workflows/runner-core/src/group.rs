@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use schemas::duration::Iso;
 use schemas::op::OpReply;
-use schemas::view::{DecisionView, RunState};
+use schemas::view::{DecisionView, DrillView, RunState};
 use schemas::{Address, Epoch, Key, MessageId, Position, RunId, SiteId};
 use serde::{Deserialize, Serialize};
 
@@ -74,6 +74,8 @@ pub struct Record {
     pub triggers_off: Option<TriggersOff>,
     /// Latest last.
     pub decisions: Vec<DecisionView>,
+    /// The latest drill of each workflow, by name.
+    pub drills: BTreeMap<String, DrillView>,
     /// A decision that waits for a person: its id and site.
     pub asked: Option<(String, SiteId)>,
     /// The red lines of the preflight, by name.
@@ -266,6 +268,10 @@ impl Record {
                 );
             }
             GroupEntry::Acknowledged { .. } => self.unacknowledged = false,
+            GroupEntry::Drilled { drill, .. } => {
+                let drill = DrillView { at, ..(**drill).clone() };
+                self.drills.insert(drill.workflow.clone(), drill);
+            }
             GroupEntry::Triggers { on, until, by } => {
                 self.triggers_off = (!on).then(|| TriggersOff { until: *until, by: by.clone() });
             }

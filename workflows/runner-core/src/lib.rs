@@ -11,6 +11,7 @@ mod copied;
 mod core;
 mod debts;
 mod decide;
+mod drill;
 mod entry;
 mod events;
 mod fault;

@@ -58,6 +58,7 @@ impl Core {
             Op::Start { group, .. }
             | Op::Ack { group }
             | Op::Triggers { group, .. }
+            | Op::Drilled { group, .. }
             | Op::Adopt { group, .. } => Some(group.clone()),
             Op::Approve { decision } => self.asked_group(decision),
             Op::Accept { run, .. }
@@ -236,6 +237,7 @@ impl Core {
                 let what = if on { "triggers are as the file says" } else { "triggers are off" };
                 Some(self.group_op(now, &group, GroupEntry::Triggers { on, until, by }, what))
             }
+            Op::Drilled { group, drill } => Some(self.drilled(now, &group, drill, by)),
             Op::Adopt { group, record, none_live, old_runner_stopped } => {
                 if !self.groups.contains_key(&group) {
                     return Some(Err(Problem::new(Code::UnknownGroup, format!("`{group}`"))));

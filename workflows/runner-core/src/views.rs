@@ -236,6 +236,7 @@ impl Core {
             loss: self.loss_view(now, id),
             check: self.check_view(id, false),
             warnings: self.warnings(now, id),
+            drills: g.record.drills.values().cloned().collect(),
             trigger: self.trigger_text(now, id),
             resources,
             at: now.wall,
@@ -464,7 +465,7 @@ impl Core {
                 return Err(problem);
             }
         };
-        let mut facts = Vec::new();
+        let mut facts = vec![self.drill_fact(now, start)];
         for site in [&checked.from, &checked.to] {
             facts.push(self.site_fact(now, &start.group, site));
         }

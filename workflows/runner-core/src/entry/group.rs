@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use schemas::duration::Iso;
-use schemas::view::RunState;
+use schemas::view::{DrillView, RunState};
 use schemas::{Address, Attempt, Epoch, GroupId, Key, RunId, SiteId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -266,6 +266,14 @@ pub enum GroupEntry {
     /// Automatic starts are armed again.
     #[serde(rename = "group.acknowledged")]
     Acknowledged {
+        /// Who and why.
+        by: ByPerson,
+    },
+    /// A move was practised.
+    #[serde(rename = "group.drilled")]
+    Drilled {
+        /// How it went.
+        drill: Box<DrillView>,
         /// Who and why.
         by: ByPerson,
     },

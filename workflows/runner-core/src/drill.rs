@@ -1,0 +1,74 @@
+//! What is kept of drills: they move nothing here, and a preview says when the move was practised last.
+
+use schemas::op::{Fact, OpReply};
+use schemas::view::{DrillView, RunState};
+use schemas::{Code, GroupId, Problem};
+
+use crate::core::Core;
+use crate::entry::{ByPerson, GroupEntry};
+use crate::seam::Now;
+use crate::start::Start;
+
+/// So many questions of a drill are kept, and so many bytes of each.
+const ASKED_MAX: usize = 32;
+const QUESTION_MAX: usize = 300;
+
+impl Core {
+    /// A drill was held.
+    pub(crate) fn drilled(
+        &mut self,
+        now: Now,
+        group: &GroupId,
+        drill: DrillView,
+        by: ByPerson,
+    ) -> Result<OpReply, Problem> {
+        let g =
+            self.groups.get(group).ok_or_else(|| Problem::new(Code::UnknownGroup, format!("`{group}`")))?;
+        if !self.definitions.contains_key(&drill.workflow) {
+            let detail = format!("there is no definition `{}`", drill.workflow);
+            return Err(Problem::new(Code::BadDefinition, detail));
+        }
+        if let Some(stranger) = [&drill.from, &drill.to].into_iter().find(|site| !g.plan.sites.contains(site))
+        {
+            return Err(Problem::new(Code::Malformed, format!("{group} has no site `{stranger}`")));
+        }
+        let cut = |text: String| text.chars().take(QUESTION_MAX).collect();
+        let asked = drill.asked.into_iter().take(ASKED_MAX).map(cut).collect();
+        let drill = Box::new(DrillView { asked, at: now.wall, ..drill });
+        let what = format!("the drill of {} {}->{} is recorded", drill.workflow, drill.from, drill.to);
+        self.append_group(now, group, &GroupEntry::Drilled { drill, by });
+        Ok(OpReply::Recorded { what, at: now.wall })
+    }
+
+    /// When this move was practised last.
+    pub(crate) fn drill_fact(&self, now: Now, start: &Start) -> Fact {
+        let last = self.groups.get(&start.group).and_then(|g| g.record.drills.get(&start.workflow));
+        let (text, verdict) = match last {
+            None => ("never practised: pointsman drill".to_owned(), None),
+            Some(drill) => {
+                let days = (now.wall - drill.at).num_days();
+                let when = match days {
+                    ..1 => "today".to_owned(),
+                    1 => "yesterday".to_owned(),
+                    days => format!("{days} days ago"),
+                };
+                let asked = match drill.asked.len() {
+                    0 => "nothing was asked".to_owned(),
+                    1 => "one question".to_owned(),
+                    n => format!("{n} questions"),
+                };
+                let bad = drill.state != RunState::Completed;
+                let state = serde_json::to_value(drill.state).unwrap_or_default();
+                let text = format!(
+                    "{when}, {}->{}, {} in {}, {asked}",
+                    drill.from,
+                    drill.to,
+                    state.as_str().unwrap_or_default(),
+                    drill.took
+                );
+                (text, bad.then(|| "DID NOT COMPLETE".to_owned()))
+            }
+        };
+        Fact { label: "last drill".into(), text, verdict }
+    }
+}
