@@ -70,6 +70,11 @@ impl Work<'_> {
             let error = error.clone();
             self.offer(failed, &error, at)?;
         }
+        self.next_offer(at)
+    }
+
+    /// The next error that waits for a `try` gets its turn there.
+    fn next_offer(&mut self, at: &Position) -> Result<(), Why> {
         for next in self.below(at) {
             if let Place::Failed { error, offered: Some(to), .. } = &self.frame(&next)?.place
                 && to == at
@@ -98,10 +103,27 @@ impl Work<'_> {
             }
         }
         self.edit(at)?.deadline = None;
+        self.withdraw(at)?;
         if pending == 0 {
             return self.proceed(at, after);
         }
         self.set_place(at, Place::Unwinding { pending, after })
+    }
+
+    /// What a `try` further out was about to catch may have been ended with everything below a frame: a branch that
+    /// failed and lost against one that ended well. Then its block goes on as if it had not failed.
+    fn withdraw(&mut self, at: &Position) -> Result<(), Why> {
+        let mut inner = at.clone();
+        while let Some(around) = self.frame(&inner)?.parent.clone() {
+            if let Place::Catching { failed, .. } = &self.frame(&around)?.place
+                && self.get(failed).is_none()
+            {
+                self.set_place(&around, Place::Running)?;
+                self.next_offer(&around)?;
+            }
+            inner = around;
+        }
+        Ok(())
     }
 
     /// All below a frame is ended.

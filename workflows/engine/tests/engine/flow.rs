@@ -177,6 +177,26 @@ do:
 }
 
 #[test]
+fn a_loser_that_failed_first_is_no_error_once_the_race_is_won() {
+    // Whether the error is caught is still being found out when the other branch wins.
+    let text = of("
+do:
+  - safe:
+      try:
+        - race:
+            fork:
+              compete: true
+              branches:
+                - lost: { raise: { error: { type: 'https://example.org/x', status: 400 } } }
+                - won: { set: { n: 1 } }
+      catch: { when: '${ $error.status == 500 }', do: [ bad: { set: { n: 2 } } ] }
+");
+    let run = Run::of(&text, json!({}));
+    assert_eq!(run.output(), json!({ "n": 1 }));
+    run.check_replay();
+}
+
+#[test]
 fn the_end_of_the_workflow_waits_for_pending_calls() {
     let text = of("
 do:
