@@ -22,6 +22,8 @@ pub struct Host {
     pub bus: Bus,
     /// The folder for what its services and this command keep.
     pub state: PathBuf,
+    /// What tells people that a database of this host is kept closed after a boot.
+    pub page: Option<PathBuf>,
     /// The runner, if it runs here.
     pub runner: Option<RunnerSettings>,
     pub(crate) document: Document,
@@ -94,6 +96,9 @@ pub(crate) struct HostFile {
     /// The folder for ledgers, locks and flags.
     #[serde(default = "state")]
     pub(crate) state: PathBuf,
+    /// Run when a database of this host is kept closed after a boot: nobody is in reach to say that it may open.
+    #[serde(default)]
+    pub(crate) page: Option<PathBuf>,
     /// The databases beside which this host stands, with their drivers' settings.
     #[serde(default)]
     #[schemars(with = "BTreeMap<ResourceId, Driver>")]

@@ -207,7 +207,9 @@ fn host(document: Document, folder: PathBuf) -> Result<Host, Diagnostics> {
             *path = folder.join(&*path);
         }
     }
-    let host = Host { site: file.site, groups: file.groups, bus, state, runner, document, folder, settings };
+    let page = file.page.map(|page| folder.join(page));
+    let (site, groups) = (file.site, file.groups);
+    let host = Host { site, groups, bus, state, page, runner, document, folder, settings };
     found.or(host)
 }
 

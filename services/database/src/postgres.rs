@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use config::Span;
+use exec::{Children, Guard, Script};
 use postgres::settings::Access as Mode;
 use postgres::{Claim, Fate, Identity, PgError, Server, Session};
 use responder::{Act, Driver, DriverError, Look, path_word};
@@ -32,6 +33,9 @@ use state::{Beside, State};
 /// Kept back of an act's bound, to end its session and look when it went wrong.
 const SETTLE: Duration = Duration::from_secs(2);
 
+/// How long a server may take to start closed: it recovers from a crash first.
+const START_WITHIN: Duration = Duration::from_secs(15 * 60);
+
 /// The driver of one database.
 #[derive(Debug)]
 pub struct PostgresAccess {
@@ -41,12 +45,13 @@ pub struct PostgresAccess {
     mode: Mode,
     look_within: Span,
     boot: Boot,
+    guard: Guard,
 }
 
 impl PostgresAccess {
-    /// The database that `settings` name. Opens no session yet.
+    /// The database that `settings` name; `guard` is for the script that starts its server closed. Opens no session yet.
     #[must_use]
-    pub fn new(settings: PostgresSettings, place: &Place) -> Self {
+    pub fn new(settings: PostgresSettings, place: &Place, guard: Guard) -> Self {
         let identity = Identity {
             site: place.site.to_string(),
             resource: place.resource.to_string(),
@@ -61,7 +66,11 @@ impl PostgresAccess {
             writers: settings.writers,
             mode: settings.access,
             look_within: settings.look_within,
-            boot: settings.boot,
+            boot: match settings.boot {
+                Boot::Closed(script) => Boot::Closed(place.folder.join(script)),
+                other => other,
+            },
+            guard,
         }
     }
 
@@ -196,7 +205,26 @@ impl Driver for PostgresAccess {
     }
 
     fn closes_on_sight(&self) -> bool {
-        self.boot == Boot::CloseOnSight
+        self.boot != Boot::LeaveOpen
+    }
+
+    fn starts_closed(&self) -> bool {
+        matches!(self.boot, Boot::Closed(_))
+    }
+
+    async fn start_closed(&self) -> Result<(), DriverError> {
+        let Boot::Closed(script) = &self.boot else {
+            return Err(DriverError::not_done(Code::Refused, "its server is not started by its service"));
+        };
+        let script = Script::new(script, START_WITHIN)
+            .arg("start-closed")
+            .env("POINTSMAN_WRITERS", self.writers.join(" "))
+            .children(Children::LiveOn);
+        match script.run(&self.guard).await {
+            Ok(ended) if ended.succeeded() => Ok(()),
+            Ok(ended) => Err(DriverError::unknown(Code::Script, ended.to_string())),
+            Err(error) => Err(DriverError::unknown(Code::Script, error.to_string())),
+        }
     }
 
     /// When the server was started, by its own clock.

@@ -46,7 +46,7 @@ pub struct PostgresSettings {
 }
 
 /// What happens to an open database after a boot of host or server.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Boot {
     /// It is closed as soon as it is seen open, unless its epoch is confirmed.
@@ -54,6 +54,9 @@ pub enum Boot {
     CloseOnSight,
     /// Nothing: for a database that is live at both sites, where two that are open are as it should be.
     LeaveOpen,
+    /// As [`Boot::CloseOnSight`]; and after a boot of the host this script starts the server, with the writers shut out
+    /// before anybody can connect (they stand in `POINTSMAN_WRITERS`). The system's own start of it is switched off.
+    Closed(PathBuf),
 }
 
 /// `driver: exec`.
@@ -123,6 +126,11 @@ mod tests {
         );
         let log = r#"{"driver":"postgres","dsn":"file:log.dsn","writers":["ms_db"],"boot":"leave-open"}"#;
         assert!(matches!(read(log).unwrap(), Settings::Postgres(pg) if pg.boot == Boot::LeaveOpen));
+        let shut =
+            r#"{"driver":"postgres","dsn":"file:a","writers":["a"],"boot":{"closed":"/dr/start-closed.sh"}}"#;
+        assert!(
+            matches!(read(shut).unwrap(), Settings::Postgres(pg) if pg.boot == Boot::Closed("/dr/start-closed.sh".into()))
+        );
         read(r#"{"driver":"exec","close":"/dr/close.sh","open":"/dr/open.sh","check":"/dr/check.sh"}"#)
             .unwrap();
         for bad in [

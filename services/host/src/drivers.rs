@@ -130,7 +130,9 @@ fn database(settings: database::Settings, here: &Here<'_>) -> Arc<dyn Driver> {
         life: here.life,
     };
     match settings {
-        database::Settings::Postgres(its) => Arc::new(database::postgres::PostgresAccess::new(its, &place)),
+        database::Settings::Postgres(its) => {
+            Arc::new(database::postgres::PostgresAccess::new(its, &place, here.guard.clone()))
+        }
         database::Settings::Exec(its) => {
             Arc::new(database::scripts::ScriptAccess::new(its, place, here.guard.clone()))
         }

@@ -1,13 +1,15 @@
 //! Serving what a host's file names.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_nats::Client;
 use config::Host;
 use document::Diagnostics;
-use exec::Guard;
+use exec::{Guard, Script};
 use responder::memory::World;
-use responder::{Herald, Registration, ServeError, ServeOptions};
+use responder::{Herald, Pager, Registration, ServeError, ServeOptions};
 use schemas::Service;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +17,9 @@ use uuid::Uuid;
 
 use crate::drivers::drivers;
 use crate::returned::Tell;
+
+/// How long one try to tell people may take.
+const PAGE_WITHIN: Duration = Duration::from_secs(60);
 
 /// Why a host's services cannot be served.
 #[derive(Debug, Error)]
@@ -81,6 +86,32 @@ pub async fn serve(
         ledger,
         version: version.to_owned(),
         armed_flag: host.armed_flag(),
+        pager: host.page.clone().map(pager),
     };
     Ok(responder::serve(options, registrations.collect(), stop).await?)
+}
+
+/// Runs the host's command with the facts as JSON on its standard input, and the text in its environment. It has told
+/// people when it ends with code 0.
+fn pager(program: PathBuf) -> Pager {
+    Arc::new(move |facts| {
+        let text = format!(
+            "{}.{} is kept closed after a boot: {}; pointsman release {} --here opens it",
+            facts["site"].as_str().unwrap_or_default(),
+            facts["resource"].as_str().unwrap_or_default(),
+            facts["why"].as_str().unwrap_or_default(),
+            facts["resource"].as_str().unwrap_or_default(),
+        );
+        let script = Script::new(&program, PAGE_WITHIN)
+            .env("POINTSMAN_NOTIFY", "kept-closed")
+            .env("POINTSMAN_TEXT", text)
+            .stdin(format!("{facts}\n"));
+        Box::pin(async move {
+            match script.run(&Guard::this_program()).await {
+                Ok(ended) if ended.succeeded() => Ok(()),
+                Ok(ended) => Err(ended.to_string()),
+                Err(error) => Err(error.to_string()),
+            }
+        })
+    })
 }

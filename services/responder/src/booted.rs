@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::bus::{Heard, ask_runner};
-use crate::{Driver, Herald, ServeOptions};
+use crate::{Driver, Herald, Pager, ServeOptions};
 
 /// Between two looks at the server's life.
 const EVERY: Duration = Duration::from_millis(500);
@@ -39,6 +39,9 @@ const ACT_WITHIN: Duration = Duration::from_secs(15);
 /// Between two questions whether what was kept closed may open.
 const AGAIN: Duration = Duration::from_secs(3);
 
+/// So long it is tried to tell people.
+const PAGED_FOR: Duration = Duration::from_secs(3600);
+
 /// A question of this process to its own core.
 pub(crate) struct Own {
     pub(crate) address: Address,
@@ -47,10 +50,15 @@ pub(crate) struct Own {
 }
 
 /// The life of a server that was judged, and whether its database was kept closed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 struct Judged {
     life: String,
     kept: bool,
+    /// It is being closed, or was started closed: this life is still to be judged.
+    closing: bool,
+    /// The boot of the host in which the server was last seen, or started.
+    boot: String,
 }
 
 /// Watches every driver that closes on sight, until `stop`, or until the set is dropped.
@@ -72,6 +80,7 @@ pub(crate) fn start(
             prefix: options.prefix.clone(),
             host: options.host.clone(),
             herald: Herald::new(options.client.clone(), options.prefix.clone(), &options.host),
+            pager: options.pager.clone(),
         };
         let stop = stop.clone();
         all.spawn(async move {
@@ -94,6 +103,7 @@ struct Watch {
     prefix: Prefix,
     host: String,
     herald: Herald,
+    pager: Option<Pager>,
 }
 
 /// Who holds the resource.
@@ -110,35 +120,61 @@ impl Watch {
             if !self.armed.exists() {
                 continue;
             }
+            let known = read(&self.file);
             // A server that is down lets nobody write.
-            let Ok(life) = self.driver.life().await else { continue };
-            match read(&self.file) {
-                Some(judged) if judged.life == life && !judged.kept => {}
-                Some(judged) if judged.life == life => self.kept(life).await,
-                Some(_) => self.judge(life).await,
+            let Ok(life) = self.driver.life().await else {
+                if let Some(judged) = known.filter(|_| self.driver.starts_closed()) {
+                    self.start(judged).await;
+                }
+                continue;
+            };
+            match known {
+                Some(judged) if judged.life != life || judged.closing => {
+                    self.judge(life, judged.closing).await
+                }
+                Some(judged) if judged.kept => self.kept(life).await,
+                Some(_) => {}
                 // The first time: whoever adopts this database sees how it stands.
-                None => self.note(&Judged { life, kept: false }),
+                None => self.note(Judged { life, ..Judged::default() }),
             }
         }
     }
 
-    /// A life that nobody has judged yet.
-    async fn judge(&self, life: String) {
+    /// The server does not run. After a boot of the host it is started closed, once; a person who stops it later means it.
+    async fn start(&self, judged: Judged) {
+        if judged.boot == host_boot() {
+            return;
+        }
+        self.note(Judged { closing: true, ..judged });
+        tracing::info!(resource = %self.address, "the host was started anew: its server is started, closed");
+        if let Err(error) = self.driver.start_closed().await {
+            tracing::error!(resource = %self.address, %error, "its server was not started closed: start it by hand");
+        }
+    }
+
+    /// A life that nobody has judged yet. One that is `closing` has its writers shut out already, at least in part.
+    async fn judge(&self, life: String, closing: bool) {
         let Some(seen) = self.observe().await else { return };
         let Some(holder) = holder(&seen).filter(|_| is_open(&seen.seen)) else {
             if !matches!(seen.seen, Seen::Nothing(_)) {
-                self.note(&Judged { life, kept: false });
+                self.note(Judged { life, kept: closing, ..Judged::default() });
             }
             return;
         };
         match self.confirmed(&holder).await {
+            // What was started closed opens as every database does: by an act, on the runner's yes.
+            Ok(_) if closing && !is_whole(&seen.seen) => {
+                self.note(Judged { life, kept: true, ..Judged::default() });
+            }
             Ok(by) => {
                 tracing::info!(resource = %self.address, epoch = %holder.epoch, by, "its server was started anew; it stays open");
-                self.note(&Judged { life, kept: false });
+                self.note(Judged { life, ..Judged::default() });
             }
             Err(why) => {
+                // First on disk: who dies in the middle of the close goes on with it.
+                self.note(Judged { life: life.clone(), kept: true, closing: true, ..Judged::default() });
                 if self.act(&holder, Action::DisableAccess).await {
-                    self.note(&Judged { life, kept: true });
+                    self.note(Judged { life, kept: true, ..Judged::default() });
                     tracing::error!(
                         resource = %self.address, epoch = %holder.epoch, why,
                         "its server was started anew and nobody confirms its epoch: closed; \
@@ -154,14 +190,20 @@ impl Watch {
     async fn kept(&self, life: String) {
         sleep(AGAIN).await;
         let Some(seen) = self.observe().await else { return };
-        let (open, unseen) = (is_open(&seen.seen), matches!(seen.seen, Seen::Nothing(_)));
+        let (open, unseen) = (is_whole(&seen.seen), matches!(seen.seen, Seen::Nothing(_)));
         let Some(holder) = holder(&seen).filter(|_| !unseen) else { return };
-        let opened =
-            open || self.confirmed(&holder).await.is_ok() && self.act(&holder, Action::EnableAccess).await;
+        let opened = open || self.runner_says(&holder).await && self.act(&holder, Action::EnableAccess).await;
         if opened {
             tracing::info!(resource = %self.address, epoch = %holder.epoch, "is open again");
-            self.note(&Judged { life, kept: false });
+            self.note(Judged { life, ..Judged::default() });
         }
+    }
+
+    /// Every opening needs the runner's yes: the other site's word would not do.
+    async fn runner_says(&self, holder: &Holder) -> bool {
+        let question = self.question(holder);
+        let heard = ask_runner(&self.client, self.prefix.confirm(), &question, CONFIRM_WITHIN).await;
+        matches!(heard, Heard::Yes)
     }
 
     /// Who says that the epoch is the latest, and this the site that is live in it; or why nobody does. A no of the
@@ -279,8 +321,10 @@ impl Watch {
         timeout(ACT_WITHIN * 2, answered).await.ok()?.ok()
     }
 
-    fn note(&self, judged: &Judged) {
-        if let Err(error) = write(&self.file, judged) {
+    /// Whatever is noted is of this boot.
+    fn note(&self, judged: Judged) {
+        let judged = Judged { boot: host_boot(), ..judged };
+        if let Err(error) = write(&self.file, &judged) {
             tracing::error!(file = %self.file.display(), %error, "could not be written: it is judged again");
         }
     }
@@ -291,7 +335,25 @@ impl Watch {
             "site": self.address.site, "resource": self.address.resource, "group": holder.group,
             "epoch": holder.epoch, "why": why,
         });
+        if let Some(pager) = &self.pager {
+            tokio::spawn(page(pager.clone(), data.clone()));
+        }
         self.herald.say(&self.address, "database-kept-closed", DATABASE_KEPT_CLOSED, data);
+    }
+}
+
+/// Tries until people were told, for an hour.
+async fn page(pager: Pager, data: serde_json::Value) {
+    let until = tokio::time::Instant::now() + PAGED_FOR;
+    let mut pause = Duration::from_secs(2);
+    while let Err(why) = pager(data.clone()).await {
+        if tokio::time::Instant::now() + pause > until {
+            tracing::error!(why, "people could not be told that a database is kept closed");
+            return;
+        }
+        tracing::warn!(why, "people were not told yet that a database is kept closed; tried again");
+        sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(60));
     }
 }
 
@@ -308,6 +370,17 @@ struct Endpoint {
 
 fn is_open(seen: &Seen) -> bool {
     matches!(seen, Seen::Database(database) if database.access != Access::Closed)
+}
+
+/// Open to every writer, not in part.
+fn is_whole(seen: &Seen) -> bool {
+    matches!(seen, Seen::Database(database) if database.access == Access::Open)
+}
+
+/// Which boot of the host this is; empty where the kernel does not say (random(4)).
+fn host_boot() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.trim().to_owned()
 }
 
 fn holder(seen: &Observation) -> Option<Holder> {

@@ -163,6 +163,21 @@ pub trait Driver: Send + Sync + 'static {
         false
     }
 
+    /// Whether its server is started by [`Driver::start_closed`] after a boot of the host, and by nothing else.
+    fn starts_closed(&self) -> bool {
+        false
+    }
+
+    /// Starts the server behind the resource with its writers shut out. Asked once a boot of the host, where it does not
+    /// run. Afterwards it runs, or the error says why not.
+    ///
+    /// # Errors
+    ///
+    /// It is not known to run, or nothing here starts it.
+    async fn start_closed(&self) -> Result<(), DriverError> {
+        Err(DriverError::not_done(Code::Refused, "its server is not started by its service"))
+    }
+
     /// What names this life of the server behind the resource; another one after each of its starts.
     ///
     /// # Errors

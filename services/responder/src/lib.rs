@@ -25,5 +25,5 @@ pub use driver::{Act, Driver, DriverError, Look};
 pub use herald::Herald;
 pub use ledger::LedgerError;
 pub use pauses::Pauses;
-pub use serve::{Registration, ServeError, ServeOptions, serve};
+pub use serve::{Pager, Registration, ServeError, ServeOptions, serve};
 pub use startable::startable;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Client;
+use futures_util::future::BoxFuture;
 use schemas::{Address, GroupId, Prefix, ResourceId, Service, SiteId};
 use service_core::{Core, Registered, Setup};
 use thiserror::Error;
@@ -43,7 +44,12 @@ pub struct ServeOptions {
     pub version: String,
     /// The brake: while this file is absent, nothing is changed.
     pub armed_flag: PathBuf,
+    /// Tells people that a database is kept closed after a boot; the error says why they were not told.
+    pub pager: Option<Pager>,
 }
+
+/// Tells people these facts, within a bound of its own.
+pub type Pager = Arc<dyn Fn(serde_json::Value) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
 /// One resource and its hands.
 pub struct Registration {

@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use lab::postgres::{Postgres, PostgresOptions};
@@ -57,6 +59,29 @@ impl Site {
     /// As a host that was switched off does it.
     pub(crate) fn boot(self: &mut Rc<Self>) {
         Rc::get_mut(self).unwrap().cluster.restart().unwrap();
+    }
+
+    /// As a host that loses its power.
+    pub(crate) fn crash(self: &mut Rc<Self>) {
+        Rc::get_mut(self).unwrap().cluster.kill9().unwrap();
+    }
+
+    pub(crate) fn data(&self) -> &std::path::Path {
+        self.cluster.data()
+    }
+
+    /// Somebody who tries a statement as this role again and again, until this is dropped.
+    pub(crate) fn knock(&self, role: &str, sql: &str) -> Knocks {
+        let (dsn, sql) = (self.dsn(role), sql.to_owned());
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let psql = tools::postgres("psql").unwrap();
+        let thread = std::thread::spawn(move || {
+            while !stopped.load(Ordering::SeqCst) {
+                let _ = Command::new(&psql).args(["-X", "-q", "-d", &dsn, "-c", &sql]).output();
+            }
+        });
+        Knocks { stop, thread: Some(thread) }
     }
 
     pub(crate) fn psql(&self, sql: &str) -> String {
@@ -129,6 +154,19 @@ impl Site {
         let session = Session::start(&self.dsn("app"), "SELECT 1;");
         let pid = self.count("SELECT pid FROM pg_stat_activity WHERE usename = 'app'");
         Frozen::new(u32::try_from(pid).unwrap(), Some(session))
+    }
+}
+
+/// Somebody who knocks, until this is dropped.
+pub(crate) struct Knocks {
+    stop: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Drop for Knocks {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        let _ = self.thread.take().map(std::thread::JoinHandle::join);
     }
 }
 

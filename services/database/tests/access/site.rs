@@ -91,7 +91,7 @@ impl Site {
             state: self.folder.path().into(),
             life: Uuid::new_v4(),
         };
-        Arc::new(PostgresAccess::new(settings, &place))
+        Arc::new(PostgresAccess::new(settings, &place, exec::Guard::this_program()))
     }
 
     /// A session of a role, for a test that drives it by hand.

@@ -93,6 +93,7 @@ pub(crate) async fn serve(
         ledger: "services".into(),
         version: "0.1.0".into(),
         armed_flag: state.join("armed"),
+        pager: None,
     };
     responder::serve(options, vec![registration("config"), registration("log")], stop).await
 }
