@@ -59,9 +59,12 @@ pub(crate) struct Names {
 }
 
 /// What every server said.
+#[derive(Default)]
 pub(crate) struct Survey {
     pub(crate) answers: BTreeMap<Server, BTreeSet<IpAddr>>,
     pub(crate) silent: BTreeMap<Server, String>,
+    /// The longest time to live that one of them gave, in seconds.
+    ttl: Option<u32>,
 }
 
 /// What is to be reached.
@@ -229,12 +232,15 @@ impl Names {
         let mut asked = JoinSet::new();
         for (server, within) in servers {
             let name = name.clone();
-            asked.spawn(async move { (server, at(server, name, Source::Authority, within).await) });
+            asked.spawn(async move { (server, answer(server, name, Source::Authority, within).await) });
         }
-        let mut survey = Survey { answers: BTreeMap::new(), silent: BTreeMap::new() };
+        let mut survey = Survey::default();
         while let Some(answer) = asked.join_next().await {
             match answer {
-                Ok((server, Ok(found))) => drop(survey.answers.insert(server, found)),
+                Ok((server, Ok((found, ttl)))) => {
+                    survey.answers.insert(server, found);
+                    survey.ttl = survey.ttl.max(ttl);
+                }
                 Ok((server, Err(why))) => drop(survey.silent.insert(server, why)),
                 Err(cause) => tracing::error!(%cause, "a look at a server failed"),
             }
@@ -331,7 +337,7 @@ impl Names {
             points_at: agreed.and_then(|addresses| self.site_of(addresses)).cloned(),
             answers: survey.shown(),
             silent: survey.silent.keys().map(ToString::to_string).collect(),
-            detail: json!({ "name": text, "silent": survey.why() }),
+            detail: json!({ "name": text, "silent": survey.why(), "ttl": survey.ttl }),
         }))
     }
 }
@@ -379,15 +385,27 @@ async fn at(
     source: Source,
     within: Duration,
 ) -> Result<BTreeSet<IpAddr>, String> {
+    answer(server, name, source, within).await.map(|(addresses, _)| addresses)
+}
+
+/// The addresses, and the longest time to live of one, in seconds.
+async fn answer(
+    server: Server,
+    name: Domain,
+    source: Source,
+    within: Duration,
+) -> Result<(BTreeSet<IpAddr>, Option<u32>), String> {
     let deadline = Instant::now() + within;
     let mut all = BTreeSet::new();
+    let mut ttl = None;
     for rtype in [Rtype::A, Rtype::AAAA] {
         let question = wire::question(&name, rtype, source).map_err(|cause| cause.to_string())?;
         let left = deadline.saturating_duration_since(Instant::now());
         let answer = ask(server, &question, left).await.map_err(|cause| cause.to_string())?;
         all.extend(wire::addresses(&answer, &name, rtype, source)?);
+        ttl = ttl.max(wire::ttl(&answer, &name));
     }
-    Ok(all)
+    Ok((all, ttl))
 }
 
 fn same_name(one: &str, other: &str) -> bool {

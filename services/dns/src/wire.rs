@@ -73,6 +73,13 @@ pub(crate) fn addresses(
     Ok(found)
 }
 
+/// The longest time to live of the name's own addresses in an answer, in seconds.
+pub(crate) fn ttl(message: &Message<Vec<u8>>, name: &Domain) -> Option<u32> {
+    let records = message.answer().ok()?.filter_map(Result::ok);
+    let own = records.filter(|r| matches!(r.rtype(), Rtype::A | Rtype::AAAA) && r.owner().name_eq(name));
+    own.map(|record| record.ttl().as_secs()).max()
+}
+
 /// The zone that an answer to a SOA question names.
 pub(crate) fn zone_of(message: &Message<Vec<u8>>) -> Option<Domain> {
     if !message.header().aa() {

@@ -123,7 +123,7 @@ impl PostgresReplication {
             }
             // A mark is made anew each time: an old one proves nothing about now.
             (Half::Source { .. }, Action::Mark) => Ok(Look::NotInEffect("a mark is made anew".into())),
-            (Half::Source { slot, publication }, action) => {
+            (Half::Source { slot, publication, .. }, action) => {
                 source::look(&session, slot, publication, action).await
             }
             (Half::Receiver { subscription, .. }, action) => {
@@ -137,13 +137,13 @@ impl PostgresReplication {
         let session = self.server.act(within).await?;
         match (&self.settings.half, act.action) {
             (Half::Source { .. }, Action::Mark) => source::mark(&session, &claim).await,
-            (Half::Source { slot, publication }, Action::Capture) => {
+            (Half::Source { slot, publication, .. }, Action::Capture) => {
                 source::capture(&session, slot, publication, &self.settings, &claim).await
             }
-            (Half::Source { slot, publication }, Action::Export) => {
+            (Half::Source { slot, publication, .. }, Action::Export) => {
                 export::export(self, &session, slot, publication, applied(&act.args)?, &claim).await
             }
-            (Half::Source { slot, publication }, _) => {
+            (Half::Source { slot, publication, .. }, _) => {
                 source::discard(&session, slot, publication, &claim).await
             }
             (Half::Receiver { subscription, .. }, action) => match action {
@@ -287,7 +287,7 @@ impl Driver for PostgresReplication {
         let seen = async {
             let session = self.server.look(self.look_within()).await?;
             match &self.settings.half {
-                Half::Source { slot, publication } => {
+                Half::Source { slot, publication, .. } => {
                     let seen = seen::Source::see(&session, slot, publication).await?;
                     Ok::<_, PgError>(seen.told(slot))
                 }

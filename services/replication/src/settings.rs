@@ -46,6 +46,8 @@ pub enum Half {
         slot: String,
         /// The publication.
         publication: String,
+        /// Tables, as `schema.table`, that no publication sends on purpose: they stay behind at a move.
+        local_tables: Vec<String>,
     },
     /// Where they are applied.
     Receiver {
@@ -81,6 +83,8 @@ struct Written {
     publication: Option<String>,
     #[serde(default)]
     subscription: Option<String>,
+    #[serde(default)]
+    local_tables: Vec<String>,
     #[serde(default)]
     blockers: Blockers,
     #[serde(default = "older_than")]
@@ -118,7 +122,7 @@ impl TryFrom<Written> for PostgresSettings {
                 if !good(&slot) {
                     return Err(BadSettings::BadSlot);
                 }
-                Half::Source { slot, publication }
+                Half::Source { slot, publication, local_tables: written.local_tables }
             }
             _ => return Err(BadSettings::NoHalf),
         };

@@ -123,9 +123,13 @@ impl Core {
             let detail = format!("no red line is called `{stranger}`: pointsman check {id}");
             return Err(Problem::new(Code::Conflict, detail));
         }
+        // Without its names a site that is open is worth more than none: an unplanned move goes on, and waits there.
+        let names = |line: &GroupLine| {
+            unplanned && line.address.as_ref().is_some_and(|address| address.service == Service::Dns)
+        };
         let against: Vec<String> = red
             .iter()
-            .filter(|line| !overrides.contains(&line.name))
+            .filter(|line| !overrides.contains(&line.name) && !names(line))
             .map(|line| format!("{}: {}", line.name, line.line.text))
             .collect();
         match against.is_empty() {
@@ -202,6 +206,7 @@ impl Core {
             ));
         }
         lines.extend(self.state_line(g, address, &seen.seen));
+        lines.extend(ttl_line(g, &seen.seen));
         match checked {
             None => lines.push(CheckLine::amber(
                 "check",
@@ -328,6 +333,24 @@ fn live_only(g: &Group, address: &Address) -> bool {
     let all = g.plan.input.get("live_only").and_then(Value::as_array);
     address.service == Service::Process
         && all.into_iter().flatten().any(|name| name.as_str() == Some(address.resource.as_str()))
+}
+
+/// Caches keep a name for so long after it was changed.
+fn ttl_line(g: &Group, seen: &Seen) -> Option<CheckLine> {
+    let Seen::Name(name) = seen else { return None };
+    let ttl = name.detail.get("ttl").and_then(Value::as_u64)?;
+    let max = g.plan.input.pointer("/names/max_ttl").and_then(Value::as_str)?;
+    let max = schemas::duration::parse_iso(max).ok()?.as_secs();
+    Some(match ttl > max {
+        false => CheckLine::green("ttl", format!("{ttl} s")),
+        true => CheckLine::amber(
+            "ttl",
+            format!(
+                "its servers give it {ttl} s to live, and names.max_ttl is {max} s: clients keep the old address so long"
+            ),
+            "lower it at the servers, and `ttl:` in the host's file",
+        ),
+    })
 }
 
 /// One release apart works together.

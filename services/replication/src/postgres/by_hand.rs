@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn each_action_of_each_half_has_its_statements() {
-        let source = Half::Source { slot: "fwd".into(), publication: "pub".into() };
+        let source = Half::Source { slot: "fwd".into(), publication: "pub".into(), local_tables: Vec::new() };
         let receiver = Half::Receiver { subscription: "fwd".into(), slot: None, publication: None };
         for (half, action, part) in [
             (&source, Action::Mark, "pointsman.mark("),

@@ -40,6 +40,22 @@ SELECT coalesce(jsonb_agg(n.nspname || '.' || c.relname), '[]')
 FROM pg_subscription_rel r JOIN pg_class c ON c.oid = r.srrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE r.srsubid = pointsman.subscription((pointsman.named($1)).subscription)";
 
+/// Ordinary tables that survive a restart, outside the server's and Pointsman's own schemas, in no publication.
+const UNPUBLISHED: &str = "
+SELECT coalesce(jsonb_agg(t.name ORDER BY t.name), '[]') FROM (
+  SELECT n.nspname || '.' || c.relname AS name
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+   WHERE c.relkind = 'r' AND c.relpersistence = 'p'
+     AND n.nspname NOT IN ('information_schema', 'pointsman', 'pointsman_kept') AND n.nspname !~ '^pg_'
+     AND NOT EXISTS (SELECT FROM pg_publication_rel r WHERE r.prrelid = c.oid)
+     AND NOT EXISTS (SELECT FROM pg_publication_namespace s WHERE s.pnnspid = n.oid)
+     AND NOT EXISTS (SELECT FROM pg_publication p WHERE p.puballtables)
+     AND NOT EXISTS (SELECT FROM pg_inherits i JOIN pg_publication_rel r ON r.prrelid = i.inhparent
+                      WHERE i.inhrelid = c.oid)) t";
+
+/// So many of them are named.
+const UNPUBLISHED_SHOWN: usize = 5;
+
 const PUBLICATION: &str = "
 SELECT coalesce((SELECT to_jsonb(publication) FROM pointsman.receiver WHERE subscription = $1), '\"\"')";
 
@@ -52,7 +68,9 @@ pub(super) async fn lines(driver: &PostgresReplication) -> Vec<CheckLine> {
         }
     };
     let looked = match &driver.settings.half {
-        Half::Source { slot, publication } => source(&session, slot, publication).await,
+        Half::Source { slot, publication, local_tables } => {
+            source(&session, slot, publication, local_tables).await
+        }
         Half::Receiver { subscription, publication, .. } => {
             receiver(driver, &session, subscription, publication.as_deref()).await
         }
@@ -63,7 +81,12 @@ pub(super) async fn lines(driver: &PostgresReplication) -> Vec<CheckLine> {
     })
 }
 
-async fn source(session: &Session, slot: &str, publication: &str) -> Result<Vec<CheckLine>, PgError> {
+async fn source(
+    session: &Session,
+    slot: &str,
+    publication: &str,
+    local: &[String],
+) -> Result<Vec<CheckLine>, PgError> {
     let mut lines = Vec::new();
     let keep: String =
         session.json("SELECT to_jsonb(current_setting('max_slot_wal_keep_size'))", &[]).await?;
@@ -85,6 +108,9 @@ async fn source(session: &Session, slot: &str, publication: &str) -> Result<Vec<
             format!("CREATE or ALTER PUBLICATION {publication}, then pointsman setup postgres --print"),
         ),
     });
+    if problems.is_empty() {
+        lines.push(unpublished(session, local).await?);
+    }
     match seen.wal_status.as_deref() {
         Some("lost") => lines.push(CheckLine::red(
             "slot",
@@ -104,6 +130,29 @@ async fn source(session: &Session, slot: &str, publication: &str) -> Result<Vec<
         _ => {}
     }
     Ok(lines)
+}
+
+/// What an application keeps in tables that nobody sends is lost by a move.
+async fn unpublished(session: &Session, local: &[String]) -> Result<CheckLine, PgError> {
+    let all: Vec<String> = session.json(UNPUBLISHED, &[]).await?;
+    let mut left: Vec<&str> =
+        all.iter().map(String::as_str).filter(|t| !local.iter().any(|l| l == t)).collect();
+    Ok(match left.len() {
+        0 => CheckLine::green("unpublished", "every table is in a publication"),
+        count => {
+            left.truncate(UNPUBLISHED_SHOWN);
+            let more = count.saturating_sub(left.len());
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            CheckLine::amber(
+                "unpublished",
+                format!(
+                    "no publication sends {}{more}: what is written there stays behind at a move",
+                    left.join(", ")
+                ),
+                "publish them, or name them in `local_tables` of the host's file where that is meant",
+            )
+        }
+    })
 }
 
 async fn receiver(
