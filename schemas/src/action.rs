@@ -92,6 +92,7 @@ actions! {
     Cleanup "cleanup" Replication Changes "At the receiver: drops what a copy kept aside.";
     StartProcess "start" Process Changes "Starts a service; healthy afterwards.";
     StopProcess "stop" Process Changes "Stops a service; nothing of it runs afterwards.";
+    RefreshProcess "refresh" Process Changes "Restarts a service that is not healthy within 10 s; healthy afterwards.";
 }
 
 impl Service {

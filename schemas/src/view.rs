@@ -128,6 +128,9 @@ pub struct StepView {
     /// What settled it, if it was in doubt: `outcome`, `reply`, `person`, `claim`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled_by: Option<String>,
+    /// It was in effect already: its service looked, and did nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub already: bool,
     /// When its intent was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<DateTime<Utc>>,
@@ -213,6 +216,9 @@ pub struct ResourceView {
     /// The latest observation; none if it never answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observation: Option<Observation>,
+    /// When that observation came, by the runner's clock: the age of the fact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_at: Option<DateTime<Utc>>,
     /// When its service was last heard, by the runner's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heard: Option<DateTime<Utc>>,

@@ -69,8 +69,8 @@ fn masters_without_their_database_lose_their_proxies_and_stop_in_order() {
     let everywhere = || Site::ALL.into_iter().flat_map(|site| PROXIES.map(|proxy| (site, proxy)));
     for (site, proxy) in everywhere() {
         says(&lab, site, proxy, "MODE", format!("limited {}", Main.ip(3)));
-        let held = lab.ask(site, proxy, "PEER cfg-a.example.test").unwrap();
-        assert_eq!(held, format!("ADDRESS {}", Main.ip(3)), "{proxy} at {}", site.name());
+        // One that was late on a busy host tries again, and finds the same master.
+        says(&lab, site, proxy, "PEER cfg-a.example.test", format!("ADDRESS {}", Main.ip(3)));
     }
     assert!(lab.newest_run().unwrap().is_none(), "a master answers: the site is not lost");
 

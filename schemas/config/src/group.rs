@@ -191,11 +191,12 @@ pub struct Clients {
     pub hosts: Vec<Client>,
     /// Recursive caches; they come before the hosts.
     pub caches: Vec<Client>,
-    /// What happens to a client that keeps the old address.
+    /// What happens to a program of `everywhere` that keeps the old address: its check fails.
     pub stale: Stale,
-    /// So many must follow before the move is complete; the rest is owed.
+    /// So many must follow before the move is complete, of those outside lost sites; the rest is owed. With fewer the
+    /// run waits for them, or for a person.
     pub done_when: Percent,
-    /// The bound.
+    /// How long each of them has.
     pub within: Span,
 }
 
@@ -221,12 +222,12 @@ pub struct Client {
     pub site: SiteId,
 }
 
-/// What happens to a client that keeps the old address.
+/// What happens to a program that keeps the old address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stale {
-    /// Its process is started again.
+    /// It is started again if it is not healthy 10 s after the names were followed, one program of a site after the other.
     Restart,
-    /// Nothing; it stays owed.
+    /// Nothing; `status` shows that it is not healthy.
     Report,
 }

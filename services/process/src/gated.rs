@@ -20,6 +20,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long one that is being started has to answer, the first time that it is asked.
 const FIRST_PROBE: Duration = Duration::from_millis(50);
 
+/// How long a service that is to be refreshed has to become healthy by itself.
+const REFRESH_PATIENCE: Duration = Duration::from_secs(10);
+
 /// How long between two looks while a stopped service is watched.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
 
@@ -43,6 +46,7 @@ pub struct Gated<M> {
     health: Option<Health>,
     closes: Option<SiteId>,
     settle: Duration,
+    patience: Duration,
     on_return: Option<Hook>,
     /// Counts acts: a watch ends when the next act begins.
     acts: Arc<AtomicU64>,
@@ -57,6 +61,7 @@ impl<M: Manager> Gated<M> {
             health: None,
             closes: None,
             settle: Duration::ZERO,
+            patience: REFRESH_PATIENCE,
             on_return: None,
             acts: Arc::default(),
         }
@@ -80,6 +85,13 @@ impl<M: Manager> Gated<M> {
     #[must_use]
     pub fn settle(mut self, settle: Duration) -> Self {
         self.settle = settle;
+        self
+    }
+
+    /// How long one that is to be refreshed has to become healthy by itself; 10 s, if not said.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 
@@ -134,7 +146,7 @@ impl<M: Manager> Gated<M> {
         let mut patience = FIRST_PROBE;
         loop {
             let look = match action {
-                Action::StartProcess => self.look_started(patience).await,
+                Action::StartProcess | Action::RefreshProcess => self.look_started(patience).await,
                 _ => self.look(action, &Value::Null).await,
             };
             patience = patience.saturating_mul(2);
@@ -212,6 +224,21 @@ impl<M: Manager> Gated<M> {
         }
     }
 
+    /// Gives it time to become healthy by itself; else it is stopped and started.
+    async fn refresh(&self, act: &Act, deadline: Instant) -> Result<Value, DriverError> {
+        let patience = deadline.min(Instant::now() + self.patience);
+        let found = match self.await_look(act.action, patience).await {
+            Look::InEffect(output) => return Ok(output),
+            Look::CannotTell(why) => {
+                return Err(DriverError::not_done(Code::Unreachable, format!("{why}; nothing was done")));
+            }
+            Look::NotInEffect(found) => found,
+        };
+        tracing::info!(resource = %self.resource, %found, "it is not healthy, so it is started again");
+        self.stop(&Act { action: Action::StopProcess, ..act.clone() }, deadline).await?;
+        self.start(&Act { action: Action::StartProcess, ..act.clone() }, deadline).await
+    }
+
     /// Without a look an act is done once and never again.
     fn blind(&self, act: &Act, why: String) -> Result<(), DriverError> {
         if self.manager.can_look() {
@@ -258,11 +285,14 @@ impl<M: Manager> Gated<M> {
 #[async_trait]
 impl<M: Manager> Driver for Gated<M> {
     fn actions(&self) -> &[Action] {
-        &[Action::StartProcess, Action::StopProcess]
+        &[Action::StartProcess, Action::StopProcess, Action::RefreshProcess]
     }
 
     fn by_hand(&self, _group: &GroupId, action: Action, _args: &Value) -> Vec<String> {
-        self.manager.by_hand(action == Action::StartProcess)
+        match action {
+            Action::RefreshProcess => [self.manager.by_hand(false), self.manager.by_hand(true)].concat(),
+            action => self.manager.by_hand(action == Action::StartProcess),
+        }
     }
 
     async fn check(&self, _action: Action, _args: &Value) -> Result<(), Problem> {
@@ -298,7 +328,11 @@ impl<M: Manager> Driver for Gated<M> {
 
     async fn look(&self, action: Action, _args: &Value) -> Look {
         match action {
-            Action::StartProcess => self.look_started(Duration::MAX).await,
+            // Nobody can tell whether it is stale: then it is left alone.
+            Action::RefreshProcess if !self.manager.can_look() => {
+                Look::InEffect(json!({ "running": "unverified" }))
+            }
+            Action::StartProcess | Action::RefreshProcess => self.look_started(Duration::MAX).await,
             Action::StopProcess => self.look_stopped().await,
             other => Look::CannotTell(format!("{other} is no action of a process")),
         }
@@ -312,6 +346,7 @@ impl<M: Manager> Driver for Gated<M> {
         }
         match act.action {
             Action::StartProcess => self.start(act, deadline).await,
+            Action::RefreshProcess => self.refresh(act, deadline).await,
             Action::StopProcess => {
                 let output = self.stop(act, deadline).await?;
                 self.watch(number);

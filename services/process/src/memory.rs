@@ -32,14 +32,16 @@ fn running(state: &Value) -> Running {
 
 impl Model for MemoryProcess {
     fn actions(&self) -> &[Action] {
-        &[Action::StartProcess, Action::StopProcess]
+        &[Action::StartProcess, Action::StopProcess, Action::RefreshProcess]
     }
 
     fn look(&self, action: Action, _args: &Value, state: &Value) -> Look {
         match (action, running(state)) {
-            (Action::StartProcess, Running::Healthy) => Look::InEffect(json!({ "running": "healthy" })),
+            (Action::StartProcess | Action::RefreshProcess, Running::Healthy) => {
+                Look::InEffect(json!({ "running": "healthy" }))
+            }
             (Action::StopProcess, Running::Stopped) => Look::InEffect(json!({ "running": "stopped" })),
-            (Action::StartProcess | Action::StopProcess, other) => {
+            (Action::StartProcess | Action::StopProcess | Action::RefreshProcess, other) => {
                 Look::NotInEffect(json!({ "running": other }))
             }
             (other, _) => Look::CannotTell(format!("{other} is no action of a process")),
@@ -47,7 +49,7 @@ impl Model for MemoryProcess {
     }
 
     fn after(&self, action: Action, _args: &Value, _state: &Value) -> Result<Value, DriverError> {
-        Ok(json!(if action == Action::StartProcess { "running" } else { "stopped" }))
+        Ok(json!(if action == Action::StopProcess { "stopped" } else { "running" }))
     }
 
     fn seen(&self, state: &Value, _epoch: Option<Epoch>) -> Seen {

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bench::*;
-use exec::Guard;
+use exec::{Guard, Occasion};
+use process::health::{Ask, Health};
 use process::scripts::Scripts;
 use process::{Gated, Returned};
 use responder::{Driver, Look};
@@ -196,6 +197,43 @@ async fn every_bad_script_is_told() {
     let manager = Scripts { start: scene.path("nowhere"), ..scene.manager() };
     scene.write("check", "exit 1");
     assert_eq!(not_done(start(&Gated::new(manager, resource("a"))).await).0, Code::Script);
+}
+
+/// The check of a service that keeps an old session says that it runs, its health gate that it is stale.
+#[tokio::test]
+async fn what_is_stale_is_started_again_and_what_recovers_by_itself_is_left_alone() {
+    let scene = Scene::new();
+    // Healthy once the daemon was started after the mark was made.
+    scene.write("healthy", "test ! -e DIR/moved || test DIR/pid -nt DIR/moved");
+    let ask = Ask::Command {
+        program: scene.path("healthy"),
+        occasion: Occasion::default(),
+        guard: Guard::program(GUARD),
+    };
+    let driver = scene.driver().health(Some(Health { ask, within: Duration::from_secs(3) }));
+    start(&driver).await.unwrap();
+    let refresh = act(Action::RefreshProcess, Duration::from_secs(30));
+    driver.act(&refresh).await.unwrap();
+    assert_eq!(scene.log(), ["start 1"], "it was healthy");
+
+    std::thread::sleep(Duration::from_millis(20)); // Times of files have a granularity.
+    std::fs::write(scene.path("moved"), "").unwrap();
+    assert_eq!(running(&driver).await, Running::Unhealthy);
+    let (healed, ()) = tokio::join!(driver.act(&refresh), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        std::fs::remove_file(scene.path("moved")).unwrap();
+    });
+    assert_eq!(healed.unwrap()["running"], "healthy");
+    assert_eq!(scene.log(), ["start 1"], "it recovered by itself");
+
+    let driver = driver.patience(Duration::from_millis(300));
+    std::fs::write(scene.path("moved"), "").unwrap();
+    assert_eq!(driver.act(&refresh).await.unwrap()["running"], "healthy");
+    assert_eq!(scene.log(), ["start 1", "stop", "start 1"]);
+
+    // Where nobody can tell, it is left alone.
+    let blind = Gated::new(Scripts { check: None, ..scene.manager() }, resource("cs-primary"));
+    assert!(matches!(blind.look(Action::RefreshProcess, &Value::Null).await, Look::InEffect(_)));
 }
 
 #[tokio::test]

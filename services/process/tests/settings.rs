@@ -77,6 +77,8 @@ async fn a_service_of_a_rehearsal() {
     assert_eq!(seen().await.running, Running::Healthy);
     world.set("cs-primary", json!("unhealthy"));
     assert!(matches!(driver.look(Action::StartProcess, &Value::Null).await, Look::NotInEffect(_)));
+    driver.act(&act(Action::RefreshProcess, std::time::Duration::from_secs(5))).await.unwrap();
+    assert_eq!(seen().await.running, Running::Healthy);
     stop(&driver).await.unwrap();
     stop(&driver).await.unwrap();
     assert_eq!(seen().await.running, Running::Stopped);

@@ -111,7 +111,7 @@ impl Ground {
         let yes = match action {
             Action::DisableAccess => state == "closed",
             Action::EnableAccess => state != "closed",
-            Action::StartProcess => state == "running",
+            Action::StartProcess | Action::RefreshProcess => state == "running",
             Action::StopProcess => state != "running",
             Action::Point | Action::Follow => *state == args["to"],
             Action::Mark => flag(state, "marked"),
@@ -180,7 +180,7 @@ impl Ground {
         match order.action {
             Action::DisableAccess => after = json!("closed"),
             Action::EnableAccess => after = json!("open"),
-            Action::StartProcess => after = json!("running"),
+            Action::StartProcess | Action::RefreshProcess => after = json!("running"),
             Action::StopProcess => after = json!("stopped"),
             Action::Point | Action::Follow => after = order.args["to"].clone(),
             Action::Mark => after["marked"] = json!(true),

@@ -47,6 +47,9 @@ pub const VERSION: &str = "1.0.0";
 /// What `group.await-closed` is called: the runner itself answers it.
 pub const AWAIT_CLOSED: &str = "group.await-closed";
 
+/// What `group.await-followed` is called: the runner itself answers this one too.
+pub const AWAIT_FOLLOWED: &str = "group.await-followed";
+
 macro_rules! shipped {
     ($($name:literal)*) => {
         /// The tasks that come with the program: name, path, text.
@@ -61,6 +64,7 @@ macro_rules! shipped {
 shipped! {
     "move.planned"
     "names.follow"
+    "process.refreshed"
     "site.close"
     "site.open"
     "site.serve"
@@ -81,8 +85,16 @@ impl Catalog for DefaultCatalog {
         if version != VERSION {
             return None;
         }
-        if name == AWAIT_CLOSED {
-            let summary = "Waits until a site is closed: by proof, by its fence path, or by acceptance.";
+        let waits = match name {
+            AWAIT_CLOSED => {
+                Some("Waits until a site is closed: by proof, by its fence path, or by acceptance.")
+            }
+            AWAIT_FOLLOWED => {
+                Some("Waits until `share` per cent of the clients outside lost sites follow the names.")
+            }
+            _ => None,
+        };
+        if let Some(summary) = waits {
             return Some(Function::Action { effect: Effect::Observes, summary: summary.into() });
         }
         if let Some(action) = Action::ALL.iter().find(|a| a.to_string() == name) {
@@ -98,7 +110,7 @@ impl Catalog for DefaultCatalog {
             Some(kept) => kept.keys().filter_map(|key| Some(key.split_once(':')?.0.to_owned())).collect(),
             None => SHIPPED.iter().map(|(name, ..)| (*name).to_owned()).collect(),
         };
-        actions.chain([AWAIT_CLOSED.to_owned()]).chain(tasks).collect()
+        actions.chain([AWAIT_CLOSED, AWAIT_FOLLOWED].map(str::to_owned)).chain(tasks).collect()
     }
 }
 

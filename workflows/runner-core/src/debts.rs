@@ -21,7 +21,9 @@ impl Core {
     /// A step at a lost site ended without its effect: what it was for is owed.
     pub(crate) fn owe(&mut self, now: Now, key: &Key, live: &Live, why: &str) {
         let lost = self.runs.get(&key.run).is_some_and(|run| run.lost(&live.address.site));
-        let (Some(action), true) = (live.action, lost) else { return };
+        // Nothing of a move waits for a client: one that does not follow is owed wherever it is.
+        let client = matches!(live.action, Some(Action::Follow | Action::RefreshProcess));
+        let (Some(action), true) = (live.action, lost || client) else { return };
         if matches!(action.effect(), Effect::Observes | Effect::Opens) {
             return;
         }

@@ -50,6 +50,7 @@ impl Core {
             }
         };
         let stage = match action {
+            None if call.action == "await-followed" => Stage::AwaitFollowed(share(&call)),
             None => Stage::AwaitClosed(address.site.clone()),
             Some(_) => Stage::Claiming,
         };
@@ -113,8 +114,16 @@ impl Core {
                 let detail = error.detail.as_deref().or(error.title.as_deref()).unwrap_or(&error.kind);
                 let number = run.steps.iter().rposition(|s| s.position == at).map(|i| i + 1);
                 let step = number.map_or(at.to_string(), |n| n.to_string());
+                let names = run.steps.iter().any(|s| s.position == at && s.call.action == "point");
+                // The fallback of an authority that is gone; clients are pushed nothing else before it is verified.
+                let fallback = if names {
+                    " Until its server is back, write the new address into the hosts files of the clients, then `done`;"
+                } else {
+                    ""
+                };
                 let why = format!(
-                    "step {step} failed: {detail}. pointsman retry|skip|done {short} {step} --why …, or cancel {short} --why …"
+                    "step {step} failed: {detail}.{fallback} pointsman retry|skip|done {short} {step} --why …, or cancel {short} \
+                     --why …"
                 );
                 self.hold(now, id, why);
             }
@@ -295,7 +304,12 @@ impl Core {
     }
 }
 
-/// What a call asks, and of whom: a service's action, or the group's own `await-closed` (no action).
+/// How many of a hundred clients have to follow; all, where it is not said.
+fn share(call: &engine::Call) -> u64 {
+    call.args.get("share").and_then(Value::as_u64).unwrap_or(100).min(100)
+}
+
+/// What a call asks, and of whom: a service's action, or one of the group's own waits (no action).
 fn resolve(call: &engine::Call) -> Result<(Option<Action>, Address), Problem> {
     let bad = |detail: String| Problem::new(Code::Malformed, detail);
     let text = |name: &str| -> Result<&str, Problem> {

@@ -57,6 +57,8 @@ pub(crate) enum Stage {
     AtGate,
     /// A group function that only looks: until a site is closed.
     AwaitClosed(schemas::SiteId),
+    /// The other one: until this share of the clients, in per cent, follows the names.
+    AwaitFollowed(u64),
     /// The request is out.
     Sent { since: Duration },
     /// The next attempt is due then.
@@ -140,6 +142,7 @@ impl Core {
                 Stage::InTurn => self.at_turn(now, key),
                 Stage::AtGate => self.at_gate(now, key),
                 Stage::AwaitClosed(site) => self.at_await_closed(now, key, &site),
+                Stage::AwaitFollowed(share) => self.at_await_followed(now, key, share),
                 Stage::Sent { since } => {
                     if now.boot >= since + REPLY_PATIENCE.min(self.patience(key)) {
                         self.doubt(now, key, "no answer yet");
@@ -385,7 +388,11 @@ impl Core {
             _ => POLL.min(live.deadline - now.boot),
         };
         live.stage = Stage::Asking;
-        live.waits_for.get_or_insert_with(|| "an answer to what became of it".into());
+        let left = chrono::Duration::from_std(live.deadline.saturating_sub(now.boot)).unwrap_or_default();
+        let asked = (now.wall + left).format("%H:%M:%SZ");
+        live.waits_for.get_or_insert_with(|| {
+            format!("an answer to what became of it; without one a person is asked after {asked}")
+        });
         let subject = self.prefix.request(&live.address, Verb::Outcome);
         let wired = on_wire(self.rules, key);
         let request = OutcomeRequest { group, key: wired, attempt: live.attempt, epoch, wait };

@@ -331,7 +331,9 @@ impl Core {
         let agrees = match (action, &seen.seen) {
             (Some(Action::DisableAccess), Seen::Database(d)) => d.access == Access::Closed,
             (Some(Action::EnableAccess), Seen::Database(d)) => d.access == Access::Open,
-            (Some(Action::StartProcess), Seen::Process(p)) => p.running == Running::Healthy,
+            (Some(Action::StartProcess | Action::RefreshProcess), Seen::Process(p)) => {
+                p.running == Running::Healthy
+            }
             (Some(Action::StopProcess), Seen::Process(p)) => p.running == Running::Stopped,
             (Some(Action::Point | Action::Follow), Seen::Name(n)) => {
                 n.points_at.as_ref().map(|s| s.as_str().to_owned()) == to && to.is_some()

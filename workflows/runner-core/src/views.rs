@@ -5,20 +5,16 @@ use std::collections::BTreeMap;
 use engine::Purpose;
 use schemas::op::{Fact, Preview};
 use schemas::view::{
-    DebtView, GroupView, Mode, ResourceView, RunState, RunView, SiteView, StepState, StepView, WorldView,
+    DebtView, GroupView, ResourceView, RunState, RunView, SiteView, StepState, StepView, WorldView,
 };
-use schemas::{
-    Access, Address, GroupId, Key, Position, Problem, ReplicationState, ResourceId, Seen, Service, SiteId,
-};
+use schemas::{Access, Address, GroupId, Key, Position, Problem, ReplicationState, Seen, Service, SiteId};
 use serde_json::Value;
 
 use crate::call::{CallRecord, CallState};
 use crate::core::Core;
 use crate::entry::{AssumedBy, SettledAs};
 use crate::group::OpenState;
-use crate::in_memory::Group;
 use crate::live::Live;
-use crate::purpose::nothing_live;
 use crate::run::{Run, Step};
 use crate::seam::{Now, TriggerMode};
 use crate::start::Start;
@@ -111,6 +107,7 @@ fn step_view(run: &Run, lives: &BTreeMap<Key, Live>, step: &Step, number: u32) -
         attempts: record.map_or(0, |r| r.attempt.0),
         in_doubt: record.is_some_and(|r| r.doubted),
         settled_by,
+        already: record.is_some_and(already),
         started: Some(record.map_or(step.since, |r| r.intended)),
         // A step that was never intended, such as one at a site known to be lost, ends all the same.
         ended: record.map_or(step.left, |r| r.ended),
@@ -118,6 +115,11 @@ fn step_view(run: &Run, lives: &BTreeMap<Key, Live>, step: &Step, number: u32) -
         problem,
         waits_for: live.and_then(|l| l.waits_for.clone()),
     }
+}
+
+fn already(record: &CallRecord) -> bool {
+    let CallState::Settled { settlement } = &record.state else { return false };
+    matches!(settlement.result, SettledAs::Done { answer: Some(schemas::Answer::AlreadyApplied), .. })
 }
 
 fn settled(record: Option<&CallRecord>) -> (Option<String>, Value, Option<Problem>) {
@@ -180,6 +182,7 @@ impl Core {
         ResourceView {
             address: address.clone(),
             observation: seen.map(|(_, o)| o.clone()),
+            seen_at: seen.map(|(at, _)| at.wall),
             heard: latest.map(|l| l.wall),
             silent: self.mute.contains(address)
                 || latest.is_none_or(|l| now.boot > l.boot + crate::core::SILENT_AFTER),
@@ -278,7 +281,7 @@ impl Core {
         }
     }
 
-    fn open_sites(&self, now: Now, id: &GroupId) -> Vec<SiteId> {
+    pub(crate) fn open_sites(&self, now: Now, id: &GroupId) -> Vec<SiteId> {
         let Some(g) = self.groups.get(id) else { return Vec::new() };
         let open = |site: &SiteId| {
             g.plan.one_live.iter().any(|resource| {
@@ -292,119 +295,6 @@ impl Core {
             })
         };
         g.plan.sites.iter().filter(|s| open(s)).cloned().collect()
-    }
-
-    fn mode(&self, now: Now, id: &GroupId, resources: &[ResourceView]) -> (Mode, String) {
-        let Some(g) = self.groups.get(id) else { return (Mode::Unknown, String::new()) };
-        let open = self.open_sites(now, id);
-        let accepted = g.record.accepted.values().any(|_| true);
-        if open.len() > 1 && !accepted {
-            let names: Vec<&str> = open.iter().map(SiteId::as_str).collect();
-            return (
-                Mode::SplitBrain,
-                format!("{} are open at once: close one by hand, then adopt", names.join(" and ")),
-            );
-        }
-        if self.is_copied(id) {
-            let live = text(&g.record.live);
-            let sentence =
-                format!("the journal is a copy, {live} was live in it: pointsman adopt {id} --why …");
-            return (Mode::Unknown, sentence);
-        }
-        if let Some(run) = g.record.active.and_then(|run| self.runs.get(&run)) {
-            let home = g.plan.sites.first() == run.started.to.as_ref();
-            let (mode, what) = match run.definition.info().purpose {
-                Purpose::Protect => (Mode::Resyncing, "brings up to date"),
-                Purpose::Tidy => (Mode::Resyncing, "tidies up after a copy, beside"),
-                Purpose::Establish => (Mode::SwitchingOver, "establishes it at"),
-                Purpose::Move if !run.started.lost.is_empty() => (Mode::FailingOver, "moves it to"),
-                Purpose::Move | Purpose::Return if home => (Mode::FailingBack, "moves it home to"),
-                Purpose::Move | Purpose::Return => (Mode::SwitchingOver, "moves it to"),
-            };
-            let short = run.id.short(4);
-            let held = run.held.clone().map_or(String::new(), |why| format!(", held: {why}"));
-            return (
-                mode,
-                format!("run {short} {what} {}{held}; pointsman watch {short}", text(&run.started.to)),
-            );
-        }
-        let Some(live) = &g.record.live else {
-            return (Mode::Unknown, nothing_live(id, g));
-        };
-        let other = g.plan.sites.iter().find(|s| *s != live);
-        // An answer that is late on a busy host is no lost site: three beats have to be missing.
-        let lately = now.wall - crate::core::SILENT_AFTER;
-        let silent = |r: &&ResourceView| r.silent && r.heard.is_none_or(|heard| heard < lately);
-        let all = resources.iter().filter(|r| r.address.site == *live).count();
-        if all > 0 && resources.iter().filter(|r| r.address.site == *live).filter(silent).count() == all {
-            return (
-                Mode::Limited,
-                format!(
-                    "{live} is live and silent: pointsman failover {id} --to {} --why …",
-                    text(&other.cloned())
-                ),
-            );
-        }
-        if let Some((resource, why)) = self.blind_at(now, g, live) {
-            let sentence = format!(
-                "{live} is live and {resource} there cannot be looked at ({why}): start it again, or pointsman failover {id} \
-                 --to {} --why …",
-                text(&other.cloned())
-            );
-            return (Mode::Limited, sentence);
-        }
-        let debts = match g.record.debts.len() {
-            0 => String::new(),
-            n => format!(", {n} owed"),
-        };
-        let protected = other.is_some_and(|other| self.is_protected(now, id, live, other));
-        match (g.plan.sites.first() == Some(live), protected) {
-            (true, true) => (Mode::Normal, format!("{live} is live, protected{debts}")),
-            (true, false) => {
-                let next = match g.record.left.as_ref() {
-                    Some(left) if left.drained && Some(&left.site) == other => {
-                        format!("; if it does not come back: pointsman reprotect {id} --why …")
-                    }
-                    // It was left with what nobody received.
-                    Some(left) if Some(&left.site) == other => {
-                        format!("; once {} is back: pointsman reprotect {id} --by copy --why …", left.site)
-                    }
-                    _ => String::new(),
-                };
-                (Mode::Normal, format!("{live} is live, replication is not seen to run{debts}{next}"))
-            }
-            (false, true) => (
-                Mode::Normal,
-                format!("{live} is live, protected{debts}; the way back: pointsman failback {id} --why …"),
-            ),
-            (false, false) => {
-                let left = g.record.left.as_ref();
-                let since = left.map_or(String::new(), |l| format!(" since {}", l.since.format("%H:%M:%SZ")));
-                let next = match left {
-                    Some(left) if left.drained => format!("pointsman reprotect {id} --why …"),
-                    _ => format!(
-                        "save what only the other site has, then pointsman reprotect {id} --by copy --why …"
-                    ),
-                };
-                let sentence = format!(
-                    "{live} is live, unprotected{since}{debts}; before the way back the other site has to be brought up \
-                     to date: {next}"
-                );
-                (Mode::FailedOver, sentence)
-            }
-        }
-    }
-
-    /// A database of the live site whose service answers and could not look for some time; and why.
-    fn blind_at(&self, now: Now, g: &Group, live: &SiteId) -> Option<(ResourceId, String)> {
-        g.plan.one_live.iter().find_map(|resource| {
-            let address =
-                Address { site: live.clone(), service: Service::Database, resource: resource.clone() };
-            let since = self.blind.get(&address)?;
-            let Seen::Nothing(why) = &self.observed.get(&address)?.1.seen else { return None };
-            let why = why.detail.clone().unwrap_or_else(|| why.title.clone());
-            (now.boot >= *since + crate::core::SILENT_AFTER).then(|| (resource.clone(), why))
-        })
     }
 
     fn trigger_text(&self, now: Now, id: &GroupId) -> String {
@@ -522,7 +412,12 @@ impl Core {
         }
         for line in self.red_lines(now, &start.group, &checked.from, checked.unplanned) {
             let overridden = start.overrides.contains(&line.name);
-            let verdict = if overridden { "RED, OVERRIDDEN" } else { "RED" };
+            let waits = checked.unplanned && line.address.as_ref().is_some_and(|a| a.service == Service::Dns);
+            let verdict = match (overridden, waits) {
+                (true, _) => "RED, OVERRIDDEN",
+                (false, true) => "RED, WAITS AT THE NAMES",
+                (false, false) => "RED",
+            };
             let remedy = line.line.remedy.as_deref().map(|remedy| format!("; {remedy}")).unwrap_or_default();
             facts.push(Fact {
                 label: "check".into(),
@@ -585,6 +480,6 @@ impl Core {
     }
 }
 
-fn text(site: &Option<SiteId>) -> &str {
+pub(crate) fn text(site: &Option<SiteId>) -> &str {
     site.as_ref().map_or("-", SiteId::as_str)
 }

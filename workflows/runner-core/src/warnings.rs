@@ -39,7 +39,9 @@ fn of_source(
 ) {
     let name = format!("{} at {}", address.resource, address.site);
     if seen.state == ReplicationState::Capturing {
-        let since = record.opened.map(|at| format!(" since {}", at.format("%H:%M:%SZ"))).unwrap_or_default();
+        // A standby that only stopped receiving was not left: since when is not known then.
+        let left = record.left.as_ref().filter(|left| left.site != address.site && !left.drained);
+        let since = left.map(|left| format!(" since {}", left.since.format("%H:%M:%SZ"))).unwrap_or_default();
         let kept = seen.kept_bytes.unwrap_or(0);
         let size = |bytes: u64| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30));
         all.push(match keep {

@@ -109,7 +109,7 @@ pub(crate) fn triggered(mode: &str, prober: &str) -> Scene {
 
 /// All that comes with the program.
 fn shipped() -> Vec<(String, String)> {
-    ["establish", "failback", "failover", "reprotect", "switchover"].map(definition).into()
+    ["cleanup", "establish", "failback", "failover", "reprotect", "switchover"].map(definition).into()
 }
 
 /// The model system before its first day: everything is stopped and closed.

@@ -101,6 +101,13 @@ const CASES: &[Case] = &[
         ends: RunState::Completed,
         may_be_lost: false,
     },
+    Case {
+        name: "cleanup after a copy",
+        before: copied_home,
+        script: cleanup,
+        ends: RunState::Completed,
+        may_be_lost: false,
+    },
 ];
 
 fn adopted() -> World {
@@ -138,6 +145,14 @@ fn lost_and_back() -> World {
     w.until_ended(run);
     w.heal();
     w.until("the close is paid", |w| w.record(0, "cfg").debts.is_empty());
+    w.pass(Duration::from_secs(3));
+    w
+}
+
+/// Main has everything again, by a copy, and what it had before is kept aside.
+fn copied_home() -> World {
+    let mut w = lost_and_back();
+    copied(&mut w);
     w.pass(Duration::from_secs(3));
     w
 }
@@ -208,6 +223,12 @@ fn copied(w: &mut World) -> RunId {
         *by = Some(schemas::op::ProtectBy::Copy);
     }
     let run = w.start(0, op);
+    w.until_ended(run);
+    run
+}
+
+fn cleanup(w: &mut World) -> RunId {
+    let run = w.start(0, start_of("cleanup", &[]));
     w.until_ended(run);
     run
 }
@@ -319,4 +340,5 @@ sweeps! {
     failback_back 7;
     reprotect_by_catch_up 8;
     reprotect_by_copy 9;
+    cleanup_after_a_copy 10;
 }

@@ -24,7 +24,7 @@ fn group() -> Value {
         "names": { "max_ttl": "PT1M", "records": { "cs": { "name": "cfg-a.example.net", "at": "witness" } } },
         "clients": {
             "hosts": [{ "host": "s1app", "site": "main" }, { "host": "s2app", "site": "secondary" }],
-            "caches": [{ "host": "s2dns", "site": "secondary" }], "within": "PT3M",
+            "caches": [{ "host": "s2dns", "site": "secondary" }], "within": "PT3M", "stale": "restart", "done_when": 90,
         },
         "fence": { "within": "PT15S" }, "drain": { "within": "PT5M" },
         "reverse": { "cannot_start": { "switchover": "back-out", "failover": "continue" } },
@@ -154,6 +154,8 @@ fn a_failover_whose_source_answers_loses_nothing() {
             "dns.follow s2dns@secondary",
             "dns.follow s1app@main",
             "dns.follow s2app@secondary",
+            "process.refresh proxy@secondary", // Not at the site that is left.
+            "group.await-followed -@secondary",
         ]
     );
     assert!(matches!(run.machine.outcome(), Some(Outcome::Completed { .. })));
@@ -261,7 +263,11 @@ fn a_failback_is_a_switchover_mirrored() {
     let swap = |what: &String| {
         let other = |text: &str, a: &str, b: &str| text.replace(a, "\0").replace(b, a).replace('\0', b);
         let what = other(&other(what, "@main", "@secondary"), " csp", " css");
-        if what.contains("dns.follow") { other(&what, "@main", "@secondary") } else { what }
+        if what.contains("dns.follow") || what.contains("process.refresh") {
+            other(&what, "@main", "@secondary")
+        } else {
+            what
+        }
     };
     assert_eq!(out.iter().map(swap).collect::<Vec<_>>(), play(&mut back, well));
     assert!(matches!(back.machine.outcome(), Some(Outcome::Completed { .. })));

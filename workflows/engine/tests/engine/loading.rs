@@ -86,6 +86,14 @@ fn functions_effects_and_doubts_are_checked() {
         "do: [ a: { call: test.change:1.0.0@default, metadata: { dr: { undo: test.nothing:1.0.0@default } } } ]",
         "2:69 definition-function",
     );
+    let call = |with: &str| {
+        format!("do:\n  - a:\n      call: database.disable-access:1.0.0@default\n      with: {{ {with} }}")
+    };
+    refused(
+        &call("resource: c, site: s, sight: t"),
+        "5:37 definition-key `database.disable-access` takes no `sight`",
+    );
+    refused(&call("resource: c"), "5:13 definition-key `database.disable-access` needs `site` in `with`");
     refused("do: [ a: { set: { a: 1 }, metadata: { dr: { inDoubt: ask } } } ]", "2:45 definition-key");
     refused(
         "do: [ a: { call: test.change:1.0.0@default, metadata: { dr: { sometimes: ask } } } ]",

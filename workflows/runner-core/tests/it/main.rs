@@ -3,6 +3,7 @@
 
 mod blind;
 mod boot;
+mod clients;
 mod common;
 mod notify;
 mod preflight;

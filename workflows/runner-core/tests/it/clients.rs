@@ -1,0 +1,69 @@
+//! How many clients have to follow the names before a move is complete.
+
+use crate::common::{GROUP, World};
+use schemas::op::{Op, OpReply};
+use schemas::view::RunState;
+
+/// A client at a third place too; main's does not count while main is lost.
+fn with_branch(done_when: &str) -> String {
+    let hosts = "{ host: s2app, site: secondary } ]";
+    let more = "{ host: s2app, site: secondary }, { host: s3app, site: branch } ]";
+    let group = GROUP.replace(hosts, more).replace("done_when: 90%", &format!("done_when: {done_when}"));
+    assert!(group.contains("s3app") && group.contains(done_when));
+    group
+}
+
+#[test]
+fn a_move_waits_until_enough_clients_follow_and_goes_on_by_itself() {
+    let mut world = World::with(&with_branch("90%"), None);
+    world.adopt("main");
+    world.silence("main");
+    world.silence("branch");
+    let run = world.start("failover", &["main"]);
+    world.run_until(|w| w.run(run).waits_for.iter().any(|wait| wait.contains("clients follow")));
+    let wait = world.run(run).waits_for.join(" ");
+    assert!(
+        wait.contains("1 of 2 clients follow, 90 % are asked for; not yet s3app: pointsman skip"),
+        "{wait}"
+    );
+    assert_eq!(world.run(run).state, RunState::Waiting);
+    assert_eq!(world.applied("secondary.database.config.enable-access"), 1);
+
+    world.speak("branch");
+    world.run_until(|w| w.run(run).state.ended());
+    assert_eq!(world.run(run).state, RunState::Completed);
+    assert!(
+        world.group().debts.iter().any(|debt| debt.address.resource.as_str() == "s1app"),
+        "main's is owed"
+    );
+}
+
+#[test]
+fn a_person_goes_on_without_them() {
+    let mut world = World::with(&with_branch("90%"), None);
+    world.adopt("main");
+    world.silence("main");
+    world.silence("branch");
+    let run = world.start("failover", &["main"]);
+    world.run_until(|w| w.run(run).waits_for.iter().any(|wait| wait.contains("clients follow")));
+    let wait = world.run(run).waits_for.join(" ");
+    let words: Vec<&str> = wait.split_once("pointsman skip ").unwrap().1.split(' ').collect();
+    let op = Op::Skip { run: words[0].into(), step: words[1].into() };
+    let reply = world.op("they are switched off", op);
+    assert!(!matches!(reply, OpReply::Problem(_)), "{reply:?}");
+    world.run_until(|w| w.run(run).state.ended());
+    assert_eq!(world.run(run).state, RunState::Completed);
+    assert!(world.group().debts.iter().any(|debt| debt.address.resource.as_str() == "s3app"));
+}
+
+#[test]
+fn half_of_them_are_enough_where_the_file_says_so() {
+    let mut world = World::with(&with_branch("50%"), None);
+    world.adopt("main");
+    world.silence("main");
+    world.silence("branch");
+    let run = world.start("failover", &["main"]);
+    world.run_until(|w| w.run(run).state.ended());
+    assert_eq!(world.run(run).state, RunState::Completed);
+    assert!(world.group().debts.iter().any(|debt| debt.address.resource.as_str() == "s3app"));
+}
