@@ -6,7 +6,7 @@ use std::path::Path;
 use chrono::Utc;
 use config::{AskOr, Group, Host, RefusedOr, json_schema, load_groups, load_host};
 use document::Diagnostics;
-use schemas::SiteId;
+use schemas::{Service, SiteId};
 use serde_json::json;
 
 use crate::args::{Config, ConfigAsk};
@@ -56,6 +56,13 @@ fn check(host: &Path, folder: Option<&Path>, out: &Output) -> anyhow::Result<Exi
     }
     let mut warnings: Vec<String> = groups.iter().flat_map(expired).collect();
     warnings.extend(host.iter().flat_map(secrets::readable));
+    warnings.extend(host.iter().flat_map(secrets::missing));
+    warnings.extend(host.iter().flat_map(unwritten));
+    warnings.extend(host.iter().filter_map(pageless));
+    if let Some(host) = host.as_ref().filter(|host| host.runner.is_some()) {
+        let definitions = parts::definitions(host)?;
+        warnings.extend(groups.iter().filter_map(|group| unknown_workflow(group, &definitions)));
+    }
     warnings.extend(groups.iter().flat_map(|group| strangers(group, host.as_ref())));
     if host.as_ref().is_some_and(|host| host.runner.is_some()) {
         warnings.extend(groups.iter().flat_map(mute));
@@ -113,6 +120,46 @@ fn strangers(group: &Group, host: Option<&Host>) -> Vec<String> {
         .collect()
 }
 
+/// Databases without a role that writes: a close of them closes nobody.
+fn unwritten(host: &Host) -> Vec<String> {
+    let databases = host.settings(Service::Database);
+    let empty = databases.filter(|settings| {
+        let writers = settings.located.get("writers");
+        writers.is_some_and(|writers| writers.to_value().as_array().is_some_and(Vec::is_empty))
+    });
+    empty
+        .map(|settings| {
+            let (path, name) = (settings.document.path(), settings.resource);
+            format!("{path}: database.{name}: `writers` is empty: closing it would keep nobody from writing")
+        })
+        .collect()
+}
+
+/// A pager that cannot be run.
+fn pageless(host: &Host) -> Option<String> {
+    let page = host.page.as_ref().filter(|page| !is_program(page))?;
+    Some(format!("{}: page: {} is not there, or no program", host.document().path(), page.display()))
+}
+
+fn is_program(path: &Path) -> bool {
+    let found = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file);
+    found.is_some_and(|found| found.permissions().mode() & 0o111 != 0)
+}
+
+/// A trigger that would start what is not there.
+fn unknown_workflow(group: &Group, definitions: &[runner::DefinitionText]) -> Option<String> {
+    let run = &group.trigger.run;
+    let names: Vec<String> = definitions.iter().filter_map(name_of).collect();
+    let known = names.iter().any(|name| name == run);
+    let names = names.join(", ");
+    (!known).then(|| format!("{}: trigger.run: there is no workflow `{run}`: {names}", group.path))
+}
+
+fn name_of(text: &runner::DefinitionText) -> Option<String> {
+    let document = document::Document::parse(&text.text, &text.path).ok()?;
+    Some(document.value().get("document")?.get("name")?.as_str()?.to_owned())
+}
+
 /// Commands that tell people and cannot be run here, where the runner runs.
 fn mute(group: &Group) -> Vec<String> {
     let notify = &group.notify;
@@ -120,8 +167,7 @@ fn mute(group: &Group) -> Vec<String> {
         .into_iter()
         .filter_map(|(key, command)| {
             let command = command.as_ref()?;
-            let mode = std::fs::metadata(command).ok().filter(std::fs::Metadata::is_file);
-            let runs = mode.is_some_and(|found| found.permissions().mode() & 0o111 != 0);
+            let runs = is_program(command);
             let command = command.display();
             (!runs).then(|| format!("{}: notify.{key}: {command} is not there, or no program", group.path))
         })

@@ -1,4 +1,6 @@
-//! What a code means.
+//! What a code means, and the words of `status` and `check`.
+
+mod words;
 
 use schemas::Code;
 use serde_json::json;
@@ -36,7 +38,9 @@ fn entries() -> Vec<Entry> {
         cause,
         remedy,
     });
-    let mut all: Vec<Entry> = of_bus.chain(of_files).chain(of_servers).collect();
+    let of_words =
+        words::WORDS.iter().map(|(code, cause, remedy)| Entry { code, title: None, cause, remedy });
+    let mut all: Vec<Entry> = of_bus.chain(of_files).chain(of_servers).chain(of_words).collect();
     all.sort_by_key(|entry| entry.code);
     all.dedup_by_key(|entry| entry.code);
     all
@@ -54,7 +58,9 @@ pub(crate) fn run(ask: &Explain, out: &Output) -> anyhow::Result<Exit> {
         out.value(&all.iter().map(as_json).collect::<Vec<_>>());
         return Ok(Exit::Done);
     };
-    let Some(entry) = all.iter().find(|entry| entry.code.eq_ignore_ascii_case(code)) else {
+    // As it is printed: `PARTLY OPEN`, or a whole line's name, `main.database.config:closable`.
+    let printed = code.rsplit(':').next().unwrap_or(code).trim().replace([' ', '_'], "-");
+    let Some(entry) = all.iter().find(|entry| entry.code.eq_ignore_ascii_case(&printed)) else {
         if is_sqlstate(code) {
             let what = "a SQLSTATE of PostgreSQL's own: its manual lists them in the appendix on error codes";
             return Err(Usage(format!("`{code}` is {what}")).into());

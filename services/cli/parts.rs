@@ -1,5 +1,6 @@
 //! The parts that stay: the runner, and the services of this host.
 
+use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,9 +36,11 @@ pub(crate) fn runner(ask: &Runner, path: &Path) -> anyhow::Result<Exit> {
     let settings = host.runner.clone().unwrap_or_default();
     let folder = host.resolve(&settings.groups);
     let journal = host.resolve(&settings.journal);
+    let names: Vec<String> = groups.iter().map(|group| group.name.to_string()).collect();
     stay(async |stop| {
         warn_of_secrets(&host);
         running::note(&host, "runner");
+        tracing::info!(groups = names.join(", "), journal = %journal.display(), prefix = host.bus.prefix, "runs");
         let options = runner::Options {
             client: bus::standing(&host.bus, "runner").await?,
             prefix: host.bus.prefix()?,
@@ -72,14 +75,23 @@ pub(crate) fn of_runner(host: &Host) -> anyhow::Result<(Vec<config::Group>, Vec<
         Usage(format!("{path}: this host runs no runner: `runner:` names its journal and its groups"))
     })?;
     let groups = config::load_groups(&host.resolve(&settings.groups))?;
+    Ok((groups, definitions(host)?))
+}
+
+/// The definitions that come with the program, and the host's own.
+///
+/// # Errors
+///
+/// Their folder cannot be read.
+pub(crate) fn definitions(host: &Host) -> anyhow::Result<Vec<runner::DefinitionText>> {
     let mut definitions = runner::shipped();
-    if let Some(folder) = &settings.definitions {
+    if let Some(folder) = host.runner.as_ref().and_then(|settings| settings.definitions.as_ref()) {
         let folder = host.resolve(folder);
         let own =
             runner::in_folder(&folder).with_context(|| format!("could not read {}", folder.display()))?;
         definitions.extend(own);
     }
-    Ok((groups, definitions))
+    Ok(definitions)
 }
 
 /// `serve`.
@@ -90,6 +102,13 @@ pub(crate) fn serve(ask: &Serve, path: &Path) -> anyhow::Result<Exit> {
     stay(async |stop| {
         warn_of_secrets(&host);
         running::note(&host, &part);
+        for service in host.services().filter(|service| only.is_empty() || only.contains(service)) {
+            let names: Vec<&str> =
+                host.settings(service).map(|settings| settings.resource.as_str()).collect();
+            tracing::info!(site = %host.site, %service, resources = names.join(", "), "served");
+        }
+        let brake = if host.armed_flag().exists() { "off" } else { "on: pointsman arm" };
+        tracing::info!(brake, prefix = host.bus.prefix, "waits for requests");
         let client = bus::standing(&host.bus, "serve").await?;
         let version = env!("CARGO_PKG_VERSION");
         Ok(host::serve(&host, &only, client, &person::host(), version, stop).await?)
@@ -120,7 +139,10 @@ pub(crate) fn check(host: &Host) -> Diagnostics {
 /// Runs a part until it ends by itself or is told to stop (TERM, INT): stop means drain.
 fn stay(part: impl AsyncFnOnce(CancellationToken) -> anyhow::Result<()>) -> anyhow::Result<Exit> {
     let filter = EnvFilter::try_from_env("POINTSMAN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // Colours are for terminals: a log that is a file has none.
+    let colours =
+        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let stop = CancellationToken::new();

@@ -109,7 +109,10 @@ pub(crate) fn step(step: &StepView, out: &Output) -> String {
     if step.attempts > 1 {
         notes.push(format!("{} attempts", step.attempts));
     }
-    if let Some(by) = &step.settled_by {
+    if step.already {
+        notes.push("already so".to_owned());
+    }
+    if let Some(by) = step.settled_by.as_ref().filter(|_| step.in_doubt) {
         notes.push(format!("settled by {by}"));
     }
     if let Some(wait) = &step.waits_for {

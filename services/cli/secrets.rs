@@ -9,12 +9,24 @@ use serde_json::Value;
 
 /// A warning for each secret of a host's file that everybody on the host can read.
 pub(crate) fn readable(host: &Host) -> Vec<String> {
+    files(host).iter().filter_map(|file| warning(file)).collect()
+}
+
+/// A warning for each that is not there, or is no file.
+pub(crate) fn missing(host: &Host) -> Vec<String> {
+    let path = host.document().path();
+    let gone = files(host).into_iter().filter(|file| !file.is_file());
+    gone.map(|file| format!("{path}: {} is not there, or cannot be looked at by this user", file.display()))
+        .collect()
+}
+
+fn files(host: &Host) -> BTreeSet<PathBuf> {
     let mut files = BTreeSet::new();
     named(host.document().value(), &mut files);
     let bus = &host.bus;
     let tls = bus.tls.as_ref().and_then(|tls| tls.key.as_ref());
     files.extend(bus.creds.iter().chain(&bus.nkey).chain(tls).cloned());
-    files.iter().filter_map(|file| warning(&host.resolve(file))).collect()
+    files.iter().map(|file| host.resolve(file)).collect()
 }
 
 /// Every `file:PATH` of the document: that is how a secret is named.

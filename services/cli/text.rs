@@ -81,7 +81,13 @@ pub(crate) fn resource(view: &ResourceView, now: DateTime<Utc>) -> (String, Stri
     let heard = match (view.heard, view.silent) {
         (None, _) => "never heard".to_owned(),
         (Some(at), true) => format!("SILENT since {}", age(at, now)),
-        (Some(at), false) => age(at, now),
+        // A service that beats and could not look: what it saw is older than its last word.
+        (Some(at), false) => match view.seen_at {
+            Some(seen) if at - seen > chrono::Duration::seconds(2) => {
+                format!("{}, heard {}", age(seen, now), age(at, now))
+            }
+            _ => age(at, now),
+        },
     };
     if view.silent { (format!("was {seen}"), heard) } else { (seen, heard) }
 }

@@ -18,8 +18,12 @@ fn init_writes_files_that_check_and_never_overwrites() {
         assert!(folder.join("etc").join(name).is_file(), "{name}");
     }
     let check = run(&["config", "check", "--config", "etc/host.yaml", "--groups", "etc/groups"], folder);
-    assert_eq!(code(&check), 0, "{}", text(&check));
+    // Valid; only the secrets that it names are still to be put there.
+    assert_eq!(code(&check), 8, "{}", text(&check));
     assert!(text(&check).contains("group cfg between main and secondary"), "{}", text(&check));
+    let said = text(&check);
+    let warnings: Vec<&str> = said.lines().filter(|line| line.starts_with("warning:")).collect();
+    assert!(!warnings.is_empty() && warnings.iter().all(|line| line.contains("is not there")), "{said}");
 
     std::fs::write(folder.join("etc/host.yaml"), "mine").unwrap();
     let again = run(&["init", "etc"], folder);
@@ -51,6 +55,29 @@ fn a_bad_file_is_2_with_file_line_and_column() {
     assert!(value["errors"][0]["line"].is_u64(), "{value}");
     assert_eq!(code(&run(&["validate", "absent.yaml"], folder)), 2);
     assert_eq!(code(&run(&["validate"], folder)), 2);
+}
+
+#[test]
+fn what_would_fail_on_the_night_is_warned_of_by_day() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::create_dir_all(folder.join("groups")).unwrap();
+    let group = "version: 1\ngroup: g\nsites: [a, b]\ntrigger: { run: failovre }\n";
+    std::fs::write(folder.join("groups/g.yaml"), group).unwrap();
+    let host = "version: 1\nsite: a\ngroups: [g]\nbus: { servers: [\"nats://127.0.0.1:1\"] }\nstate: state\n\
+                page: page.sh\nrunner: { journal: journal, groups: groups }\ndatabase:\n  \
+                config: { driver: postgres, dsn: \"file:config.dsn\", writers: [] }\n";
+    std::fs::write(folder.join("host.yaml"), host).unwrap();
+    let check = run(&["config", "check", "--config", "host.yaml"], folder);
+    assert_eq!(code(&check), 8, "{}", text(&check));
+    for part in [
+        "config.dsn is not there",
+        "database.config: `writers` is empty",
+        "page.sh is not there, or no program",
+        "trigger.run: there is no workflow `failovre`",
+    ] {
+        assert!(text(&check).contains(part), "`{part}` is not in\n{}", text(&check));
+    }
 }
 
 #[test]

@@ -102,7 +102,8 @@ fn main_hears_and_is_not_heard() {
     let status = system.status().unwrap();
     let main = &status.sites[&"main".parse::<SiteId>().unwrap()];
     assert!(main.why.contains("accepted by operator"), "went on without the acceptance: {main:?}");
-    let close = |debt: &DebtView| debt.what == "database.disable-access" && debt.address.site.as_str() == "main";
+    let close =
+        |debt: &DebtView| debt.what == "database.disable-access" && debt.address.site.as_str() == "main";
     assert!(status.debts.iter().any(close), "a close that nobody saw is owed: {:?}", status.debts);
 
     system.cut(&["heal"]);

@@ -11,6 +11,7 @@ mod home;
 mod kills;
 mod losses;
 mod moves;
+mod nights;
 mod runners;
 mod system_calls;
 mod tool;

@@ -1,0 +1,159 @@
+//! Words that `status` and `check` print, explained as codes are.
+
+/// A word, what it means, and what to do.
+pub(super) const WORDS: &[(&str, &str, &str)] = &[
+    ("normal", "The group is live at its site, and the other one receives what is written.", "Nothing."),
+    (
+        "limited",
+        "The live site, its database, or everything that runs there only does not answer: users can read, not write.",
+        "Mend it there if that is quick; else `pointsman failover`. `status` names the command.",
+    ),
+    (
+        "switching-over",
+        "A planned move is under way, to the site that `status` names; until it ends the old one is recorded as live.",
+        "`pointsman watch RUN`; before the opening `pointsman cancel RUN` backs out.",
+    ),
+    ("failing-over", "An unplanned move is under way.", "`pointsman watch RUN` says what it waits for."),
+    ("failing-back", "A planned move to the group's first site is under way.", "`pointsman watch RUN`."),
+    (
+        "failed-over",
+        "The group is live and nobody receives what is written there: losing this site too would lose data.",
+        "Bring the other site up to date: `pointsman reprotect`, by catch-up or by copy as `status` says.",
+    ),
+    (
+        "resyncing",
+        "The site that is not live is being brought up to date, or tidied after a copy.",
+        "`pointsman watch RUN`; `status` shows how far a copy is.",
+    ),
+    (
+        "split-brain",
+        "Two sites are open at once, and nobody accepted that: both may take writes, and their rows will have to be \
+         told apart by hand.",
+        "Close one by hand at once (docs/workflows/by-hand.md), then `pointsman adopt`.",
+    ),
+    (
+        "unknown",
+        "The group was not adopted, no site is live, or the journal is a copy.",
+        "`pointsman adopt` takes the world as it is.",
+    ),
+    (
+        "unprotected",
+        "Nobody receives what is written at the live site; its log is kept for the other one and fills the disk.",
+        "Bring the other site back and `pointsman reprotect`.",
+    ),
+    (
+        "counts-as-open",
+        "A site was not seen closed in this epoch by a service that reached its database; unknown counts as open.",
+        "Let its service answer, prove it by a fence path, or take the risk: `pointsman accept RUN --unfenced SITE`.",
+    ),
+    (
+        "accepted",
+        "A site was not seen closed, and somebody took the risk that it is open, for this epoch.",
+        "When it is back it is closed: `status` shows that debt.",
+    ),
+    (
+        "partly-open",
+        "Some writers of a database can log in, may write, or still have a session; others cannot. It counts as open.",
+        "`pointsman check` names what is missing; a move closes it, or do it by hand (docs/workflows/by-hand.md).",
+    ),
+    (
+        "silent",
+        "A service was not heard for 6 s. It proves nothing about what stands beside it.",
+        "Look at its host: does `pointsman serve` run, and does it reach the bus?",
+    ),
+    (
+        "owed",
+        "Something could not be asked during a move; it is asked as soon as its service answers.",
+        "Nothing, or bring its host back.",
+    ),
+    // Lines of `check`: SITE.SERVICE.RESOURCE.NAME.
+    (
+        "answers",
+        "Whether the service of a resource answers.",
+        "Start `pointsman serve` on its host, or mend its way to the bus.",
+    ),
+    (
+        "adopted",
+        "Whether a service's ledger was taken into service: a new or lost one acts on nothing.",
+        "`pointsman adopt`.",
+    ),
+    (
+        "armed",
+        "Whether a host's brake is off: before that its services change nothing.",
+        "`pointsman arm` on that host.",
+    ),
+    (
+        "instances",
+        "Whether one service instance serves a resource: two would act beside each other.",
+        "Stop the second one.",
+    ),
+    ("version", "Whether services and runner are at most one release apart.", "Upgrade the older one."),
+    ("clock", "Whether a service's clock agrees with the runner's.", "Look at NTP on that host."),
+    ("reachable", "Whether a database lets its service in.", "Look at the server, the `dsn`, and its log."),
+    (
+        "setup",
+        "Whether the functions of `setup postgres` are installed, in this program's version.",
+        "Install them again.",
+    ),
+    (
+        "credentials",
+        "Whether the service's password is valid, and for longer than a month.",
+        "Renew it, and its file.",
+    ),
+    (
+        "disk",
+        "Whether the database's disk has room.",
+        "Make room: a slot keeps log while the other site is away.",
+    ),
+    (
+        "closable",
+        "Whether the writers of a database can be shut out.",
+        "Give them plain roles that own no table.",
+    ),
+    ("wal-keep", "Whether a slot that nobody reads is bounded.", "Set max_slot_wal_keep_size."),
+    (
+        "publication",
+        "Whether what is published is what a move needs.",
+        "Alter the publication as the line says.",
+    ),
+    (
+        "slot",
+        "Whether the slot still holds what its receiver needs.",
+        "If it is lost, the other site needs a copy.",
+    ),
+    (
+        "peer",
+        "Whether a receiver's service can ask the source.",
+        "Look at `peer:` in the host's file, and the network.",
+    ),
+    ("tables", "Whether every table that is sent is received.", "ALTER SUBSCRIPTION … REFRESH PUBLICATION."),
+    (
+        "unpublished",
+        "Tables of the application that no publication sends: a move loses them.",
+        "Publish them, or know why not.",
+    ),
+    (
+        "schema",
+        "Whether the tables are alike at both sites.",
+        "Make them alike before a row that does not fit stops it.",
+    ),
+    (
+        "update",
+        "Whether DNS servers take a signed update that changes nothing.",
+        "Look at key, zone and update policy.",
+    ),
+    (
+        "ttl",
+        "Whether a record's time to live is within the group's `names.max_ttl`.",
+        "Lower it at the server.",
+    ),
+    (
+        "path",
+        "Whether a name can be changed without the site that would be left.",
+        "Give it an update path elsewhere.",
+    ),
+    ("unit", "Whether systemd knows a unit and may be asked.", "Install it, or mend its name."),
+    ("autostart", "Whether a boot would start what must stay dormant.", "systemctl disable it."),
+    ("scripts", "Whether the scripts of a resource are there and may be run.", "Install them, mode 755."),
+    ("look", "Whether anybody can tell if a program runs.", "Name a check script or a health gate."),
+];

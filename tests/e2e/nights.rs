@@ -1,0 +1,260 @@
+//! Bad nights, each by the name that an operator would give it: docs/nights.md has them all.
+
+use std::process::Command;
+
+use lab::system::loss::By;
+use lab::system::plan::{GROUP, PROCESSES, Site};
+use lab::system::{STATUS_EVERY, until, until_every, users};
+use schemas::view::{GroupView, Mode, RunState, StepState};
+
+use crate::bench::{Bench, WITHIN};
+use Site::{Main, Secondary};
+
+/// Waits until status says so.
+#[track_caller]
+fn status(lab: &Bench, what: &str, mut seen: impl FnMut(&GroupView) -> bool) -> GroupView {
+    until_every(STATUS_EVERY, what, WITHIN, || {
+        let view = lab.status()?;
+        if seen(&view) { Ok(Some(view)) } else { Err(anyhow::anyhow!("{} {:?}", view.sentence, view.run)) }
+    })
+    .unwrap()
+}
+
+/// Waits until the run under way waits for this.
+#[track_caller]
+fn waits(lab: &Bench, what: &str) -> GroupView {
+    let all = |view: &GroupView| view.run.as_ref().map(|run| run.waits_for.join("\n")).unwrap_or_default();
+    status(lab, &format!("it waits for {what}"), |view| all(view).contains(what))
+}
+
+/// A command that has to succeed.
+#[track_caller]
+fn says(lab: &Bench, words: &[&str]) -> String {
+    lab.pointsman.text(&lab.desk(), &[words, &["--why", "a bad night"]].concat()).unwrap()
+}
+
+/// A command that has to be refused, and what it says.
+#[track_caller]
+fn refused(lab: &Bench, words: &[&str]) -> String {
+    let done = lab.pointsman.text(&lab.desk(), &[words, &["--why", "a bad night"]].concat());
+    format!("{:#}", done.expect_err("it was not refused"))
+}
+
+/// From now on nothing that nobody proved is accepted in advance, and monitoring starts nothing.
+fn ask_a_person(lab: &Bench) {
+    let file = lab.plan.host("wrun").join(format!("groups/{GROUP}.yaml"));
+    let text = std::fs::read_to_string(&file).unwrap();
+    let line = |line: &str| if line.starts_with("  unproved:") { "  unproved: ask" } else { line }.to_owned();
+    std::fs::write(&file, text.lines().map(line).collect::<Vec<_>>().join("\n") + "\n").unwrap();
+    says(lab, &["config", "reload"]);
+    says(lab, &["triggers", "off", GROUP]);
+}
+
+#[test]
+fn mains_database_is_up_and_its_application_is_dead() {
+    let mut lab = Bench::start("night-application");
+    for part in PROCESSES.iter().rev().filter(|part| part.live_only) {
+        let stopped = Command::new(lab.plan.script(Main, part.name, "stop")).status().unwrap();
+        assert!(stopped.success(), "{}", part.name);
+    }
+    let view = status(&lab, "users can only read", |view| view.mode == Mode::Limited);
+    assert!(view.sentence.contains("start it again there"), "{}", view.sentence);
+    assert!(lab.newest_run().unwrap().is_none(), "a site whose database answers is not lost");
+
+    // Ordered all the same: main is closed and drained first, so nothing is lost.
+    let run = lab.moved("failover", Secondary);
+    let done = |name: &str| run.steps.iter().any(|s| s.name.starts_with(name) && s.state == StepState::Done);
+    assert!(done("close config@main") && done("drain csp@secondary"), "{run:#?}");
+    assert!(!run.steps.iter().any(|step| step.name.starts_with("abandon")), "{run:#?}");
+    lab.nothing_lost(Secondary);
+    lab.written_at(Secondary);
+    lab.lives_at(Secondary);
+    lab.no_read_failed();
+    lab.passed();
+}
+
+#[test]
+fn mains_database_service_is_dead_and_its_database_is_open() {
+    let mut lab = Bench::start("night-service");
+    ask_a_person(&lab);
+    lab.kill_services("s1db").unwrap();
+    lab.begin("failover", Secondary);
+    let view = waits(&lab, "--unfenced main");
+    assert!(view.sites[&"main".parse().unwrap()].counts_open, "a silent service proves nothing: {view:#?}");
+    assert!(lab.is_open(Main) && !lab.is_open(Secondary));
+
+    // Its service is started again: it closes main, and nobody has to take a risk.
+    lab.start_services("s1db").unwrap();
+    let run = lab.completed(None, 0);
+    assert!(!lab.is_open(Main), "{run:#?}");
+    lab.written_at(Secondary);
+    lab.lives_at(Secondary);
+    lab.no_read_failed();
+    lab.passed();
+}
+
+#[test]
+fn only_the_dns_server_is_lost() {
+    let mut lab = Bench::start("night-dns");
+    says(&lab, &["triggers", "off", GROUP]);
+    lab.lose_host("dns", By::Kill).unwrap();
+    // A planned move is refused before main is closed.
+    let why = refused(&lab, &["switchover", GROUP, "--to", "secondary", "--yes"]);
+    assert!(why.contains("witness.dns.cs-primary:update"), "{why}");
+    assert!(lab.is_open(Main));
+    lab.written_at(Main);
+
+    // An unplanned one goes on: the site is open and started, and it waits at the names.
+    lab.begin("failover", Secondary);
+    let view = status(&lab, "it is held at a name", |view| {
+        view.run
+            .as_ref()
+            .is_some_and(|run| run.state == RunState::Held && run.waits_for.join("").contains("hosts files"))
+    });
+    let run = view.run.unwrap();
+    for part in PROCESSES.iter().filter(|part| part.live_only) {
+        assert_eq!(lab.running(Secondary, part.name), 1, "{}: {run:#?}", part.name);
+    }
+    assert!(lab.is_open(Secondary) && !lab.is_open(Main));
+
+    lab.return_host("dns").unwrap();
+    for _ in 0..2 {
+        // Each name is a step of its own.
+        let view = status(&lab, "it ended or is held", |view| {
+            view.run.as_ref().is_none_or(|run| run.state == RunState::Held)
+        });
+        let Some(run) = view.run else { break };
+        let failed = run.steps.iter().rev().find(|step| step.state == StepState::Failed).unwrap();
+        says(&lab, &["retry", &run.id.to_string(), &failed.number.to_string()]);
+        status(&lab, "it goes on", |view| {
+            view.run.as_ref().is_none_or(|now| now.sequence > run.sequence + 1)
+        });
+    }
+    lab.completed(None, 0);
+    lab.written_at(Secondary);
+    lab.lives_at(Secondary);
+    lab.nothing_lost(Secondary);
+    lab.no_read_failed();
+    lab.passed();
+}
+
+#[test]
+fn main_freezes_and_wakes_up_later() {
+    let mut lab = Bench::start("night-frozen");
+    lab.lose_site(Main, By::Freeze).unwrap();
+    let at_main = |lab: &Bench| {
+        let rows = users::acknowledged(&lab.plan.writer_file());
+        rows.iter().filter(|row| row.site() == Some(Main)).count()
+    };
+    let before = at_main(&lab);
+    until("monitoring has started a failover", WITHIN, || lab.newest_run()).unwrap();
+    lab.completed(None, 0);
+    lab.written_at(Secondary);
+
+    lab.return_site(Main).unwrap();
+    status(&lab, "nothing is owed", |view| view.debts.is_empty() && view.doubts.is_empty());
+    assert!(!lab.is_open(Main), "main woke up and is open");
+    assert!(lab.is_open(Secondary));
+    lab.written_at(Secondary);
+    assert_eq!(at_main(&lab), before, "main acknowledged a write after it was frozen");
+    lab.passed();
+}
+
+#[test]
+fn secondary_is_lost_while_failed_over_and_main_is_stale() {
+    let mut lab = Bench::start("night-twice");
+    lab.lose_site(Main, By::Kill).unwrap();
+    until("monitoring has started a failover", WITHIN, || lab.newest_run()).unwrap();
+    lab.completed(None, 0);
+    lab.written_at(Secondary);
+    lab.return_site(Main).unwrap();
+    status(&lab, "main was closed", |view| view.debts.is_empty() && view.doubts.is_empty());
+
+    // Now the site that is live is lost too. Nothing starts by itself: the first failover was never acknowledged.
+    lab.lose_site(Secondary, By::Kill).unwrap();
+    status(&lab, "secondary is silent", |view| view.mode == Mode::Limited);
+    lab.begin("failover", Main);
+    let view = waits(&lab, "--data-loss");
+    assert!(!lab.is_open(Main), "it opened before anybody took the loss: {view:#?}");
+    let run = view.run.unwrap().id.to_string();
+    says(&lab, &["accept", &run, "--data-loss", "1h"]);
+    lab.completed(None, 0);
+    lab.written_at(Main);
+    assert_eq!(lab.status().unwrap().live.unwrap().as_str(), "main");
+    lab.passed();
+}
+
+#[test]
+fn a_services_ledger_is_lost_with_its_disk() {
+    let mut lab = Bench::start("night-ledger");
+    let state = lab.plan.host("s1db").join("state");
+    lab.kill_services("s1db").unwrap();
+    std::fs::remove_dir_all(&state).unwrap();
+    lab.start_services("s1db").unwrap();
+    let new = |view: &GroupView| {
+        let database = view.resources.iter().find(|r| r.address.to_string() == "main.database.config");
+        database.and_then(|r| r.observation.as_ref()).is_some_and(|seen| !seen.adopted && !seen.armed)
+    };
+    status(&lab, "its new ledger is seen", new);
+    let why = refused(&lab, &["switchover", GROUP, "--to", "secondary", "--yes"]);
+    assert!(why.contains("main.database.config:adopted"), "{why}");
+    assert!(lab.is_open(Main), "a service with a new ledger did something");
+    lab.written_at(Main);
+
+    // Taken into service: never again from epoch 0.
+    let epoch = lab.status().unwrap().epoch;
+    lab.pointsman.text(&lab.plan.host_file("s1db"), &["arm"]).unwrap();
+    says(&lab, &["adopt", GROUP, "--live", "main", "--yes"]);
+    assert!(lab.status().unwrap().epoch > epoch);
+    // What the lost ledger's service said last is forgotten within some seconds.
+    until("nothing is red any more", WITHIN, || {
+        let words = ["switchover", GROUP, "--to", "secondary", "--dry-run", "--why", "is it ready?"];
+        lab.pointsman.text(&lab.desk(), &words).map(Some)
+    })
+    .unwrap();
+    lab.moved("switchover", Secondary);
+    lab.written_at(Secondary);
+    lab.lives_at(Secondary);
+    lab.nothing_lost(Secondary);
+    lab.no_read_failed();
+    lab.passed();
+}
+
+#[test]
+fn secondary_was_opened_by_hand_already() {
+    let mut lab = Bench::start("night-by-hand");
+    says(&lab, &["triggers", "off", GROUP]);
+    lab.lose_site(Main, By::Kill).unwrap();
+    // Somebody helped himself, and users wrote there.
+    let by_hand = "ALTER ROLE cfg_db LOGIN;
+                   GRANT INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA public TO cfg_db;
+                   INSERT INTO entry (id, n, text) VALUES (900000001, 900000001, 'by hand')";
+    lab.postgres[Secondary.index()].psql("config", by_hand).unwrap();
+    status(&lab, "main is silent", |view| view.mode == Mode::Limited);
+
+    // It is told, and nothing is taken for done in silence.
+    let why = refused(&lab, &["failover", GROUP, "--to", "secondary", "--yes"]);
+    let line = "secondary.database.config:closed";
+    assert!(why.contains(line), "{why}");
+    says(&lab, &["failover", GROUP, "--to", "secondary", "--yes", "--detach", "--override", line]);
+    let run = lab.completed(None, 0);
+    let step = |name: &str| run.steps.iter().find(|step| step.name.starts_with(name)).unwrap();
+    assert_eq!(
+        step("abandon csp@secondary").state,
+        StepState::Done,
+        "what comes from main is stopped, its position kept"
+    );
+    assert_eq!(step("capture css@secondary").state, StepState::Done, "rows are kept for main from now on");
+    let shown = lab.pointsman.text(&lab.desk(), &["show", &run.id.to_string()]).unwrap();
+    let open = shown.lines().find(|line| line.contains("open config@secondary")).unwrap();
+    assert!(open.contains("already so"), "{shown}");
+
+    // What was written before the slot is in no slot: main comes home by a copy, and by nothing less.
+    lab.written_at(Secondary);
+    lab.return_site(Main).unwrap();
+    let view = status(&lab, "main was closed", |view| view.debts.is_empty() && view.doubts.is_empty());
+    assert!(view.sentence.contains("--by copy"), "{}", view.sentence);
+    let why = refused(&lab, &["reprotect", GROUP, "--by", "catch-up", "--yes"]);
+    assert!(why.contains("copy"), "{why}");
+    lab.passed();
+}
