@@ -19,7 +19,7 @@ pub(crate) fn run(ask: &Init, out: &Output) -> anyhow::Result<Exit> {
     } else {
         ask.kinds.iter().map(|kind| of(*kind)).collect()
     };
-    let mut files = vec![("host.yaml", init::host(&kinds))];
+    let mut files = vec![("host.yaml", init::host(&kinds, ask.site.as_ref()))];
     if kinds.contains(&HostKind::Runner) {
         files.push(("defaults.yaml", init::defaults()));
         files.push(("groups/cfg.yaml", init::group()));

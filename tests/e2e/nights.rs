@@ -258,3 +258,23 @@ fn secondary_was_opened_by_hand_already() {
     assert!(why.contains("copy"), "{why}");
     lab.passed();
 }
+
+#[test]
+fn both_sites_are_open_at_once() {
+    let lab = Bench::start("night-split");
+    let secondary = |sql: &str| lab.postgres[Secondary.index()].psql("config", sql).unwrap();
+    secondary(
+        "ALTER ROLE cfg_db LOGIN;
+         GRANT INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA public TO cfg_db",
+    );
+    let view = status(&lab, "it is told", |view| view.mode == Mode::SplitBrain);
+    assert!(view.sentence.contains("close one by hand, then adopt"), "{}", view.sentence);
+    secondary(
+        "ALTER ROLE cfg_db NOLOGIN;
+         REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA public FROM cfg_db",
+    );
+    status(&lab, "it is over", |view| view.mode == Mode::Normal);
+    lab.written_at(Main);
+    lab.lives_at(Main);
+    lab.passed();
+}

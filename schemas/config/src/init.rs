@@ -1,6 +1,8 @@
 //! Commented beginnings of the files. Each reads without an error as it stands, and writes out
 //! every default that can hurt.
 
+use schemas::SiteId;
+
 /// What a host does; one host may do several of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HostKind {
@@ -21,8 +23,9 @@ impl HostKind {
     pub const ALL: &'static [HostKind] =
         &[HostKind::Database, HostKind::Process, HostKind::Dns, HostKind::Client, HostKind::Runner];
 
-    fn part(self) -> &'static str {
+    fn part(self, second: bool) -> &'static str {
         match self {
+            HostKind::Database if second => include_str!("init/host-database-second.yaml"),
             HostKind::Database => include_str!("init/host-database.yaml"),
             HostKind::Process => include_str!("init/host-process.yaml"),
             HostKind::Dns => include_str!("init/host-dns.yaml"),
@@ -42,20 +45,28 @@ pub fn defaults() -> String {
     include_str!("init/defaults.yaml").to_owned()
 }
 
-/// A beginning of a host's file. A dns server and a name client share one section, so of the two
-/// only the first is written.
-pub fn host(kinds: &[HostKind]) -> String {
-    let mut text = include_str!("init/host-head.yaml").to_owned();
+/// The site of [`group`]'s beginning that is not live on the first day.
+const SECOND: &str = "secondary";
+
+/// A beginning of a host's file, at a site if one is named. At `secondary` the replications are the other way round. A dns
+/// server and a name client share one section, so of the two only the first is written.
+pub fn host(kinds: &[HostKind], site: Option<&SiteId>) -> String {
     let at_a_site = kinds.iter().any(|kind| matches!(kind, HostKind::Database | HostKind::Process));
-    if !at_a_site && !kinds.is_empty() && !kinds.contains(&HostKind::Client) {
+    let site = match site {
+        Some(site) => site.as_str(),
         // Runner and DNS stand best at a third place.
-        text = text.replacen("site: main   ", "site: witness", 1);
-    }
+        None if !at_a_site && !kinds.is_empty() && !kinds.contains(&HostKind::Client) => "witness",
+        None => "main",
+    };
+    let written = format!("site: {site:<36} # this host's place");
+    let head = include_str!("init/host-head.yaml");
+    let mut text =
+        head.replacen("site: main                                 # this host's place", &written, 1);
     let mut dns = false;
     for kind in kinds {
         let is_dns = matches!(kind, HostKind::Dns | HostKind::Client);
         if !(is_dns && dns) {
-            text.push_str(kind.part());
+            text.push_str(kind.part(site == SECOND));
         }
         dns |= is_dns;
     }

@@ -4,7 +4,7 @@
 use config::init::{self, HostKind};
 use config::{Kind, RefusedOr, Span, TriggerMode, json_schema, load_groups, parse_group, parse_host};
 use document::Document;
-use schemas::Service;
+use schemas::{Service, SiteId};
 use serde_json::{Value, json};
 
 /// The example of the operator's page.
@@ -438,13 +438,32 @@ fn the_skeletons_are_valid_and_write_out_the_defaults() {
             _ => assert_eq!(written, policy, "{name}"),
         }
     }
-    parse_host(&init::host(&[]), "host.yaml", "").unwrap();
+    parse_host(&init::host(&[], None), "host.yaml", "").unwrap();
     for kind in HostKind::ALL {
-        let host = parse_host(&init::host(&[*kind]), "host.yaml", "").unwrap();
+        let host = parse_host(&init::host(&[*kind], None), "host.yaml", "").unwrap();
         assert_eq!(host.runner.is_some(), *kind == HostKind::Runner);
     }
-    let host = parse_host(&init::host(HostKind::ALL), "host.yaml", "").unwrap();
+    let host = parse_host(&init::host(HostKind::ALL, None), "host.yaml", "").unwrap();
     assert_eq!(host.services().count(), 4);
+}
+
+/// What one site sends the other one receives, under the same names.
+#[test]
+fn the_second_sites_beginning_is_the_firsts_the_other_way_round() {
+    let names = |site: &str| {
+        let site = SiteId::new(site).unwrap();
+        let host = parse_host(&init::host(&[HostKind::Database], Some(&site)), "host.yaml", "").unwrap();
+        assert_eq!(host.site, site);
+        let half = |name: &str| {
+            let settings = host.settings(Service::Replication).find(|s| s.resource.as_str() == name).unwrap();
+            let value = settings.located.to_value();
+            (value["slot"].clone(), value.get("subscription").is_some())
+        };
+        (half("csp"), half("css"))
+    };
+    let ((forward, receives), (reverse, also)) = names("main");
+    assert_eq!((receives, also), (false, true));
+    assert_eq!(names("secondary"), ((forward, true), (reverse, false)));
 }
 
 #[test]
@@ -457,7 +476,7 @@ fn the_schemas_take_what_the_program_takes() {
     assert_eq!(valid("group", CFG), [] as [String; 0]);
     assert_eq!(valid("group", &init::group()), [] as [String; 0]);
     assert_eq!(valid("defaults", &init::defaults()), [] as [String; 0]);
-    assert_eq!(valid("host", &init::host(HostKind::ALL)), [] as [String; 0]);
+    assert_eq!(valid("host", &init::host(HostKind::ALL, None)), [] as [String; 0]);
     assert_eq!(valid("host", HOST), [] as [String; 0]);
     // Shape errors of the tables are errors of the schema too.
     for (lines, begin) in BAD.iter().filter(|(_, begin)| begin.contains("document-shape")) {

@@ -67,6 +67,9 @@ pub(crate) struct Init {
     /// What this host does; may be said more than once. Without it: the runner
     #[arg(long = "host", value_name = "KIND")]
     pub(crate) kinds: Vec<InitKind>,
+    /// This host's place. At `secondary` the replications are written the other way round
+    #[arg(long, value_name = "SITE")]
+    pub(crate) site: Option<schemas::SiteId>,
     /// Print them instead
     #[arg(long)]
     pub(crate) print: bool,

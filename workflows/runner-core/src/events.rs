@@ -145,6 +145,8 @@ fn group_name(entry: &GroupEntry) -> Option<&'static str> {
         GroupEntry::LastSeen { alive: None, .. } => "heard-again",
         GroupEntry::Preflight { .. } => "preflight",
         GroupEntry::Overridden { .. } => "overridden",
+        GroupEntry::SplitBrain { sites } if sites.is_empty() => "split-brain-over",
+        GroupEntry::SplitBrain { .. } => "split-brain",
         GroupEntry::Replication { trouble: Some(_), .. } => "replication-broken",
         GroupEntry::Replication { trouble: None, .. } => "replication-mended",
         GroupEntry::Owed { .. } => "owed",

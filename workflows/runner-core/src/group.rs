@@ -46,6 +46,8 @@ pub struct Record {
     /// Sources' halves that are silent, and until when they were seen alive.
     #[serde(with = "pairs")]
     pub last_seen: BTreeMap<Address, DateTime<Utc>>,
+    /// Sites that were seen open at once.
+    pub split: Vec<SiteId>,
     /// Replications that are broken: since when, and why.
     #[serde(with = "pairs")]
     pub broken: BTreeMap<Address, (DateTime<Utc>, String)>,
@@ -187,6 +189,7 @@ impl Record {
                 self.databases.clear();
                 self.accepted.clear();
                 self.loss_accepted = None;
+                self.split.clear();
             }
             GroupEntry::RunStarted { run, epoch, decision, .. } => {
                 self.epoch = *epoch;
@@ -248,6 +251,7 @@ impl Record {
             GroupEntry::Replication { address, trouble: None } => {
                 self.broken.remove(address);
             }
+            GroupEntry::SplitBrain { sites } => self.split.clone_from(sites),
             GroupEntry::DoubtListed { key, doubt } => {
                 self.doubts.insert(key.clone(), doubt.clone());
             }

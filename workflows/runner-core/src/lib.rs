@@ -36,6 +36,7 @@ mod rules;
 mod run;
 mod seam;
 mod settle;
+mod split;
 mod start;
 mod trigger;
 mod views;

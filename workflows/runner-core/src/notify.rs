@@ -39,6 +39,8 @@ pub enum NoticeOf {
     Failed,
     /// A run ended as it should.
     Completed,
+    /// Two sites are open at once: the command for what is held is called.
+    SplitBrain,
 }
 
 impl NoticeOf {
@@ -48,6 +50,7 @@ impl NoticeOf {
             NoticeOf::Held => "held",
             NoticeOf::Failed => "failed",
             NoticeOf::Completed => "completed",
+            NoticeOf::SplitBrain => "split-brain",
         }
     }
 }
@@ -66,7 +69,7 @@ pub struct Commands {
 impl Commands {
     fn of(&self, what: NoticeOf) -> Option<&PathBuf> {
         match what {
-            NoticeOf::Held => self.held.as_ref(),
+            NoticeOf::Held | NoticeOf::SplitBrain => self.held.as_ref(),
             NoticeOf::Failed => self.failed.as_ref(),
             NoticeOf::Completed => self.completed.as_ref(),
         }
@@ -186,10 +189,6 @@ impl Core {
         let Some(run) = self.runs.get(&id) else { return };
         let started = &run.started;
         let Some(group) = started.group.clone() else { return };
-        let Some(g) = self.groups.get(&group).filter(|g| g.plan.notify.of(what).is_some()) else { return };
-        let surplus = (g.record.notices.len() + 1).saturating_sub(OWED_MAX);
-        let oldest: Vec<u64> = g.record.notices.keys().copied().take(surplus).collect();
-        let number = g.record.last_notice + 1;
         let notice = Notice {
             what,
             run: id,
@@ -204,11 +203,49 @@ impl Core {
             step,
             at: now.wall,
         };
+        self.note_owed(now, &group, notice);
+    }
+
+    /// Something about the group that is no run's; `run` holds its epoch.
+    pub(crate) fn owe_alarm(
+        &mut self,
+        now: Now,
+        group: &GroupId,
+        run: RunId,
+        what: NoticeOf,
+        state: RunState,
+        text: &str,
+    ) {
+        let Some(g) = self.groups.get(group) else { return };
+        let notice = Notice {
+            what,
+            run,
+            workflow: String::new(),
+            epoch: g.record.epoch,
+            from: None,
+            to: None,
+            state,
+            text: text.chars().take(TEXT_MAX).collect(),
+            who: Who { person: "runner".into(), claimed: String::new() },
+            why: String::new(),
+            step: None,
+            at: now.wall,
+        };
+        self.note_owed(now, group, notice);
+    }
+
+    fn note_owed(&mut self, now: Now, group: &GroupId, notice: Notice) {
+        let Some(g) = self.groups.get(group).filter(|g| g.plan.notify.of(notice.what).is_some()) else {
+            return;
+        };
+        let surplus = (g.record.notices.len() + 1).saturating_sub(OWED_MAX);
+        let oldest: Vec<u64> = g.record.notices.keys().copied().take(surplus).collect();
+        let number = g.record.last_notice + 1;
         for old in oldest {
-            self.end_notice(now, &group, old, Some(format!("more than {OWED_MAX} wait to be told")));
+            self.end_notice(now, group, old, Some(format!("more than {OWED_MAX} wait to be told")));
         }
-        self.append_group(now, &group, &GroupEntry::NoticeOwed { notice: number, owed: Box::new(notice) });
-        self.tell(now, &group, number);
+        self.append_group(now, group, &GroupEntry::NoticeOwed { notice: number, owed: Box::new(notice) });
+        self.tell(now, group, number);
     }
 
     /// The next try.
@@ -284,7 +321,10 @@ fn facts(group: &GroupId, number: u64, notice: &Notice, active: Option<RunId>, t
         // A late word about a held run may be about one that went on meanwhile.
         "ended": active != Some(notice.run),
         "try": tries,
-        "look": format!("pointsman show {short}"),
+        "look": match notice.what {
+            NoticeOf::SplitBrain => format!("pointsman status {group}"),
+            _ => format!("pointsman show {short}"),
+        },
     })
 }
 

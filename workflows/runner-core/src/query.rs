@@ -210,6 +210,9 @@ impl Core {
                 _ => drop(self.blind.remove(&address)),
             }
             self.observed.insert(address.clone(), (now, seen));
+            if address.service == Service::Database {
+                self.note_split(now, &address);
+            }
             let group = self
                 .groups
                 .iter()

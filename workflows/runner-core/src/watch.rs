@@ -1,4 +1,5 @@
-//! What the runner looks at by itself, in peace: the replication that protects the live site.
+//! What the runner looks at by itself, in peace: the replication that protects the live site, and the databases of which
+//! one may be open.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,8 +10,10 @@ use crate::core::{Core, Timer};
 use crate::entry::GroupEntry;
 use crate::seam::Now;
 
-/// Between two looks.
+/// Between two looks at the replications.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// Between two looks at the databases: two that are open at once are told within 5 s.
+const DATABASES_EVERY: Duration = Duration::from_secs(3);
 /// Between two watches while a run leaves a lost site: until when it was seen alive is wanted soon.
 const LOST_EVERY: Duration = Duration::from_secs(1);
 
@@ -33,13 +36,13 @@ impl Core {
     pub(crate) fn begin_watch(&mut self, now: Now) {
         let groups: Vec<GroupId> = self.groups.keys().cloned().collect();
         for group in groups {
-            self.watch_within(now, &group, LOOK_EVERY);
+            self.watch_within(now, &group, DATABASES_EVERY);
         }
     }
 
     /// A group that is new while the runner runs.
     pub(crate) fn begin_group(&mut self, now: Now, group: &GroupId) {
-        self.watch_within(now, group, LOOK_EVERY);
+        self.watch_within(now, group, DATABASES_EVERY);
         if self.preflight_every.is_some() {
             self.timer(now.boot, Timer::Preflight(group.clone()));
         }
@@ -77,7 +80,17 @@ impl Core {
         if let Some(g) = self.groups.get_mut(group).filter(|_| looks) {
             g.watch.looked = now.boot;
         }
-        self.watch_within(now, group, if loses { LOST_EVERY } else { LOOK_EVERY });
+        for address in self.databases(group) {
+            self.look_at(now, &address, None);
+        }
+        self.watch_within(now, group, if loses { LOST_EVERY } else { DATABASES_EVERY });
+    }
+
+    /// Those that may be open at one site only, at every site that is heard; none while a run looks itself.
+    fn databases(&self, group: &GroupId) -> Vec<Address> {
+        let Some(g) = self.groups.get(group).filter(|g| g.record.active.is_none()) else { return Vec::new() };
+        let ours = |a: &&Address| a.service == Service::Database && g.plan.one_live.contains(&a.resource);
+        g.plan.resources.iter().filter(ours).filter(|a| !self.mute.contains(*a)).cloned().collect()
     }
 
     pub(crate) fn live_and_other(&self, group: &GroupId) -> Option<(SiteId, SiteId)> {

@@ -69,9 +69,10 @@ fn of_two_runners_with_equal_epochs_the_second_is_refused_everywhere() {
     let copy = w.save_journal(0);
     let other = w.add_runner_on(&copy);
     w.pass(seconds(3));
+    // At once: the second has no time to see that the services know a later epoch.
     let first = w.start(0, World::start_op("move", "cfg", None));
-    w.until_ended(first);
     let second = w.start(other, World::start_op("swap", "cfg", None));
+    w.until_ended(first);
     w.pass(seconds(10));
     let view = w.view(other, second);
     assert_eq!(view.state, RunState::Held, "{view:#?}");

@@ -155,6 +155,12 @@ pub enum GroupEntry {
         /// Who and why.
         by: ByPerson,
     },
+    /// Two sites were seen open at once, and nobody accepted that; no site: it is over.
+    #[serde(rename = "group.split-brain")]
+    SplitBrain {
+        /// Which.
+        sites: Vec<SiteId>,
+    },
     /// A replication is broken in peace, or mended.
     #[serde(rename = "group.replication")]
     Replication {

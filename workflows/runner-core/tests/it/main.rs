@@ -9,3 +9,4 @@ mod notify;
 mod preflight;
 mod reload;
 mod smoke;
+mod split;

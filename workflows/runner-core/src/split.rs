@@ -1,0 +1,69 @@
+//! Two sites that are open at once, and nobody accepted it: recorded, told to people, and told again when it is over.
+
+use schemas::view::RunState;
+use schemas::{Access, Address, GroupId, Seen, Service, SiteId};
+
+use crate::core::Core;
+use crate::entry::GroupEntry;
+use crate::notify::NoticeOf;
+use crate::seam::Now;
+
+impl Core {
+    /// A look at a database: is another site open too? Only what was seen since the latest opening counts, and while a run
+    /// is under way it decides.
+    pub(crate) fn note_split(&mut self, now: Now, address: &Address) {
+        let ours = |g: &&crate::in_memory::Group| g.plan.one_live.contains(&address.resource);
+        let mut groups = self.groups.values().filter(ours).filter(|g| g.plan.resources.contains(address));
+        let Some(group) = groups.next().map(|g| g.plan.group.clone()) else { return };
+        let sites = self.split_sites(now, &group);
+        let Some(g) = self.groups.get(&group) else { return };
+        if g.record.active.is_some() || g.record.split == sites {
+            return;
+        }
+        // It is over when one of them is seen closed; one that only fell silent was not.
+        if sites.is_empty() && !g.record.split.iter().any(|site| self.seen_closed(&group, site)) {
+            return;
+        }
+        let holder = g.record.holder;
+        self.append_group(now, &group, &GroupEntry::SplitBrain { sites: sites.clone() });
+        if let (Some(run), false) = (holder, sites.is_empty()) {
+            let names: Vec<&str> = sites.iter().map(SiteId::as_str).collect();
+            let text = format!(
+                "SPLIT-BRAIN: {} are open at once: close one by hand, then pointsman adopt {group} --why …",
+                names.join(" and ")
+            );
+            self.owe_alarm(now, &group, run, NoticeOf::SplitBrain, RunState::Held, &text);
+        }
+    }
+
+    /// Sites that are open at once; none, or two and more.
+    fn split_sites(&self, now: Now, group: &GroupId) -> Vec<SiteId> {
+        let Some(g) = self.groups.get(group) else { return Vec::new() };
+        if g.record.holder.is_none() || !g.record.accepted.is_empty() {
+            return Vec::new();
+        }
+        let since = g.record.opened;
+        let mut open = self.open_sites(now, group);
+        open.retain(|site| {
+            let mut seen =
+                g.plan.one_live.iter().filter_map(|resource| {
+                    self.observed.get(&database(site, resource)).map(|(at, _)| at.wall)
+                });
+            seen.any(|at| since.is_none_or(|since| at > since))
+        });
+        if open.len() > 1 { open } else { Vec::new() }
+    }
+
+    /// Whether every database of a site that may be open at one site only was last seen closed.
+    fn seen_closed(&self, group: &GroupId, site: &SiteId) -> bool {
+        let Some(g) = self.groups.get(group) else { return false };
+        g.plan.one_live.iter().all(|resource| {
+            let seen = self.observed.get(&database(site, resource)).map(|(_, seen)| &seen.seen);
+            matches!(seen, Some(Seen::Database(seen)) if seen.access == Access::Closed)
+        })
+    }
+}
+
+fn database(site: &SiteId, resource: &schemas::ResourceId) -> Address {
+    Address { site: site.clone(), service: Service::Database, resource: resource.clone() }
+}

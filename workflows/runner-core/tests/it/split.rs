@@ -1,0 +1,61 @@
+//! Two sites that are open at once.
+
+use std::time::Duration;
+
+use schemas::view::Mode;
+use serde_json::json;
+
+use crate::common::{GROUP, World};
+
+fn events(world: &World) -> Vec<serde_json::Value> {
+    let all = world.entries.iter().filter(|entry| entry.kind == "group.split-brain");
+    all.map(|entry| entry.body["sites"].clone()).collect()
+}
+
+#[test]
+fn two_open_sites_are_told_within_five_seconds_and_the_end_too() {
+    let mut world = World::with(&format!("{GROUP}notify: {{ held: /page }}\n"), None);
+    world.adopt("main");
+    let since = world.now.boot;
+    world.run_until(|w| w.now.boot > since + Duration::from_secs(20));
+    assert_eq!(events(&world), [] as [serde_json::Value; 0], "one is open");
+
+    world.state.insert("secondary.database.config".into(), json!("open"));
+    let since = world.now.boot;
+    world.run_until(|w| !events(w).is_empty());
+    assert!(world.now.boot <= since + Duration::from_secs(5), "{:?}", world.now.boot - since);
+    assert_eq!(events(&world), [json!(["main", "secondary"])]);
+    world.run_until(|w| !w.told.is_empty());
+    let facts = &world.told[0].1.facts;
+    assert_eq!(
+        (facts["notify"].as_str(), facts["look"].as_str()),
+        (Some("split-brain"), Some("pointsman status cfg"))
+    );
+    assert!(facts["text"].as_str().unwrap().contains("main and secondary are open at once"), "{facts}");
+    assert_eq!(world.group().mode, Mode::SplitBrain);
+
+    // It is told once, and its end once.
+    let since = world.now.boot;
+    world.run_until(|w| w.now.boot > since + Duration::from_secs(20));
+    assert_eq!(events(&world).len(), 1);
+    world.state.insert("secondary.database.config".into(), json!("closed"));
+    world.run_until(|w| events(w).len() > 1);
+    assert_eq!(events(&world)[1], json!([]));
+    let since = world.now.boot;
+    world.run_until(|w| w.now.boot > since + Duration::from_secs(20));
+    assert_eq!((events(&world).len(), world.told.len()), (2, 1));
+}
+
+#[test]
+fn a_move_is_no_split_brain() {
+    let mut world = World::new();
+    world.adopt("main");
+    for to in ["secondary", "main", "secondary"] {
+        let run = world.start("switchover", &[]);
+        world.run_until(|w| w.run(run).state.ended());
+        let since = world.now.boot;
+        world.run_until(|w| w.now.boot > since + Duration::from_secs(15));
+        assert_eq!(world.group().live.unwrap().as_str(), to);
+    }
+    assert_eq!(events(&world), [] as [serde_json::Value; 0]);
+}
