@@ -59,6 +59,7 @@ fn check(host: &Path, folder: Option<&Path>, out: &Output) -> anyhow::Result<Exi
     warnings.extend(host.iter().flat_map(secrets::missing));
     warnings.extend(host.iter().flat_map(unwritten));
     warnings.extend(host.iter().filter_map(pageless));
+    warnings.extend(host.iter().flat_map(unbootable));
     if let Some(host) = host.as_ref().filter(|host| host.runner.is_some()) {
         let definitions = parts::definitions(host)?;
         warnings.extend(groups.iter().filter_map(|group| unknown_workflow(group, &definitions)));
@@ -135,6 +136,20 @@ fn unwritten(host: &Host) -> Vec<String> {
         .collect()
 }
 
+/// Scripts that start a server closed, and cannot be run.
+fn unbootable(host: &Host) -> Vec<String> {
+    let scripts = host.settings(Service::Database).filter_map(|settings| {
+        let script = host.resolve(settings.located.get("boot")?.get("closed")?.as_str()?);
+        let (path, name) = (settings.document.path(), settings.resource);
+        let text = format!(
+            "{path}: database.{name}: boot: closed: {} is not there, or no program",
+            script.display()
+        );
+        (!is_program(&script)).then_some(text)
+    });
+    scripts.collect()
+}
+
 /// A pager that cannot be run.
 fn pageless(host: &Host) -> Option<String> {
     let page = host.page.as_ref().filter(|page| !is_program(page))?;
@@ -149,15 +164,10 @@ fn is_program(path: &Path) -> bool {
 /// A trigger that would start what is not there.
 fn unknown_workflow(group: &Group, definitions: &[runner::DefinitionText]) -> Option<String> {
     let run = &group.trigger.run;
-    let names: Vec<String> = definitions.iter().filter_map(name_of).collect();
+    let names: Vec<String> = definitions.iter().filter_map(parts::name_of).collect();
     let known = names.iter().any(|name| name == run);
     let names = names.join(", ");
     (!known).then(|| format!("{}: trigger.run: there is no workflow `{run}`: {names}", group.path))
-}
-
-fn name_of(text: &runner::DefinitionText) -> Option<String> {
-    let document = document::Document::parse(&text.text, &text.path).ok()?;
-    Some(document.value().get("document")?.get("name")?.as_str()?.to_owned())
 }
 
 /// Commands that tell people and cannot be run here, where the runner runs.

@@ -52,6 +52,7 @@ async fn practise(ask: &Drill, host: &Path, out: &Output) -> anyhow::Result<Exit
     let before = look(&id, &bus).await?;
     let (from, to) = sites(ask, &before)?;
     let lost = ask.workflow == "failover" && !ask.alive;
+    fits(ask, &definitions)?;
 
     let mut own = host.bus.clone();
     own.prefix = format!("{}.drill-{}", own.prefix, &Uuid::new_v4().simple().to_string()[..8]);
@@ -74,26 +75,11 @@ async fn practise(ask: &Drill, host: &Path, out: &Output) -> anyhow::Result<Exit
 
     let notify = group.notify.clone();
     let mut house = House::start(&own, group, definitions, &seeded)?;
-    let inside = house.adopted(&id, &from, &seeded.unseen).await?;
-    if lost {
-        house.lose(&from, &id, &inside).await?;
-        out.line(format!("lost         {from}: its services are gone, its databases may be open"));
-    }
-    let run = begin(ask, &id, &to, &inside).await?;
-    let name = run.to_string();
-    let asked = answers::Asked::default();
-    let followed = tokio::select! {
-        followed = follow::drilled(&name, &inside, out) => followed?,
-        held = answers::answer(&run, &inside, &asked) => Followed { exit: Exit::NeedsPerson, last: held? },
-    };
-    if let Some(file) = &ask.report {
-        report::write(file, &report::markdown(&name, &inside).await?)?;
-        out.line(format!("report       {}", file.display()));
-    }
-    let view = viewed(ask, &followed.last, &from, &to, asked.list());
+    let held = hold(ask, &id, (&from, &to), lost, &seeded, &mut house, out).await;
+    house.end().await;
+    let (view, exit) = held?;
     told(&view, &notify, &house, out);
     drop(house);
-
     let changed = unchanged::compare(&before, &look(&id, &bus).await?);
     match changed.is_empty() {
         true => out.line(format!(
@@ -109,7 +95,39 @@ async fn practise(ask: &Drill, host: &Path, out: &Output) -> anyhow::Result<Exit
     let recorded = recorded.map(drop).context("the drill was held, and could not be recorded");
     out.value(&json!({ "drill": view, "changed": changed }));
     recorded?;
-    Ok(if changed.is_empty() { followed.exit } else { Exit::NotNormal })
+    Ok(if changed.is_empty() { exit } else { Exit::NotNormal })
+}
+
+/// The run of a drill, to its end; how it went, and its exit code.
+async fn hold(
+    ask: &Drill,
+    id: &GroupId,
+    (from, to): (&SiteId, &SiteId),
+    lost: bool,
+    seeded: &seed::Seeded,
+    house: &mut House,
+    out: &Output,
+) -> anyhow::Result<(DrillView, Exit)> {
+    let inside = house.adopted(id, from, &seeded.unseen).await?;
+    if lost {
+        house.lose(from, id, &inside).await?;
+        out.line(format!("lost         {from}: its services are gone, its databases may be open"));
+    }
+    let run = begin(ask, id, to, &inside).await?;
+    let name = run.to_string();
+    let asked = answers::Asked::default();
+    let followed = tokio::select! {
+        followed = follow::drilled(&name, &inside, out) => followed?,
+        held = answers::answer(&run, &inside, &asked) => Followed { exit: Exit::NeedsPerson, last: held? },
+    };
+    if let Some(file) = &ask.report {
+        let heading = "# A drill\n\nOn drivers in memory, beside production: what was asked, in which order, and who would have \
+                       decided is as on the night. Times, RTO and RPO are those of memory.\n\n";
+        report::write(file, &format!("{heading}{}", report::markdown(&name, &inside).await?))?;
+        out.line(format!("report       {}", file.display()));
+    }
+    let view = viewed(ask, &followed.last, from, to, asked.list());
+    Ok((view, followed.exit))
 }
 
 /// Production as it is: the group, and its latest run.
@@ -122,6 +140,28 @@ async fn look(group: &GroupId, bus: &Bus) -> anyhow::Result<Seen> {
         other => return Err(strange(&other)),
     };
     Ok((view, latest))
+}
+
+/// What can be known to be wrong before anything begins.
+fn fits(ask: &Drill, definitions: &[runner::DefinitionText]) -> anyhow::Result<()> {
+    let names: Vec<String> = definitions.iter().filter_map(parts::name_of).collect();
+    if !names.contains(&ask.workflow) {
+        return Err(Usage(format!("there is no workflow `{}`: {}", ask.workflow, names.join(", "))).into());
+    }
+    if ask.alive && ask.workflow != "failover" {
+        return Err(
+            Usage("`--alive` is for a failover: every other move has both sites up".to_owned()).into()
+        );
+    }
+    if let Some(file) = &ask.report {
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if file.exists() || folder.is_some_and(|folder| !folder.is_dir()) {
+            let text =
+                format!("`--report` writes a new file into a folder that is there: {}", file.display());
+            return Err(Usage(text).into());
+        }
+    }
+    Ok(())
 }
 
 /// From where to where; a drill begins where production stands.

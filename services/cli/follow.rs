@@ -31,7 +31,7 @@ pub(crate) struct Followed {
 ///
 /// Without a terminal a run that is held or paused ends the following: a script cannot decide.
 pub(crate) async fn run(run: &str, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
-    let words = Words { leave: "The run goes on. Follow it again: `pointsman watch", evidence: true };
+    let words = Words { leave: "The run goes on. Follow it again: `pointsman watch ", evidence: true };
     Ok(follow(run, bus, out, words).await?.exit)
 }
 
@@ -70,7 +70,7 @@ async fn follow(run: &str, bus: &Bus, out: &Output, words: Words) -> anyhow::Res
         tokio::select! {
             _ = &mut interrupted => {
                 let short = text::short(&last.id);
-                screen.leave(&format!("{} {short}`", words.leave));
+                screen.leave(&format!("{}{short}`", words.leave));
                 return Ok(Followed { exit: Exit::Done, last });
             }
             () = stirrings.next(LOOK_AT_MOST_EVERY) => {}

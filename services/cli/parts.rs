@@ -94,6 +94,12 @@ pub(crate) fn definitions(host: &Host) -> anyhow::Result<Vec<runner::DefinitionT
     Ok(definitions)
 }
 
+/// The name of a definition; none where it has none, and cannot be loaded.
+pub(crate) fn name_of(text: &runner::DefinitionText) -> Option<String> {
+    let document = document::Document::parse(&text.text, &text.path).ok()?;
+    Some(document.value().get("document")?.get("name")?.as_str()?.to_owned())
+}
+
 /// `serve`.
 pub(crate) fn serve(ask: &Serve, path: &Path) -> anyhow::Result<Exit> {
     let host = config::load_host(path)?;

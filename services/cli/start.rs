@@ -2,9 +2,9 @@
 
 use std::io::IsTerminal;
 
-use schemas::GroupId;
 use schemas::duration::Iso;
 use schemas::op::{Op, OpReply, Preview, ProtectBy};
+use schemas::{Code, GroupId, Problem};
 use serde_json::json;
 
 use crate::args::{By, Move, Reprotect, SiteMove};
@@ -88,7 +88,7 @@ async fn begin(
         foresee(workflow, &preview, bus, out).await;
     }
     if let Some(refusal) = preview.refusals.first() {
-        return Err(refusal.clone().into());
+        return Err(short(refusal).into());
     }
     if ask.dry_run {
         return Ok(Exit::Done);
@@ -106,6 +106,16 @@ async fn begin(
         return Ok(Exit::Done);
     }
     follow::run(&run.to_string(), bus, out).await
+}
+
+/// A refusal whose every line stands in the preview above it.
+fn short(refusal: &Problem) -> Problem {
+    let mut refusal = refusal.clone();
+    let lines = refusal.detail.as_deref().map_or(0, |detail| detail.split("; ").count());
+    if refusal.code == Code::RedPrecondition && lines > 3 {
+        refusal.detail = Some(format!("{lines} lines of `check` are red, see above"));
+    }
+    refusal
 }
 
 /// The plan of a dry run. What cannot be foreseen is said, and the steps are then those of the file.

@@ -121,11 +121,13 @@ fn print(group: &GroupView, out: &Output) {
             out.line(format!("  {} {}", out.warn(title), owed(debt, group, out)));
         }
     }
-    if let Some(found) = &group.check
-        && !found.lines.is_empty()
-    {
-        out.line(format!("  check ({}):", text::age(found.at, group.at)));
-        check::lines(found.lines.iter(), out);
+    if let Some(found) = &group.check {
+        // Who answers is said above, as of now.
+        let rest: Vec<_> = found.lines.iter().filter(|line| line.line.what != "answers").collect();
+        if !rest.is_empty() {
+            out.line(format!("  check ({}):", text::age(found.at, group.at)));
+            check::lines(rest.into_iter(), out);
+        }
     }
     for drill in &group.drills {
         let (when, how) = (text::age(drill.at, group.at), text::word(drill.state));

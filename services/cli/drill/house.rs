@@ -24,6 +24,8 @@ use crate::{person, plan};
 
 /// All is up within this, and a lost place is seen silent.
 const WITHIN: Duration = Duration::from_secs(30);
+/// What is told to stop has so long.
+const STOPS_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 const WHY: &str = "a drill begins";
 
@@ -33,6 +35,7 @@ type Pages = Arc<Mutex<Vec<(String, PathBuf)>>>;
 /// A part that runs, and how it ended if it did.
 struct Part {
     runtime: Option<Runtime>,
+    stop: CancellationToken,
     ended: Option<JoinHandle<anyhow::Result<()>>>,
 }
 
@@ -58,10 +61,9 @@ impl House {
         for (site, place) in &seeded.places {
             let host = host(folder.path(), site, place, &group, bus)?;
             let own = bus.clone();
-            let part = Part::start(async move {
+            let part = Part::start(async move |stop| {
                 let client = bus::standing(&own, "drill").await?;
                 let version = env!("CARGO_PKG_VERSION");
-                let stop = CancellationToken::new();
                 Ok(host::serve(&host, &[], client, &person::host(), version, stop).await?)
             })?;
             parts.insert(site.to_string(), part);
@@ -69,7 +71,7 @@ impl House {
         let pages = Pages::default();
         let journal = folder.path().join("journal");
         let (own, told) = (bus.clone(), pages.clone());
-        let runner = Part::start(async move {
+        let runner = Part::start(async move |stop| {
             let groups = vec![group];
             let same = groups.clone();
             let options = runner::Options {
@@ -94,7 +96,7 @@ impl House {
                     })
                 }),
             };
-            Ok(runner::run(options, CancellationToken::new()).await?)
+            Ok(runner::run(options, stop).await?)
         })?;
         parts.insert("the runner".to_owned(), runner);
         Ok(House { parts, pages, bus: bus.clone(), _folder: folder })
@@ -159,7 +161,9 @@ impl House {
 
     /// A place is gone, and returns when the drill's runner has seen so.
     pub(super) async fn lose(&mut self, site: &SiteId, group: &GroupId, bus: &Bus) -> anyhow::Result<()> {
-        self.parts.remove(site.as_str());
+        if let Some(part) = self.parts.remove(site.as_str()) {
+            part.end().await;
+        }
         let until = Instant::now() + WITHIN;
         loop {
             let view = plan::group(group, bus).await?;
@@ -171,6 +175,13 @@ impl House {
         }
     }
 
+    /// Ends every part.
+    pub(super) async fn end(&mut self) {
+        for (_, part) in std::mem::take(&mut self.parts) {
+            part.end().await;
+        }
+    }
+
     /// Whom the run would have told.
     pub(super) fn pages(&self) -> Vec<(String, PathBuf)> {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -178,16 +189,28 @@ impl House {
 }
 
 impl Part {
-    fn start(part: impl Future<Output = anyhow::Result<()>> + Send + 'static) -> anyhow::Result<Part> {
+    fn start<F>(part: impl FnOnce(CancellationToken) -> F) -> anyhow::Result<Part>
+    where
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let ended = Some(runtime.spawn(part));
-        Ok(Part { runtime: Some(runtime), ended })
+        let stop = CancellationToken::new();
+        let ended = Some(runtime.spawn(part(stop.clone())));
+        Ok(Part { runtime: Some(runtime), stop, ended })
+    }
+
+    /// It drains, as a part that is told to stop; what has not ended after some seconds is cut off.
+    async fn end(mut self) {
+        self.stop.cancel();
+        if let Some(ended) = self.ended.take() {
+            let _ = tokio::time::timeout(STOPS_WITHIN, ended).await;
+        }
     }
 }
 
 impl Drop for Part {
     fn drop(&mut self) {
-        // At once, as a host that loses its power.
+        self.stop.cancel();
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }

@@ -66,6 +66,72 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
         "Something could not be asked during a move; it is asked as soon as its service answers.",
         "Nothing, or bring its host back.",
     ),
+    (
+        "held",
+        "The run does nothing until a person decides; what it waits for names the commands.",
+        "Type one of them.",
+    ),
+    (
+        "waiting",
+        "The run waits for something outside; it goes on by itself when that comes.",
+        "See what it waits for.",
+    ),
+    ("proved", "A site was seen closed in this epoch, by its service or by a fence path.", "Nothing."),
+    (
+        "not-proved",
+        "Nobody could see that a site is closed: it may still take writes.",
+        "A fence path, or `pointsman accept`.",
+    ),
+    ("planned", "The run closes the site itself, first.", "Nothing."),
+    ("within-limit", "Less would be lost than the group's `loss.max`.", "Nothing."),
+    (
+        "above-limit",
+        "More would be lost than the group's `loss.max`: an unplanned move waits for a person.",
+        "`pointsman accept RUN --data-loss DURATION`, agreed with whoever owns the data.",
+    ),
+    (
+        "capturing",
+        "The source keeps changes and nobody applies them: its disk fills.",
+        "Bring the receiver back.",
+    ),
+    (
+        "stopped",
+        "Nothing is kept and nothing applied, or a program does not run.",
+        "As it should be at the site that is not live.",
+    ),
+    ("standby", "A database that follows the other site, closed.", "Nothing."),
+    ("live", "The site, or database, that takes writes.", "Nothing."),
+    ("open", "Whether the live site's database takes writes.", "`pointsman status` says what is closed."),
+    (
+        "closed",
+        "Whether the database of the site that is not live is closed.",
+        "Two sites may be written: close it by hand, then look what was written there.",
+    ),
+    (
+        "runs",
+        "Whether what runs at the live site only runs there.",
+        "Start it again by hand: that is no lost site.",
+    ),
+    (
+        "dormant",
+        "Whether what runs at the live site only is stopped at the other one.",
+        "Stop it, and take away what starts it.",
+    ),
+    (
+        "protected",
+        "Whether the other site receives what is written.",
+        "`pointsman status` names the command.",
+    ),
+    (
+        "trigger",
+        "Whether what monitoring would start is a workflow that leaves a site.",
+        "Mend `trigger.run` of the group's file.",
+    ),
+    (
+        "doubts",
+        "Whether calls were passed without knowing what became of them.",
+        "They are asked again when their services answer.",
+    ),
     // Lines of `check`: SITE.SERVICE.RESOURCE.NAME.
     (
         "answers",

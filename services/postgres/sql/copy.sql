@@ -28,8 +28,8 @@ BEGIN
   THEN
     c := NULL; -- Somebody has dropped them by hand.
   ELSIF c.ended_at IS NOT NULL THEN
-    RAISE EXCEPTION 'the tables of an earlier copy are still kept aside in schema pointsman_kept'
-      USING ERRCODE = 'PM006', HINT = 'look at them, then replication.cleanup';
+    RAISE EXCEPTION 'the tables of an earlier copy are still kept aside in schema pointsman_kept: cancel this run, pointsman cleanup, and start it again'
+      USING ERRCODE = 'PM006', HINT = 'look at them first: cleanup drops them';
   END IF;
   CREATE SCHEMA IF NOT EXISTS pointsman_kept;
   FOR t, size IN SELECT * FROM jsonb_each(wanted) LOOP

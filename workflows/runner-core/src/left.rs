@@ -40,7 +40,7 @@ impl Run {
             Purpose::Move | Purpose::Return | Purpose::Establish if live != Some(&to) => None,
             Purpose::Establish => left(from, self.opened(&to)?, state == RunState::Completed),
             Purpose::Move | Purpose::Return => {
-                let drained = self.drained(&from, &to);
+                let drained = self.drained(&from, &to) && !self.found_open(&to);
                 left(from, self.opened(&to)?, drained)
             }
         }
@@ -52,6 +52,24 @@ impl Run {
             call.action == Action::EnableAccess && call.address.site == *site && done(&call.state)
         };
         self.calls.values().filter(opens).filter_map(|call| call.ended).min()
+    }
+
+    /// Whether a database at `site` was open before this run did anything there: somebody opened it by hand, and what
+    /// was written there before the slot was made is in no slot. A call that was ever in doubt may have opened it itself.
+    fn found_open(&self, site: &SiteId) -> bool {
+        self.calls.values().any(|call| {
+            let answer = match &call.state {
+                CallState::Settled {
+                    settlement: Settlement { result: SettledAs::Done { answer, .. }, .. },
+                } => *answer,
+                _ => None,
+            };
+            call.action == Action::EnableAccess
+                && call.address.site == *site
+                && answer == Some(schemas::Answer::AlreadyApplied)
+                && !call.doubted
+                && call.attempt == schemas::Attempt::FIRST
+        })
     }
 
     /// Whether the receiver proved that it has everything up to a mark that was made while the source was closed:

@@ -20,7 +20,11 @@ impl Core {
             let names: Vec<&str> = open.iter().map(SiteId::as_str).collect();
             return (
                 Mode::SplitBrain,
-                format!("{} are open at once: close one by hand, then adopt", names.join(" and ")),
+                format!(
+                    "{} are open at once: close one on its host, with its service stopped (pointsman act database.NAME \
+                     disable-access --here --why …, or docs/workflows/by-hand.md), then pointsman adopt {id} --why …",
+                    names.join(" and ")
+                ),
             );
         }
         if self.is_copied(id) {

@@ -298,6 +298,16 @@ impl Core {
                 )),
             }
         }
+        let run = &g.plan.trigger.run;
+        let moves = |d: &engine::Definition| matches!(d.info().purpose, engine::Purpose::Move);
+        let fits = self.definitions.get(run).is_some_and(|(_, definition)| moves(definition));
+        if !fits && g.plan.trigger.mode != crate::seam::TriggerMode::Off {
+            lines.push(CheckLine::amber(
+                "trigger",
+                format!("trigger.run is `{run}`: there is no such workflow, or it does not leave a site"),
+                "name `failover`, or a definition of your own that moves the group",
+            ));
+        }
         if !g.record.debts.is_empty() {
             let text = format!("{} owed", g.record.debts.len());
             lines.push(CheckLine::amber("owed", text, "they are paid as soon as their services answer"));

@@ -3,6 +3,7 @@
 use schemas::{Address, GroupId, ReplicationState, ResourceId, Seen, Service, SiteId};
 
 use crate::core::Core;
+use crate::in_memory::Group;
 use crate::seam::Now;
 
 impl Core {
@@ -16,22 +17,27 @@ impl Core {
         to: &SiteId,
     ) -> Vec<(ResourceId, Option<ReplicationState>)> {
         let Some(g) = self.groups.get(group) else { return Vec::new() };
-        let direction = format!("{from}->{to}");
-        let name = |database: &ResourceId| -> Option<ResourceId> {
-            let databases = g.plan.input.get("databases")?;
-            databases.get(database.as_str())?.get("replication")?.get(&direction)?.as_str()?.parse().ok()
-        };
-        let state = |resource: &ResourceId| {
-            let address =
-                Address { site: to.clone(), service: Service::Replication, resource: resource.clone() };
-            let (at, seen) = self.observed.get(&address)?;
-            let fresh = now.boot < at.boot + crate::core::SILENT_AFTER && !self.mute.contains(&address);
+        let state = |address: &Address| {
+            let (at, seen) = self.observed.get(address)?;
+            let fresh = now.boot < at.boot + crate::core::SILENT_AFTER && !self.mute.contains(address);
             match &seen.seen {
                 Seen::Replication(seen) if fresh => Some(seen.state),
                 _ => None,
             }
         };
-        g.plan.one_live.iter().filter_map(name).map(|resource| (resource.clone(), state(&resource))).collect()
+        let all = self.halves_of(g, from, to).into_iter();
+        all.map(|address| (address.resource.clone(), state(&address))).collect()
+    }
+
+    /// The receivers' halves of these replications.
+    pub(crate) fn halves_of(&self, g: &Group, from: &SiteId, to: &SiteId) -> Vec<Address> {
+        let direction = format!("{from}->{to}");
+        let name = |database: &ResourceId| -> Option<ResourceId> {
+            let databases = g.plan.input.get("databases")?;
+            databases.get(database.as_str())?.get("replication")?.get(&direction)?.as_str()?.parse().ok()
+        };
+        let half = |resource| Address { site: to.clone(), service: Service::Replication, resource };
+        g.plan.one_live.iter().filter_map(name).map(half).collect()
     }
 
     /// Whether the other site receives what is written at the live one.

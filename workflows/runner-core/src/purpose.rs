@@ -95,6 +95,19 @@ impl Core {
         Ok((other(g, &to)?, to))
     }
 
+    /// Whether the standby's receivers were last seen to apply what is written at the live site.
+    fn follows(&self, g: &Group, standby: &SiteId) -> bool {
+        let Some(live) = &g.record.live else { return false };
+        let all = self.halves_of(g, live, standby);
+        let applies = |address: &Address| match self.observed.get(address).map(|(_, seen)| &seen.seen) {
+            Some(Seen::Replication(seen)) => {
+                matches!(seen.state, schemas::ReplicationState::Running | schemas::ReplicationState::Draining)
+            }
+            _ => false,
+        };
+        !all.is_empty() && all.iter().all(applies)
+    }
+
     /// Whether the other site may be brought up to date in the way that was asked for.
     fn may_protect(&self, start: &Start, g: &Group, standby: &SiteId) -> Result<(), Problem> {
         let left = g.record.left.as_ref().filter(|left| left.site == *standby);
@@ -103,6 +116,10 @@ impl Core {
         }
         match start.protect_by.unwrap_or(ProtectBy::CatchUp) {
             ProtectBy::CatchUp if left.is_some_and(|left| left.drained) => Ok(()),
+            ProtectBy::CatchUp if left.is_none() && self.follows(g, standby) => {
+                let detail = format!("{standby} follows already: there is nothing to bring up to date");
+                Err(conflict(detail))
+            }
             ProtectBy::CatchUp => {
                 let detail = format!(
                     "it is not proved that {standby} has nothing that never came over: save that and copy, \

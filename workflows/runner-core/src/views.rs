@@ -311,10 +311,10 @@ impl Core {
             text.push_str(&format!("; switched off by {}", off.by.who.person));
         }
         if g.record.unacknowledged {
-            text.push_str(&format!("; waits for pointsman ack {id}"));
+            text.push_str(&format!("; waits for pointsman ack {id} --why …"));
         }
         if let Some((decision, site)) = &g.record.asked {
-            text.push_str(&format!("; {site} is reported lost: pointsman approve {id} ({decision})"));
+            text.push_str(&format!("; {site} is reported lost: pointsman approve {id} --why … ({decision})"));
         }
         text
     }
@@ -368,12 +368,20 @@ impl Core {
                 &checked.from
             };
             let shut = self.shut(now, &start.group, closed, &resource);
+            let heard = g
+                .is_some_and(|g| g.plan.resources.iter().any(|a| a.site == *closed && self.is_heard(now, a)));
             let (text, verdict) = match shut {
-                Ok(shut) => (format!("{resource} at {closed}: {}", shut.text()), "PROVED"),
-                Err(_) if checked.unplanned => (
-                    format!("{closed} will be asked to close; silent, it may still accept writes"),
-                    "NOT PROVED",
-                ),
+                Ok(shut) => {
+                    let verdict =
+                        if matches!(shut, crate::gate::Shut::Acceptance(_)) { "ACCEPTED" } else { "PROVED" };
+                    (format!("{resource} at {closed}: {}", shut.text()), verdict)
+                }
+                Err(_) if checked.unplanned && heard => {
+                    (format!("{closed} answers: it is closed and drained first"), "PLANNED")
+                }
+                Err(_) if checked.unplanned => {
+                    (format!("{closed} cannot be asked: it may still accept writes"), "NOT PROVED")
+                }
                 Err(_) => (format!("{closed} is closed by the run"), "PLANNED"),
             };
             facts.push(Fact { label: "fence".into(), text, verdict: Some(verdict.into()) });
@@ -393,8 +401,10 @@ impl Core {
             let planned = matches!(checked.purpose, Purpose::Move | Purpose::Return) && !checked.unplanned;
             if stopped && planned {
                 // A planned move would close the live site and then wait for what can never come.
+                let left = g.and_then(|g| g.record.left.as_ref());
+                let how = if left.is_some_and(|left| !left.drained) { " --by copy" } else { "" };
                 let detail = format!(
-                    "{resource} does not run at {}: bring that up to date first, pointsman reprotect {} --why …",
+                    "{resource} does not run at {}: bring that up to date first, pointsman reprotect {}{how} --why …",
                     checked.to, start.group
                 );
                 refusals.push(Problem::new(schemas::Code::Precondition, detail));
