@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::args::Plan;
 use crate::bus::{Bus, strange};
-use crate::exit::Exit;
+use crate::exit::{Exit, Usage};
 use crate::output::Output;
 use crate::{runs, start};
 
@@ -40,7 +40,7 @@ pub(crate) async fn run(ask: Plan, bus: &Bus, out: &Output) -> anyhow::Result<Ex
         OpReply::Preview(preview) => *preview,
         other => return Err(strange(&other)),
     };
-    let plan = of_preview(&ask.workflow, &preview, bus).await?;
+    let plan = of_preview(&ask.workflow, &preview, ask.lost.as_ref(), bus).await?;
     out.line(format!("{} · {}", ask.group, bus.heading()));
     start::show(&preview, false, out);
     print(&preview, &plan, out);
@@ -76,13 +76,28 @@ fn loss(plan: &paper::Plan) -> &'static str {
 }
 
 /// Drives the definition with what the preview says of today.
-pub(crate) async fn of_preview(workflow: &str, preview: &Preview, bus: &Bus) -> anyhow::Result<paper::Plan> {
+pub(crate) async fn of_preview(
+    workflow: &str,
+    preview: &Preview,
+    as_if_lost: Option<&SiteId>,
+    bus: &Bus,
+) -> anyhow::Result<paper::Plan> {
     let definition = definition(workflow, bus).await?;
     let group = group(&preview.group, bus).await?;
     let lost = preview.input.get("lost").cloned().unwrap_or_default();
-    let lost: Vec<SiteId> = serde_json::from_value(lost).unwrap_or_default();
+    let mut lost: Vec<SiteId> = serde_json::from_value(lost).unwrap_or_default();
     let last = last_run(&preview.group, &preview.workflow, bus).await?;
-    from_start(definition, preview.input.clone(), &world(&group, lost), last.as_ref())
+    if let Some(site) = as_if_lost
+        && !group.sites.contains_key(site)
+    {
+        return Err(Usage(format!("the group has no site `{site}`")).into());
+    }
+    lost.extend(as_if_lost.filter(|site| !lost.contains(site)).cloned());
+    let mut world = world(&group, lost);
+    for view in world.resources.values_mut().filter(|view| Some(&view.address.site) == as_if_lost) {
+        view.silent = true;
+    }
+    from_start(definition, preview.input.clone(), &world, last.as_ref())
 }
 
 /// The definition as the runner has it.

@@ -70,13 +70,17 @@ async fn online(ask: &Runbook, bus: &Bus) -> anyhow::Result<Made> {
         OpReply::Preview(preview) => *preview,
         other => return Err(strange(&other)),
     };
-    let plan = plan::of_preview(workflow, &preview, bus).await?;
+    let plan = plan::of_preview(workflow, &preview, ask.lost.as_ref(), bus).await?;
     let texts = texts(group, &plan, bus).await?;
+    let mut seen = "the runner's definition and what its services saw then".to_owned();
+    if let Some(lost) = &ask.lost {
+        seen.push_str(&format!(", as if {lost} were lost"));
+    }
     let heading = Heading {
         title: format!("{} of {group}, {} to {}", preview.workflow, preview.from, preview.to),
         facts: vec![
             ("Printed".into(), Utc::now().format("%Y-%m-%d %H:%M:%S UTC").to_string()),
-            ("From".into(), "the runner's definition and what its services saw then".into()),
+            ("From".into(), seen),
             ("Time".into(), plan.estimate.how.clone()),
         ],
         group: group.to_string(),

@@ -120,7 +120,7 @@ fn short(refusal: &Problem) -> Problem {
 
 /// The plan of a dry run. What cannot be foreseen is said, and the steps are then those of the file.
 async fn foresee(workflow: &str, preview: &Preview, bus: &Bus, out: &Output) {
-    match plan::of_preview(workflow, preview, bus).await {
+    match plan::of_preview(workflow, preview, None, bus).await {
         Ok(plan) => {
             plan::print(preview, &plan, out);
             out.value(&json!({ "preview": preview, "plan": plan }));

@@ -43,6 +43,16 @@ fn a_plan_says_each_step_from_todays_observations_and_leaves_no_entry() {
     };
     assert_eq!(step("close config@main")["foreseen"]["expected"], "done");
 
+    // As if main were lost, while all is well: the paper for that night.
+    for words in
+        [["plan", "failover", "cfg", "--lost", "main"], ["runbook", "failover", "cfg", "--lost", "main"]]
+    {
+        let night = house.says(0, &words);
+        assert!(night.contains("abandon csp@secondary") && !night.contains("drain csp@secondary"), "{night}");
+    }
+    let nowhere = house.person(&["plan", "failover", "cfg", "--lost", "nowhere"]);
+    assert_eq!(house.code(&nowhere), 2, "{}", text(&nowhere));
+
     house.kill_runner();
     assert_eq!(house.entries(), before, "a plan left an entry");
     for (host, resource) in [("main", "database.config"), ("secondary", "database.config")] {

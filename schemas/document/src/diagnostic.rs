@@ -99,10 +99,14 @@ impl Diagnostics {
         if self.0.is_empty() { Ok(value) } else { Err(self) }
     }
 
-    /// Sorts by file and place.
+    /// Sorts by file and place. What was found twice, such as in a part that is called twice, is there once.
     pub fn sort(&mut self) {
         let start = |d: &Diagnostic| d.place.as_ref().map(|place| place.span.start);
         self.0.sort_by(|a, b| (&a.path, start(a)).cmp(&(&b.path, start(b))));
+        let same = |a: &Diagnostic, b: &Diagnostic| {
+            (&a.path, start(a), &a.code, &a.message) == (&b.path, start(b), &b.code, &b.message)
+        };
+        self.0.dedup_by(|a, b| same(a, b));
     }
 
     /// Whether nothing is wrong.

@@ -263,6 +263,9 @@ pub(crate) struct Plan {
     /// As if it took over from this run, which has not ended
     #[arg(long, value_name = "RUN")]
     pub(crate) supersede: Option<String>,
+    /// As if this site were lost and nothing there answered
+    #[arg(long, value_name = "SITE")]
+    pub(crate) lost: Option<schemas::SiteId>,
 }
 
 /// A manual.
@@ -280,6 +283,9 @@ pub(crate) struct Runbook {
     /// The site to open; the other one if it is left out
     #[arg(long, value_name = "SITE")]
     pub(crate) to: Option<schemas::SiteId>,
+    /// As if this site were lost and nothing there answered: the paper for that night, printed by day
+    #[arg(long, value_name = "SITE", conflicts_with_all = ["rest", "offline"])]
+    pub(crate) lost: Option<schemas::SiteId>,
     /// From this host's files alone: no bus, no runner, nothing is looked at
     #[arg(long)]
     pub(crate) offline: bool,

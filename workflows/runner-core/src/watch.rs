@@ -13,7 +13,7 @@ use crate::seam::Now;
 /// Between two looks at the replications.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Between two looks at the databases: two that are open at once are told within 5 s.
-const DATABASES_EVERY: Duration = Duration::from_secs(3);
+const DATABASES_EVERY: Duration = Duration::from_secs(4);
 /// Between two watches while a run leaves a lost site: until when it was seen alive is wanted soon.
 const LOST_EVERY: Duration = Duration::from_secs(1);
 
