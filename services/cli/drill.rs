@@ -75,9 +75,7 @@ async fn practise(ask: &Drill, host: &Path, out: &Output) -> anyhow::Result<Exit
 
     let notify = group.notify.clone();
     let mut house = House::start(&own, group, definitions, &seeded)?;
-    let held = hold(ask, &id, (&from, &to), lost, &seeded, &mut house, out).await;
-    house.end().await;
-    let (view, exit) = held?;
+    let (view, exit) = hold(ask, &id, (&from, &to), lost, &seeded, &mut house, out).await?;
     told(&view, &notify, &house, out);
     drop(house);
     let changed = unchanged::compare(&before, &look(&id, &bus).await?);

@@ -161,9 +161,7 @@ impl House {
 
     /// A place is gone, and returns when the drill's runner has seen so.
     pub(super) async fn lose(&mut self, site: &SiteId, group: &GroupId, bus: &Bus) -> anyhow::Result<()> {
-        if let Some(part) = self.parts.remove(site.as_str()) {
-            part.end().await;
-        }
+        self.parts.remove(site.as_str());
         let until = Instant::now() + WITHIN;
         loop {
             let view = plan::group(group, bus).await?;
@@ -172,13 +170,6 @@ impl House {
             }
             anyhow::ensure!(Instant::now() < until, "{site} is still heard");
             tokio::time::sleep(LOOK_EVERY).await;
-        }
-    }
-
-    /// Ends every part.
-    pub(super) async fn end(&mut self) {
-        for (_, part) in std::mem::take(&mut self.parts) {
-            part.end().await;
         }
     }
 
@@ -198,22 +189,21 @@ impl Part {
         let ended = Some(runtime.spawn(part(stop.clone())));
         Ok(Part { runtime: Some(runtime), stop, ended })
     }
-
-    /// It drains, as a part that is told to stop; what has not ended after some seconds is cut off.
-    async fn end(mut self) {
-        self.stop.cancel();
-        if let Some(ended) = self.ended.take() {
-            let _ = tokio::time::timeout(STOPS_WITHIN, ended).await;
-        }
-    }
 }
 
 impl Drop for Part {
+    /// It drains, as a part that is told to stop; what has not ended after some seconds is cut off.
     fn drop(&mut self) {
         self.stop.cancel();
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+        let (Some(runtime), ended) = (self.runtime.take(), self.ended.take()) else { return };
+        // A runtime is not ended within another one.
+        let ends = std::thread::spawn(move || {
+            if let Some(ended) = ended {
+                let _ = runtime.block_on(async { tokio::time::timeout(STOPS_WITHIN, ended).await });
+            }
+            runtime.shutdown_timeout(STOPS_WITHIN);
+        });
+        let _ = ends.join();
     }
 }
 

@@ -44,7 +44,10 @@ impl Core {
     pub(crate) fn drill_fact(&self, now: Now, start: &Start) -> Fact {
         let last = self.groups.get(&start.group).and_then(|g| g.record.drills.get(&start.workflow));
         let (text, verdict) = match last {
-            None => ("never practised: pointsman drill".to_owned(), None),
+            None => {
+                let (group, workflow) = (&start.group, &start.workflow);
+                (format!("never practised: pointsman drill {group} --workflow {workflow} --why …"), None)
+            }
             Some(drill) => {
                 let days = (now.wall - drill.at).num_days();
                 let when = match days {

@@ -114,6 +114,9 @@ fn decisions(evidence: &Evidence, view: &RunView) -> Vec<Decision> {
                 let kind = if *standing { "accept, standing in the group's file" } else { "accept" };
                 note(noted.at, format!("{kind}: {site} may still take writes (epoch {epoch})"), by);
             }
+            GroupEntry::Overridden { run, lines, by } if *run == evidence.run => {
+                note(noted.at, format!("start although red: {}", lines.join(", ")), by);
+            }
             GroupEntry::LossAccepted { epoch, bound, by } if *epoch == evidence.started.epoch => {
                 note(noted.at, format!("accept: a loss of at most {bound}"), by);
             }

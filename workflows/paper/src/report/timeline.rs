@@ -108,6 +108,9 @@ fn of_group(entry: &GroupEntry, evidence: &Evidence) -> Option<String> {
         GroupEntry::LossAccepted { epoch: of, bound, by } if *of == epoch => {
             format!("accepted: a loss of at most {bound}, by {}: {}", who(&by.who), by.why)
         }
+        GroupEntry::Overridden { run, lines, by } if *run == evidence.run => {
+            format!("started although red: {}, by {}: {}", lines.join(", "), who(&by.who), by.why)
+        }
         GroupEntry::Loss { run, text, by, .. } if *run == evidence.run => format!("loss: {text} ({by})"),
         GroupEntry::Owed { owed, .. } if owed.run == evidence.run => {
             let what = owed.action.map_or("claim".to_owned(), |action| action.to_string());
