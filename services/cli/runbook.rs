@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context;
 use chrono::Utc;
 use engine::Definition;
 use paper::runbook::{Heading, runbook};
@@ -16,7 +15,7 @@ use crate::args::Runbook;
 use crate::bus::{Bus, strange};
 use crate::exit::{Exit, NotDone, Usage};
 use crate::output::Output;
-use crate::{plan, report};
+use crate::{parts, plan, report};
 
 /// A manual that is ready to be printed.
 struct Made {
@@ -139,19 +138,9 @@ fn rest(evidence: &paper::Evidence, world: &World) -> anyhow::Result<Made> {
 fn offline(ask: &Runbook, host: &Path) -> anyhow::Result<Made> {
     let (workflow, group) = words(ask)?;
     let host = config::load_host(host)?;
-    let settings = host.runner.clone().ok_or_else(|| {
-        Usage("`--offline` reads the runner's files: this host's file has no `runner`".into())
-    })?;
-    let groups = config::load_groups(&host.resolve(&settings.groups))?;
+    let (groups, texts) = parts::of_runner(&host)?;
     let found = groups.iter().find(|one| one.name == *group);
     let found = found.ok_or_else(|| Usage(format!("there is no file for the group `{group}`")))?;
-    let mut texts = runner::shipped();
-    if let Some(folder) = &settings.definitions {
-        let folder = host.resolve(folder);
-        texts.extend(
-            runner::in_folder(&folder).with_context(|| format!("could not read {}", folder.display()))?,
-        );
-    }
     let mut definition = None;
     for text in texts {
         let loaded = Definition::load(&text.text, &text.path, &engine::catalog::default())?;

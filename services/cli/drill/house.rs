@@ -1,5 +1,5 @@
 //! The installation of a drill: services of every place and a runner, in this process, in a folder that goes with it.
-//! Each has a runtime of its own, so that a place can be lost from one instant to the next.
+//! Each has a runtime of its own, so that a place can be lost while the others go on.
 
 use std::collections::BTreeMap;
 use std::future::Future;
