@@ -120,14 +120,17 @@ impl Server {
     }
 
     /// Opens a session to act, after ending those that an earlier act of this life left behind: there is
-    /// one act at a time, so what is left is of one that was given up.
+    /// one act at a time, so what is left is of one that was given up. Where none was, nothing is looked for.
     ///
     /// # Errors
     ///
     /// No session, not the right server, or a session that cannot be seen gone; nothing was started.
     pub async fn act(&self, within: Duration) -> Result<Session, PgError> {
         let session = self.open(Purpose::Act, within).await?;
-        Self::end(&session, "application_name = $1", &self.this_life).await?;
+        if self.parking.was_given_up() {
+            Self::end(&session, "application_name = $1", &self.this_life).await?;
+            self.parking.is_gone();
+        }
         Ok(session)
     }
 

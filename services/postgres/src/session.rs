@@ -71,10 +71,9 @@ pub struct Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if *self.open.get_mut() == 0
-            && !*self.failed.get_mut()
-            && let Some(connection) = self.connection.take()
-        {
+        if *self.open.get_mut() > 0 || *self.failed.get_mut() {
+            self.parking.give_up();
+        } else if let Some(connection) = self.connection.take() {
             self.parking.park(connection);
         }
     }

@@ -138,7 +138,7 @@ impl PostgresReplication {
         match (&self.settings.half, act.action) {
             (Half::Source { .. }, Action::Mark) => source::mark(&session, &claim).await,
             (Half::Source { slot, publication, .. }, Action::Capture) => {
-                source::capture(&session, slot, publication, &self.settings, &claim).await
+                source::capture(&self.server, &session, slot, publication, &self.settings, &claim).await
             }
             (Half::Source { slot, publication, .. }, Action::Export) => {
                 export::export(self, &session, slot, publication, applied(&act.args)?, &claim).await

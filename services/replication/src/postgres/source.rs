@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use postgres::{Claim, PgError, Session, sqlstate};
+use postgres::{Claim, PgError, Server, Session, sqlstate};
 use responder::{Look, Pauses};
 use schemas::Action;
 use schemas::args::{MarkOutput, SlotOutput};
@@ -14,6 +14,8 @@ use crate::settings::{Blockers, PostgresSettings};
 
 /// One try to make a slot: an older transaction holds it up, and only a bound ends the wait.
 const TRY: &str = "1500ms";
+/// Between two commits beside it, so that what it waits for is flushed.
+const FLUSH_EVERY: Duration = Duration::from_millis(5);
 /// A receiver that was heard within this is alive; an idle one reports every 10 s.
 const ALIVE: f64 = 25.0;
 /// How long a slot may stay in use after its receiver stopped.
@@ -46,6 +48,7 @@ pub(super) async fn mark(session: &Session, claim: &Claim) -> Result<Value, PgEr
 /// Ends with a slot that keeps what is written here from now on, and nothing that came from the other site.
 /// A slot that does so already is left as it is.
 pub(super) async fn capture(
+    server: &Server,
     session: &Session,
     slot: &str,
     publication: &str,
@@ -96,7 +99,7 @@ pub(super) async fn capture(
             drop_slot(session, slot).await?;
             continue;
         }
-        match make_slot(session, slot).await {
+        match make_slot(server, session, slot).await {
             Ok(()) => {}
             Err(error) if error.sqlstate() == Some(sqlstate::DUPLICATE) => {}
             Err(error) if error.sqlstate() == Some(sqlstate::CANCELED) => {
@@ -115,13 +118,36 @@ pub(super) async fn capture(
     }
 }
 
-async fn make_slot(session: &Session, slot: &str) -> Result<(), PgError> {
+async fn make_slot(server: &Server, session: &Session, slot: &str) -> Result<(), PgError> {
     // A cancelled try leaves no slot: until it is consistent it belongs to its session.
     let left = session.left();
     session.simple(&format!("SET statement_timeout = '{TRY}'")).await?;
-    let made = session.run("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", &[&slot]).await;
+    let sql = "SELECT pg_create_logical_replication_slot($1, 'pgoutput')";
+    let mut made = std::pin::pin!(async { session.run(sql, &[&slot]).await });
+    let mut beside = None;
+    let made = loop {
+        tokio::select! {
+            made = &mut made => break made,
+            () = tokio::time::sleep(FLUSH_EVERY) => flush(server, &mut beside, session.left()).await,
+        }
+    };
     session.simple(&format!("SET statement_timeout = {}", left.as_millis().max(1))).await?;
     made
+}
+
+/// A slot that is made while somebody writes waits for records that say who is writing, and nothing flushes those but
+/// the server's log writer, every 200 ms by default: a commit beside it does at once. A server that does not let
+/// us only makes it slower.
+async fn flush(server: &Server, beside: &mut Option<Session>, within: Duration) {
+    if beside.is_none() {
+        *beside = server.look(within).await.ok();
+    }
+    if let Some(session) = beside.as_ref() {
+        // One that failed is not used again.
+        if session.run("SELECT pg_logical_emit_message(true, 'pointsman', '')", &[]).await.is_err() {
+            *beside = None;
+        }
+    }
 }
 
 async fn drop_slot(session: &Session, slot: &str) -> Result<(), PgError> {

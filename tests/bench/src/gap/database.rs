@@ -121,10 +121,11 @@ impl Pair {
         })
     }
 
-    /// Moves the group; answers when the run has ended. What is red for a moment after a move is asked again.
+    /// Moves the group; answers when the run has ended. What is red for a moment after a move is asked again. The command
+    /// that begins it follows it, as a person's does: another program started meanwhile would be felt in the gap.
     fn moved(&self, to: Site) -> anyhow::Result<RunView> {
-        until("the move is begun", || {
-            let words = ["switchover", GROUP, "--to", to.name(), "--yes", "--detach", "--why", "a benchmark"];
+        until("the move is done", || {
+            let words = ["switchover", GROUP, "--to", to.name(), "--yes", "--why", "a benchmark"];
             self.text("wrun", &words).map(Some)
         })?;
         let (file, pointsman) = (self.servers.plan.host_file("wrun"), &self.servers.pointsman);

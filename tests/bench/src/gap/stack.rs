@@ -30,7 +30,8 @@ pub(crate) async fn gaps(folder: &Path, times: usize) -> anyhow::Result<Vec<Move
         let to = if turn % 2 == 0 { Site::Secondary } else { Site::Main };
         acks.at_work().await?;
         let since = Utc::now();
-        let words = ["switchover", GROUP, "--to", to.name(), "--yes", "--detach", "--why", "a benchmark"];
+        // It follows its run: another program started meanwhile would be felt in the gap.
+        let words = ["switchover", GROUP, "--to", to.name(), "--yes", "--why", "a benchmark"];
         tokio::task::block_in_place(|| lab.pointsman.text(&lab.desk(), &words))?;
         let view = tokio::task::block_in_place(|| ended(&lab))?;
         acks.at_work().await?;

@@ -148,9 +148,12 @@ fn a_failover_whose_source_answers_loses_nothing() {
             "replication.capture css@secondary",
             "database.enable-access config@secondary",
             "process.start scs-msg@secondary",
-            "dns.point cs@witness", // Beside the starts.
+            "process.stop master-scs@main", // Looked at again, in order: one may have started another.
+            "dns.point cs@witness",         // Beside the starts.
             "process.start cs-primary@secondary",
+            "process.stop cs-primary@main",
             "process.start master-scs@secondary",
+            "process.stop scs-msg@main",
             "dns.follow s2dns@secondary",
             "dns.follow s1app@main",
             "dns.follow s2app@secondary",
@@ -222,8 +225,8 @@ fn a_switchover_goes_through() {
             "replication.mark csp@main",
             "replication.drain csp@secondary",
             "replication.stop csp@secondary",
-            "replication.set-sequences csp@secondary",
             "replication.capture css@secondary",
+            "replication.set-sequences csp@secondary",
             "database.enable-access config@secondary",
         ]
     );
