@@ -95,7 +95,7 @@ pub enum Mode {
     Resyncing,
     /// A planned move to the first site is going on.
     FailingBack,
-    /// Two sites are open, and no acceptance explains it.
+    /// Two sites are open.
     SplitBrain,
     /// Not adopted, or nothing can be seen.
     Unknown,
@@ -148,6 +148,17 @@ pub struct StepView {
     pub waits_for: Option<String>,
 }
 
+/// The time in which users could only read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Limited {
+    /// From the first step of the part `fence`. (How long a lost site was silent before is in the report's RTO.)
+    pub since: DateTime<Utc>,
+    /// To the end of the last of the parts `open`, `start`, `name` and `clients`; none: it goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<DateTime<Utc>>,
+}
+
 /// One run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -178,6 +189,10 @@ pub struct RunView {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<DateTime<Utc>>,
+    /// For how long its users were, or are, limited to reading; none before the first step that takes something
+    /// from them, and for a run that moves nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited: Option<Limited>,
     /// Its latest journal sequence.
     pub sequence: u64,
     /// What holds it or what it waits for, and which command ends that.

@@ -9,6 +9,7 @@ mod bus;
 mod check;
 mod completion;
 mod configuration;
+mod drawing;
 mod drill;
 mod exit;
 mod explain;

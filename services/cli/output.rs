@@ -29,6 +29,12 @@ impl Output {
         }
     }
 
+    /// Text without colours, in UTC.
+    #[cfg(test)]
+    pub(crate) fn plain() -> Output {
+        Output { form: Form::Text, utc: true, colour: false }
+    }
+
     /// Whether programs read it.
     pub(crate) fn json(&self) -> bool {
         self.form == Form::Json

@@ -75,6 +75,13 @@ pub(crate) fn lines(run: &RunView, out: &Output) -> Vec<String> {
         run.why
     ));
     lines.extend(run.steps.iter().map(|one| step(one, out)));
+    lines.extend(run.limited.map(|limited| match limited.until {
+        Some(until) => {
+            let lasted = (until - limited.since).to_std().map(text::lasting).unwrap_or_default();
+            format!("  limited for {lasted}: users could only read")
+        }
+        None => format!("  limited since {}: users can only read", out.clock(limited.since)),
+    }));
     lines.extend(run.waits_for.iter().map(|wait| format!("  waits for {wait}")));
     if let Some(problem) = &run.problem {
         lines.push(format!("  {problem}"));

@@ -7,7 +7,7 @@ use schemas::{Code, GroupId, Level, Problem};
 use crate::bus::{Bus, strange};
 use crate::exit::Exit;
 use crate::output::Output;
-use crate::{check, runs, text};
+use crate::{check, drawing, runs, text};
 
 /// `status`; 8 when something is not normal.
 pub(crate) async fn run(group: Option<GroupId>, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
@@ -97,13 +97,8 @@ fn print(group: &GroupView, out: &Output) {
         ]);
     }
     out.line(sites.trim_fmt());
-    let mut resources = out.table();
-    for view in &group.resources {
-        let (seen, heard) = text::resource(view, group.at);
-        resources.add_row([format!("  {}", view.address), seen, heard]);
-    }
-    if !group.resources.is_empty() {
-        out.line(resources.trim_fmt());
+    if let Some(drawing) = drawing::draw(group, out) {
+        out.line(drawing.trim_fmt());
     }
     if let Some(loss) = &group.loss {
         let limit = loss.limit.map(|limit| format!(", limit {limit}")).unwrap_or_default();
@@ -117,8 +112,8 @@ fn print(group: &GroupView, out: &Output) {
         out.line(format!("  {} {warning}", out.warn("amber")));
     }
     for (title, list) in [("owed", &group.debts), ("in doubt", &group.doubts)] {
-        for debt in list {
-            out.line(format!("  {} {}", out.warn(title), owed(debt, group, out)));
+        for line in owed(list, group, out) {
+            out.line(format!("  {} {line}", out.warn(title)));
         }
     }
     if let Some(found) = &group.check {
@@ -138,14 +133,29 @@ fn print(group: &GroupView, out: &Output) {
     }
 }
 
-fn owed(debt: &DebtView, group: &GroupView, out: &Output) -> String {
-    format!(
-        "{} of {} since {} ({}), run {}: {}",
-        debt.what,
-        debt.address,
-        out.clock(debt.since),
-        text::age(debt.since, group.at),
-        text::short(&debt.run),
-        debt.why
-    )
+/// What is owed at one site for one reason, in a line each: a lost site owes everything at once.
+fn owed(debts: &[DebtView], group: &GroupView, out: &Output) -> Vec<String> {
+    let mut alike: Vec<(&DebtView, Vec<String>)> = Vec::new();
+    for debt in debts {
+        let what = format!("{} of {}.{}", debt.what, debt.address.service, debt.address.resource);
+        let same = |(first, _): &&mut (&DebtView, _)| {
+            (&first.address.site, first.run, &first.why) == (&debt.address.site, debt.run, &debt.why)
+        };
+        match alike.iter_mut().find(same) {
+            Some((_, all)) => all.push(what),
+            None => alike.push((debt, vec![what])),
+        }
+    }
+    let line = |(first, all): (&DebtView, Vec<String>)| {
+        format!(
+            "at {} since {} ({}), run {}: {}: {}",
+            first.address.site,
+            out.clock(first.since),
+            text::age(first.since, group.at),
+            text::short(&first.run),
+            all.join(", "),
+            first.why
+        )
+    };
+    alike.into_iter().map(line).collect()
 }

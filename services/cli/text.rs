@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use schemas::view::{Mode, ResourceView, RunState, StepState};
-use schemas::{Access, Half, Observation, ReplicationState, Role, RunId, Running, Seen};
+use schemas::{Access, CopyProgress, Half, Observation, ReplicationSeen, Role, RunId, Running, Seen};
 use serde::Serialize;
 
 /// The word of a state as it is spelled on the bus.
@@ -126,24 +126,15 @@ fn seen(seen: &Seen) -> String {
             }
             text
         }
-        Seen::Replication(replication) => {
-            let half = match replication.half {
-                Half::Source => "source",
-                Half::Receiver => "receiver",
-            };
-            let state = match replication.state {
-                ReplicationState::Stopped => "stopped",
-                ReplicationState::Capturing => "capturing",
-                ReplicationState::Draining => "draining",
-                ReplicationState::Running => "running",
-            };
-            let mut text = format!("{state} ({half})");
-            if let Some(seconds) = replication.lag_seconds {
-                text.push_str(&format!(", {seconds:.1} s behind"));
-            } else if let Some(bytes) = replication.lag_bytes {
-                text.push_str(&format!(", {bytes} bytes behind"));
+        Seen::Replication(seen) => {
+            let mut text = replication(seen);
+            if let Some(behind) = behind(seen) {
+                text.push_str(&format!(", {behind}"));
             }
-            if let Some(trouble) = &replication.trouble {
+            if let Some(copy) = &seen.copy {
+                text.push_str(&format!(", {}", copied(copy)));
+            }
+            if let Some(trouble) = &seen.trouble {
                 text.push_str(&format!(", TROUBLE: {trouble}"));
             }
             text
@@ -172,6 +163,38 @@ fn seen(seen: &Seen) -> String {
         }
         Seen::Nothing(problem) => format!("CANNOT LOOK: {problem}"),
     }
+}
+
+/// One half of a replication: its state.
+pub(crate) fn replication(seen: &ReplicationSeen) -> String {
+    let half = match seen.half {
+        Half::Source => "source",
+        Half::Receiver => "receiver",
+    };
+    format!("{} ({half})", word(seen.state))
+}
+
+/// How far behind it is, where that is known.
+pub(crate) fn behind(seen: &ReplicationSeen) -> Option<String> {
+    let by_time = seen.lag_seconds.map(|seconds| format!("{seconds:.1} s behind"));
+    by_time.or_else(|| seen.lag_bytes.map(|bytes| format!("{bytes} bytes behind")))
+}
+
+/// How far an initial copy is.
+pub(crate) fn copied(copy: &CopyProgress) -> String {
+    let size = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
+    let mut text = format!(
+        "COPIES: {} of {} tables, {} rows, {} of {}",
+        copy.tables_ready,
+        copy.tables,
+        copy.rows,
+        size(copy.bytes),
+        size(copy.bytes_total)
+    );
+    if let Some(left) = copy.left {
+        text.push_str(&format!(", {} left", lasting(left.0)));
+    }
+    text
 }
 
 #[cfg(test)]

@@ -114,6 +114,7 @@ pub(crate) fn run(state: RunState) -> RunView {
         why: "a drill".into(),
         started: at,
         ended: state.ended().then_some(at),
+        limited: None,
         sequence: 41,
         waits_for: Vec::new(),
         steps: Vec::new(),

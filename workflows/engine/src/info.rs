@@ -77,6 +77,8 @@ pub struct StepInfo {
     pub phase: Option<String>,
     /// How to do it by hand (`metadata.dr.manual`).
     pub manual: Option<String>,
+    /// When it is done at all, in words (`metadata.dr.only`): of a task that has a condition or stands in a branch.
+    pub only: Option<String>,
     /// The arguments as they are written (`with`).
     pub with: Option<serde_json::Value>,
     /// Its bound as it is written (`timeout.after`).

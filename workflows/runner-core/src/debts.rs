@@ -16,6 +16,8 @@ use crate::seam::Now;
 
 /// The bound of one attempt to pay a debt.
 const PAY_WITHIN: Duration = Duration::from_secs(30);
+/// A debt that could not be paid is not tried again before: its services answer at once, and every try is an entry.
+pub(crate) const PAY_AGAIN: Duration = Duration::from_secs(2);
 
 impl Core {
     /// A step at a lost site ended without its effect: what it was for is owed.
@@ -141,6 +143,7 @@ impl Core {
             .debts
             .iter()
             .filter(|(_, d)| wanted(&d.owed.address) && self.is_heard(now, &d.owed.address))
+            .filter(|(id, _)| g.unpaid.get(id).is_none_or(|again| now.boot >= *again))
             .filter(|(_, d)| !self.waits_its_turn(now, group, &d.owed))
             .map(|(id, _)| *id)
             .collect();

@@ -10,6 +10,7 @@ use crate::call::CallState;
 use crate::core::{Core, Timer};
 use crate::entry::{Doubt, GroupEntry, RunEntry, SettledAs, Settlement};
 use crate::live::{Live, Owner, Stage, bound};
+use crate::run::Run;
 use crate::seam::Now;
 
 impl Core {
@@ -104,7 +105,9 @@ impl Core {
         let undoing = at.as_str().contains("!undo");
         let how = match run.definition.info().on_fault {
             OnFault::Fault => Some(Resolution::Fault),
-            OnFault::BackOut if !run.no_return() && !undoing => Some(Resolution::BackOut),
+            OnFault::BackOut if !run.no_return() && !undoing && !self.asks(run, &at) => {
+                Some(Resolution::BackOut)
+            }
             OnFault::BackOut | OnFault::Hold => None,
         };
         match how {
@@ -128,6 +131,21 @@ impl Core {
                 self.hold(now, id, why);
             }
         }
+    }
+
+    /// Whether the group's file wants a person to decide, where the definition would back out (`drain.switchover`,
+    /// `reverse.cannot_start.switchover`).
+    fn asks(&self, run: &Run, at: &Position) -> bool {
+        let Some(g) = run.started.group.as_ref().and_then(|group| self.groups.get(group)) else {
+            return false;
+        };
+        let failed = run.steps.iter().rfind(|step| step.position == *at);
+        let key = match failed.map(|step| step.call.action.as_str()) {
+            Some("drain") => "/drain/switchover",
+            Some("capture") => "/reverse/cannot_start/switchover",
+            _ => return false,
+        };
+        g.plan.input.pointer(key).is_some_and(|wanted| wanted == "ask")
     }
 
     /// After the engine's wishes were taken up: is it at its end?

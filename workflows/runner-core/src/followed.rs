@@ -1,6 +1,8 @@
-//! When enough clients follow the names: counted from what is owed, so it ends by itself when debts are paid.
+//! When enough clients follow the names: counted from what is owed, so it ends by itself when debts are paid; and what
+//! runs at both sites follows when it is healthy again.
 
-use schemas::{Action, Address, Key};
+use chrono::{DateTime, Utc};
+use schemas::{Action, Address, Key, Running, Seen, Service, SiteId};
 use serde_json::json;
 
 use crate::core::{Core, Timer};
@@ -11,8 +13,8 @@ use crate::seam::Now;
 const NAMED: usize = 5;
 
 impl Core {
-    /// Whether `share` per cent of the group's clients resolve the new addresses; those of lost sites do not count. Else
-    /// the step waits, for them or for a person.
+    /// Whether `share` per cent of the group's clients resolve the new addresses, and of what runs everywhere is healthy;
+    /// those of lost sites do not count. Else the step waits, for them or for a person.
     pub(crate) fn at_await_followed(&mut self, now: Now, key: &Key, share: u64) {
         let Some(group) = self.lives.get(key).and_then(|live| live.group.clone()) else { return };
         let Some(run) = self.runs.get(&key.run) else { return };
@@ -24,9 +26,18 @@ impl Core {
                 .values()
                 .any(|debt| debt.owed.address == ***client && debt.owed.action == Some(Action::Follow))
         };
-        let missing: Vec<String> =
+        let mut missing: Vec<String> =
             counted.iter().filter(owed).map(|client| client.resource.to_string()).collect();
-        let (all, followed) = (counted.len(), counted.len() - missing.len());
+        let began = run.steps.iter().rfind(|step| step.position == key.position).map(|step| step.since);
+        let parts = self.everywhere(now, &group, |site| run.lost(site));
+        let parts: Vec<(Address, Option<bool>)> =
+            parts.into_iter().map(|part| (part.clone(), self.works(&part, began))).collect();
+        let unknown: Vec<Address> =
+            parts.iter().filter(|(_, works)| works.is_none()).map(|(part, _)| part.clone()).collect();
+        let unhealthy = parts.iter().filter(|(_, works)| *works == Some(false));
+        missing.extend(unhealthy.map(|(part, _)| format!("{}@{}", part.resource, part.site)));
+        let all = counted.len() + parts.len();
+        let followed = all - missing.len() - unknown.len();
         let enough = followed as u64 * 100 >= share * all as u64;
         if enough {
             self.lives.remove(key);
@@ -37,6 +48,7 @@ impl Core {
                 engine::Input::CallEnded { at: key.position.clone(), result },
             );
         }
+        let known = unknown.is_empty();
         let number = run.steps.iter().rposition(|step| step.position == key.position).map_or(0, |i| i + 1);
         let more = missing.len().saturating_sub(NAMED);
         let named = missing.into_iter().take(NAMED).collect::<Vec<_>>().join(", ");
@@ -45,7 +57,41 @@ impl Core {
             "{followed} of {all} clients follow, {share} % are asked for; not yet {named}{more}: pointsman skip {} {number} --why …",
             key.run.short(4)
         );
-        self.wait_for_person(now, key, how);
+        if known {
+            self.wait_for_person(now, key, how);
+        }
+        for (part, _) in parts.iter().filter(|(_, works)| *works != Some(true)) {
+            self.look_at(now, part, None);
+        }
         self.timer(now.boot + LOOK_AGAIN, Timer::Live(key.clone()));
+    }
+
+    /// What runs at both sites, at each that is not lost and whose service is there.
+    fn everywhere(&self, now: Now, group: &schemas::GroupId, lost: impl Fn(&SiteId) -> bool) -> Vec<Address> {
+        let Some(g) = self.groups.get(group) else { return Vec::new() };
+        let named = g.plan.input.get("everywhere").and_then(serde_json::Value::as_array);
+        let named: Vec<&str> =
+            named.into_iter().flatten().filter_map(|part| part.get("process")?.as_str()).collect();
+        let ours = |a: &&Address| {
+            a.service == Service::Process
+                && named.contains(&a.resource.as_str())
+                && !lost(&a.site)
+                && !self.mute.contains(*a)
+                && self.is_heard(now, a)
+        };
+        g.plan.resources.iter().filter(ours).cloned().collect()
+    }
+
+    /// Whether it was seen healthy since then. One that nobody runs, or that cannot be told, follows nothing and is waited
+    /// for in vain: `check` says it.
+    fn works(&self, part: &Address, since: Option<DateTime<Utc>>) -> Option<bool> {
+        let (at, seen) = self.observed.get(part)?;
+        if since.is_some_and(|since| at.wall < since) {
+            return None;
+        }
+        match &seen.seen {
+            Seen::Process(process) => Some(process.running != Running::Unhealthy),
+            _ => Some(true),
+        }
     }
 }

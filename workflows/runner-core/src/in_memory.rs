@@ -29,6 +29,10 @@ pub(crate) struct Group {
     pub(crate) loss_asked: Option<(Key, Duration)>,
     /// When it is watched next, and when it was last looked at by itself.
     pub(crate) watch: crate::watch::Pace,
+    /// Debts that could not be paid: when they are tried again.
+    pub(crate) unpaid: BTreeMap<u64, Duration>,
+    /// Since when two sites are seen open that are about to be one.
+    pub(crate) split_since: Option<Duration>,
     /// The latest look at its preconditions.
     pub(crate) preflight: crate::preflight::Preflight,
     /// What was tried to be told, by its number.
@@ -64,6 +68,8 @@ impl Group {
             detections: BTreeMap::new(),
             loss_asked: None,
             watch: crate::watch::Pace::default(),
+            unpaid: BTreeMap::new(),
+            split_since: None,
             preflight: crate::preflight::Preflight::default(),
             tried: BTreeMap::new(),
             next: None,

@@ -27,6 +27,7 @@ mod notify;
 mod ops;
 mod plan;
 mod preflight;
+mod preview;
 mod protection;
 mod purpose;
 mod query;

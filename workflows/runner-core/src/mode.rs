@@ -14,9 +14,8 @@ impl Core {
     /// The mode, and a sentence that explains it and names the next command.
     pub(crate) fn mode(&self, now: Now, id: &GroupId, resources: &[ResourceView]) -> (Mode, String) {
         let Some(g) = self.groups.get(id) else { return (Mode::Unknown, String::new()) };
-        let open = self.open_sites(now, id);
-        let accepted = g.record.accepted.values().any(|_| true);
-        if open.len() > 1 && !accepted {
+        let open = self.split_sites(now, id);
+        if !open.is_empty() {
             let names: Vec<&str> = open.iter().map(SiteId::as_str).collect();
             return (
                 Mode::SplitBrain,
@@ -80,7 +79,8 @@ impl Core {
         }
         if let Some(dead) = dead_at(g, live, resources) {
             let sentence = format!(
-                "{live} is live, its database answers, and nothing of {dead} runs there: start it again there; if that cannot                  be done, pointsman failover {id} --to {} --why … (it drains first)",
+                "{live} is live, its database answers, and nothing of {dead} runs there: start it again there; if that cannot \
+                 be done, pointsman failover {id} --to {} --why … (it drains first)",
                 text(&other.cloned())
             );
             return (Mode::Limited, sentence);
@@ -103,7 +103,12 @@ impl Core {
                     }
                     _ => String::new(),
                 };
-                (Mode::Normal, format!("{live} is live, replication is not seen to run{debts}{next}"))
+                let why = other.map_or(Vec::new(), |other| self.broken_between(g, live, other));
+                let why = match why.first() {
+                    Some((half, why)) => format!("{} at {} is broken ({why})", half.resource, half.site),
+                    None => "replication is not seen to run".to_owned(),
+                };
+                (Mode::Normal, format!("{live} is live, {why}{debts}{next}"))
             }
             (false, true) => (
                 Mode::Normal,

@@ -40,8 +40,23 @@ impl Core {
         g.plan.one_live.iter().filter_map(name).map(half).collect()
     }
 
-    /// Whether the other site receives what is written at the live one.
+    /// Replications from one site to the other that are broken, as was told: each half with its words.
+    pub(crate) fn broken_between(&self, g: &Group, from: &SiteId, to: &SiteId) -> Vec<(Address, String)> {
+        let both = self.halves_of(g, from, to).into_iter().flat_map(|receiver| {
+            let source = Address { site: from.clone(), ..receiver.clone() };
+            [source, receiver]
+        });
+        let why = |half: &Address| g.record.broken.get(half).map(|(_, why)| why.clone());
+        both.filter_map(|half| why(&half).map(|why| (half, why))).collect()
+    }
+
+    /// Whether the other site receives what is written at the live one. A receiver that is behind does; one that is
+    /// broken, and was told to be, does not.
     pub(crate) fn is_protected(&self, now: Now, group: &GroupId, live: &SiteId, other: &SiteId) -> bool {
+        let broken = |g| !self.broken_between(g, live, other).is_empty();
+        if self.groups.get(group).is_some_and(broken) {
+            return false;
+        }
         let all = self.replications(now, group, live, other);
         let receives = |state: &Option<ReplicationState>| {
             matches!(state, Some(ReplicationState::Running | ReplicationState::Draining))

@@ -105,7 +105,7 @@ impl Core {
             }
             _ => false,
         };
-        !all.is_empty() && all.iter().all(applies)
+        !all.is_empty() && all.iter().all(applies) && self.broken_between(g, live, standby).is_empty()
     }
 
     /// Whether the other site may be brought up to date in the way that was asked for.

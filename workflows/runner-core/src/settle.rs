@@ -190,6 +190,9 @@ impl Core {
             (Owner::Debt(debt), Some(group)) => {
                 let entry = GroupEntry::DebtSettled { debt: *debt, settlement };
                 self.append_group(now, group, &entry);
+                if let (SettledAs::NotDone { .. }, Some(g)) = (&result, self.groups.get_mut(group)) {
+                    g.unpaid.insert(*debt, now.boot + crate::debts::PAY_AGAIN);
+                }
                 self.pay(now, &group.clone(), None); // What waited for its turn.
             }
             (Owner::Doubt, Some(group)) => {

@@ -1,4 +1,7 @@
-//! Two sites that are open at once, and nobody accepted it: recorded, told to people, and told again when it is over.
+//! Two sites that are open at once: recorded, told to people, and told again when it is over. An acceptance is a word
+//! about a site that could not be asked; it does not make good what is seen when it answers again.
+
+use std::time::Duration;
 
 use schemas::view::RunState;
 use schemas::{Access, Address, GroupId, Seen, Service, SiteId};
@@ -8,23 +11,38 @@ use crate::entry::GroupEntry;
 use crate::notify::NoticeOf;
 use crate::seam::Now;
 
+/// A site whose close is owed is closed as soon as it answers again, which takes a moment; so does a run's own close.
+const CLOSED_WITHIN: Duration = Duration::from_secs(2);
+
 impl Core {
-    /// A look at a database: is another site open too? Only what was seen since the latest opening counts, and while a run
-    /// is under way it decides.
+    /// A look at a database: is another site open too? Only what was seen since the latest opening counts.
     pub(crate) fn note_split(&mut self, now: Now, address: &Address) {
         let ours = |g: &&crate::in_memory::Group| g.plan.one_live.contains(&address.resource);
         let mut groups = self.groups.values().filter(ours).filter(|g| g.plan.resources.contains(address));
         let Some(group) = groups.next().map(|g| g.plan.group.clone()) else { return };
         let sites = self.split_sites(now, &group);
-        let Some(g) = self.groups.get(&group) else { return };
-        if g.record.active.is_some() || g.record.split == sites {
+        let Some(g) = self.groups.get_mut(&group).filter(|g| g.record.holder.is_some()) else { return };
+        if g.record.split == sites {
+            g.split_since = None;
             return;
         }
+        let owed = |debt: &crate::group::Debt| {
+            debt.owed.address.service == Service::Database && sites.contains(&debt.owed.address.site)
+        };
+        let closing = g.record.active.is_some() || g.record.debts.values().any(owed);
+        if closing && !sites.is_empty() {
+            let since = *g.split_since.get_or_insert(now.boot);
+            if now.boot < since + CLOSED_WITHIN {
+                self.watch_soon(now, &group);
+                return;
+            }
+        }
+        g.split_since = None;
+        let (holder, told) = (g.record.holder, g.record.split.clone());
         // It is over when one of them is seen closed; one that only fell silent was not.
-        if sites.is_empty() && !g.record.split.iter().any(|site| self.seen_closed(&group, site)) {
+        if sites.is_empty() && !told.iter().any(|site| self.seen_closed(&group, site)) {
             return;
         }
-        let holder = g.record.holder;
         self.append_group(now, &group, &GroupEntry::SplitBrain { sites: sites.clone() });
         if let (Some(run), false) = (holder, sites.is_empty()) {
             let names: Vec<&str> = sites.iter().map(SiteId::as_str).collect();
@@ -37,11 +55,8 @@ impl Core {
     }
 
     /// Sites that are open at once; none, or two and more.
-    fn split_sites(&self, now: Now, group: &GroupId) -> Vec<SiteId> {
+    pub(crate) fn split_sites(&self, now: Now, group: &GroupId) -> Vec<SiteId> {
         let Some(g) = self.groups.get(group) else { return Vec::new() };
-        if g.record.holder.is_none() || !g.record.accepted.is_empty() {
-            return Vec::new();
-        }
         let since = g.record.opened;
         let mut open = self.open_sites(now, group);
         open.retain(|site| {
@@ -52,6 +67,11 @@ impl Core {
             seen.any(|at| since.is_none_or(|since| at > since))
         });
         if open.len() > 1 { open } else { Vec::new() }
+    }
+
+    /// Whether two sites were seen open and it is not told yet.
+    pub(crate) fn is_split(&self, group: &GroupId) -> bool {
+        self.groups.get(group).is_some_and(|g| g.split_since.is_some())
     }
 
     /// Whether every database of a site that may be open at one site only was last seen closed.

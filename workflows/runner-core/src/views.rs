@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use engine::Purpose;
-use schemas::op::{Fact, Preview};
 use schemas::view::{
-    DebtView, GroupView, ResourceView, RunState, RunView, SiteView, StepState, StepView, WorldView,
+    DebtView, GroupView, Limited, ResourceView, RunState, RunView, SiteView, StepState, StepView, WorldView,
 };
-use schemas::{Access, Address, GroupId, Key, Position, Problem, ReplicationState, Seen, Service, SiteId};
+use schemas::{Access, Address, GroupId, Key, Position, Problem, Seen, Service, SiteId};
 use serde_json::Value;
 
 use crate::call::{CallRecord, CallState};
@@ -17,7 +16,6 @@ use crate::group::OpenState;
 use crate::live::Live;
 use crate::run::{Run, Step};
 use crate::seam::{Now, TriggerMode};
-use crate::start::Start;
 
 /// A run as it stands.
 pub(crate) fn run_view(run: &Run, lives: &BTreeMap<Key, Live>, with_steps: bool) -> RunView {
@@ -57,11 +55,26 @@ pub(crate) fn run_view(run: &Run, lives: &BTreeMap<Key, Live>, with_steps: bool)
         why: run.started.why.clone(),
         started: run.began,
         ended: run.ended.as_ref().map(|(.., at)| *at),
+        limited: limited(run),
         sequence: run.seq,
         waits_for: if run.ended.is_some() { Vec::new() } else { waits_for },
         steps,
         problem: run.ended.as_ref().and_then(|(_, problem, _)| problem.clone()),
     }
+}
+
+/// The parts of a move in which users get back what they do.
+const SERVING: [&str; 4] = ["open", "start", "name", "clients"];
+
+fn limited(run: &Run) -> Option<Limited> {
+    let moves = matches!(run.definition.info().purpose, Purpose::Move | Purpose::Return);
+    let of = |step: &&Step, phases: &[&str]| {
+        step.call.phase.as_deref().is_some_and(|phase| phases.contains(&phase))
+    };
+    let began = |step: &Step| run.calls.get(&step.position).map_or(step.since, |record| record.intended);
+    let since = run.steps.iter().filter(|step| of(step, &["fence"])).map(began).min().filter(|_| moves)?;
+    let last = run.steps.iter().filter(|step| of(step, &SERVING)).filter_map(|step| step.left).max();
+    Some(Limited { since, until: last.filter(|_| run.ended.is_some()) })
 }
 
 /// A step by its number and its name, as people are shown it; by its position where it has none yet.
@@ -172,7 +185,7 @@ fn step_state(run: &Run, live: Option<&Live>, record: Option<&CallRecord>, step:
 }
 
 impl Core {
-    fn resource_view(&self, now: Now, address: &Address) -> ResourceView {
+    pub(crate) fn resource_view(&self, now: Now, address: &Address) -> ResourceView {
         let heard = self.heard.get(address).copied();
         let seen = self.observed.get(address);
         let latest = match (heard, seen.map(|(at, _)| *at)) {
@@ -343,150 +356,6 @@ impl Core {
             _ => None,
         };
         WorldView { group: id.clone(), resources, live, objections }
-    }
-
-    pub(crate) fn preview(&self, now: Now, start: &Start) -> Result<Preview, Problem> {
-        let mut refusals = Vec::new();
-        let checked = match self.check_start(start) {
-            Ok(checked) => checked,
-            Err(problem) if problem.code == schemas::Code::GroupBusy => return Err(problem),
-            Err(problem) => {
-                refusals.push(problem.clone());
-                return Err(problem);
-            }
-        };
-        let mut facts = vec![self.drill_fact(now, start)];
-        for site in [&checked.from, &checked.to] {
-            facts.push(self.site_fact(now, &start.group, site));
-        }
-        let g = self.groups.get(&start.group);
-        for resource in g.map(|g| g.plan.one_live.clone()).unwrap_or_default() {
-            // What only protects keeps the receiving site closed; what moves closes the one that it leaves.
-            let closed = if matches!(checked.purpose, Purpose::Protect | Purpose::Tidy) {
-                &checked.to
-            } else {
-                &checked.from
-            };
-            let shut = self.shut(now, &start.group, closed, &resource);
-            let heard = g
-                .is_some_and(|g| g.plan.resources.iter().any(|a| a.site == *closed && self.is_heard(now, a)));
-            let (text, verdict) = match shut {
-                Ok(shut) => {
-                    let verdict =
-                        if matches!(shut, crate::gate::Shut::Acceptance(_)) { "ACCEPTED" } else { "PROVED" };
-                    (format!("{resource} at {closed}: {}", shut.text()), verdict)
-                }
-                Err(_) if checked.unplanned && heard => {
-                    (format!("{closed} answers: it is closed and drained first"), "PLANNED")
-                }
-                Err(_) if checked.unplanned => {
-                    (format!("{closed} cannot be asked: it may still accept writes"), "NOT PROVED")
-                }
-                Err(_) => (format!("{closed} is closed by the run"), "PLANNED"),
-            };
-            facts.push(Fact { label: "fence".into(), text, verdict: Some(verdict.into()) });
-        }
-        if checked.unplanned {
-            facts.push(self.loss_fact(now, start, &checked));
-        }
-        if start.protect_by == Some(schemas::op::ProtectBy::Copy) {
-            facts.push(crate::loss::copy_fact(start, &checked));
-        }
-        for (resource, state) in self.replications(now, &start.group, &checked.from, &checked.to) {
-            let (text, verdict) = match state {
-                Some(state) => (format!("{resource}: {state:?}").to_lowercase(), None),
-                None => (format!("{resource}: not seen at {}", checked.to), Some("UNKNOWN".to_owned())),
-            };
-            let stopped = matches!(state, Some(ReplicationState::Stopped | ReplicationState::Capturing));
-            let planned = matches!(checked.purpose, Purpose::Move | Purpose::Return) && !checked.unplanned;
-            if stopped && planned {
-                // A planned move would close the live site and then wait for what can never come.
-                let left = g.and_then(|g| g.record.left.as_ref());
-                let how = if left.is_some_and(|left| !left.drained) { " --by copy" } else { "" };
-                let detail = format!(
-                    "{resource} does not run at {}: bring that up to date first, pointsman reprotect {}{how} --why …",
-                    checked.to, start.group
-                );
-                refusals.push(Problem::new(schemas::Code::Precondition, detail));
-            }
-            let verdict = if stopped { Some("STOPPED".to_owned()) } else { verdict };
-            facts.push(Fact { label: "replication".into(), text, verdict });
-        }
-        if let Some(g) = g {
-            for (key, doubt) in
-                g.record.doubts.iter().filter(|(_, d)| d.action.effect() == schemas::Effect::Opens)
-            {
-                let text = format!("an opening at {} is in doubt ({})", doubt.address, key.run.short(4));
-                facts.push(Fact { label: "doubt".into(), text, verdict: Some("IN DOUBT".into()) });
-            }
-        }
-        for line in self.red_lines(now, &start.group, &checked.from, checked.unplanned) {
-            let overridden = start.overrides.contains(&line.name);
-            let waits = checked.unplanned && line.address.as_ref().is_some_and(|a| a.service == Service::Dns);
-            let verdict = match (overridden, waits) {
-                (true, _) => "RED, OVERRIDDEN",
-                (false, true) => "RED, WAITS AT THE NAMES",
-                (false, false) => "RED",
-            };
-            let remedy = line.line.remedy.as_deref().map(|remedy| format!("; {remedy}")).unwrap_or_default();
-            facts.push(Fact {
-                label: "check".into(),
-                text: format!("{}: {}{remedy}", line.name, line.line.text),
-                verdict: Some(verdict.into()),
-            });
-        }
-        let red = self.refuse_red(now, &start.group, &checked.from, checked.unplanned, &start.overrides);
-        refusals.extend(red.err());
-        let steps = self
-            .definitions
-            .get(&start.workflow)
-            .map(|(_, d)| d.steps())
-            .unwrap_or_default()
-            .into_iter()
-            .filter(|s| s.function.is_some())
-            .map(|s| format!("{} {}", s.name, s.function.unwrap_or_default()))
-            .collect();
-        Ok(Preview {
-            group: start.group.clone(),
-            workflow: checked.name,
-            from: checked.from,
-            to: checked.to,
-            facts,
-            steps,
-            refusals,
-            input: checked.input,
-        })
-    }
-
-    fn site_fact(&self, now: Now, group: &GroupId, site: &SiteId) -> Fact {
-        let Some(g) = self.groups.get(group) else {
-            return Fact { label: site.to_string(), text: String::new(), verdict: None };
-        };
-        let views: Vec<ResourceView> =
-            g.plan.resources.iter().filter(|a| a.site == *site).map(|a| self.resource_view(now, a)).collect();
-        let heard = views.iter().filter(|v| !v.silent).count();
-        let text = match heard {
-            0 => match views.iter().filter_map(|v| v.heard).max() {
-                Some(at) => format!(
-                    "SILENT since {} ({} of {} resources)",
-                    at.format("%H:%M:%SZ"),
-                    views.len(),
-                    views.len()
-                ),
-                None => "SILENT, never heard".into(),
-            },
-            n => {
-                let access = views.iter().filter(|v| !v.silent).find_map(|v| {
-                    match v.observation.as_ref().map(|o| &o.seen) {
-                        Some(Seen::Database(d)) => Some(format!(", database {:?}", d.access).to_lowercase()),
-                        _ => None,
-                    }
-                });
-                format!("{n} of {} resources answer{}", views.len(), access.unwrap_or_default())
-            }
-        };
-        let verdict = (heard < views.len()).then(|| "PARTLY SILENT".to_owned()).filter(|_| heard > 0);
-        Fact { label: site.to_string(), text, verdict }
     }
 }
 

@@ -67,12 +67,14 @@ impl Core {
         if let Some((live, other)) = self.live_and_other(group) {
             let sources = self.halves(now, group, &live, &other, &live);
             let receivers = self.halves(now, group, &live, &other, &other);
+            let logs = self.logs(group);
             self.note_silence(now, group, &sources);
+            let all = || sources.iter().chain(&receivers).chain(&logs);
             if looks && !loses {
-                self.note_trouble(now, group, sources.iter().chain(&receivers));
+                self.note_trouble(now, group, all());
             }
             if looks {
-                for address in sources.iter().chain(&receivers) {
+                for address in all() {
                     self.look_at(now, address, None);
                 }
             }
@@ -83,14 +85,38 @@ impl Core {
         for address in self.databases(group) {
             self.look_at(now, &address, None);
         }
-        self.watch_within(now, group, if loses { LOST_EVERY } else { DATABASES_EVERY });
+        self.watch_within(
+            now,
+            group,
+            if loses || self.is_split(group) { LOST_EVERY } else { DATABASES_EVERY },
+        );
     }
 
-    /// Those that may be open at one site only, at every site that is heard; none while a run looks itself.
+    /// Those that may be open at one site only, at every site that is heard; none while a run looks itself, unless two
+    /// were seen open.
     fn databases(&self, group: &GroupId) -> Vec<Address> {
-        let Some(g) = self.groups.get(group).filter(|g| g.record.active.is_none()) else { return Vec::new() };
+        let looks = |g: &&crate::in_memory::Group| g.record.active.is_none() || g.split_since.is_some();
+        let Some(g) = self.groups.get(group).filter(looks) else { return Vec::new() };
         let ours = |a: &&Address| a.service == Service::Database && g.plan.one_live.contains(&a.resource);
         g.plan.resources.iter().filter(ours).filter(|a| !self.mute.contains(*a)).cloned().collect()
+    }
+
+    /// Both halves of the replications of databases that are live at both sites: they run in every mode.
+    fn logs(&self, group: &GroupId) -> Vec<Address> {
+        let databases = self.groups.get(group).and_then(|g| g.plan.input.get("databases")?.as_object());
+        let logs = databases.into_iter().flat_map(|all| all.values());
+        let logs = logs.filter(|database| database["kind"] == "both-live");
+        let named: Vec<&str> = logs
+            .filter_map(|database| database["replication"].as_object())
+            .flat_map(|directions| directions.values().filter_map(serde_json::Value::as_str))
+            .collect();
+        let Some(g) = self.groups.get(group) else { return Vec::new() };
+        let ours = |a: &&Address| {
+            a.service == Service::Replication
+                && named.contains(&a.resource.as_str())
+                && !self.mute.contains(*a)
+        };
+        g.plan.resources.iter().filter(ours).cloned().collect()
     }
 
     pub(crate) fn live_and_other(&self, group: &GroupId) -> Option<(SiteId, SiteId)> {

@@ -107,6 +107,12 @@ pub(crate) fn triggered(mode: &str, prober: &str) -> Scene {
     Scene::new(vec![group_plan("cfg", &text)], shipped())
 }
 
+/// The model system with more in its group's file.
+pub(crate) fn with(keys: &str) -> Scene {
+    let text = GROUP.replace("GROUP", "cfg").replace("MODE", "observe").replace("PROBER", "refused");
+    Scene::new(vec![group_plan("cfg", &format!("{text}{keys}"))], shipped())
+}
+
 /// All that comes with the program.
 fn shipped() -> Vec<(String, String)> {
     ["cleanup", "establish", "failback", "failover", "reprotect", "switchover"].map(definition).into()

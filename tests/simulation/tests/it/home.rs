@@ -7,7 +7,7 @@ use schemas::view::{GroupView, Mode, RunState};
 use schemas::{Code, Problem};
 use simulation::{Lost, World, address};
 
-use crate::common::{asleep, ready, start_of, whole};
+use crate::common::{asleep, ready, start_of, whole, with};
 
 fn group(w: &mut World) -> GroupView {
     match w.ask_runner(0, "", Op::Status { group: None }) {
@@ -153,6 +153,49 @@ fn an_establishing_that_is_cancelled_leaves_no_live_site() {
     w.ground.broken.clear();
     w.finish("cfg");
     w.clean();
+}
+
+/// What cannot be drained, or captured, is for a person where the group's file says so; nothing is undone before.
+#[test]
+fn a_planned_move_that_is_told_to_ask_is_held_instead_of_backing_out() {
+    for (keys, broken, action) in [
+        ("drain: { switchover: ask }\n", "secondary.replication.csp", schemas::Action::Drain),
+        (
+            "reverse: { cannot_start: { switchover: ask } }\n",
+            "secondary.replication.css",
+            schemas::Action::Capture,
+        ),
+    ] {
+        let mut w = ready(with(keys));
+        w.ground.broken.insert((address(broken), action));
+        let run = w.start(0, start_of("switchover", &[]));
+        w.until("it is held", |w| w.view(0, run).state == RunState::Held);
+        assert!(!w.ground.is_open(&address("main.database.config")), "{keys}");
+        w.ground.broken.clear();
+        w.ask_runner(0, "not today", Op::Cancel { run: run.to_string(), leave: false });
+        assert_eq!(w.until_ended(run), RunState::BackedOut, "{keys}");
+        assert!(w.ground.is_open(&address("main.database.config")), "{keys}");
+        w.finish("cfg");
+        w.clean();
+    }
+}
+
+/// The source answers and cannot be drained: a person decides, or it goes on with what came.
+#[test]
+fn a_failover_whose_source_cannot_be_drained_asks_or_goes_on() {
+    for (keys, goes_on) in [("", false), ("drain: { failover: continue }\n", true)] {
+        let mut w = ready(with(keys));
+        w.ground.broken.insert((address("secondary.replication.csp"), schemas::Action::Drain));
+        let run = w.start(0, start_of("failover", &[]));
+        if goes_on {
+            assert_eq!(w.until_ended(run), RunState::Completed);
+            assert!(w.ground.is_open(&address("secondary.database.config")));
+            assert!(w.view(0, run).steps.iter().any(|step| step.function == "replication.abandon"));
+        } else {
+            w.until("it is held", |w| w.view(0, run).state == RunState::Held);
+            assert!(!w.ground.is_open(&address("secondary.database.config")));
+        }
+    }
 }
 
 /// Lost with rows that never came: they are saved before anything of theirs is overwritten, and nothing is opened.

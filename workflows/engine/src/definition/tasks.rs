@@ -43,6 +43,7 @@ pub(crate) struct Ours {
     pub(crate) undo: Option<String>,
     pub(crate) phase: Option<String>,
     pub(crate) manual: Option<String>,
+    pub(crate) only: Option<String>,
     pub(crate) at_once: bool,
 }
 
@@ -117,6 +118,7 @@ impl Reader<'_> {
             undo: None,
             phase: phase.clone(),
             manual: ours.manual.clone(),
+            only: ours.only.clone(),
             with: None,
             within: at.value.at("/timeout/after").and_then(Located::as_str).map(str::to_owned),
             each: None,
@@ -243,7 +245,7 @@ impl Reader<'_> {
         };
         let pointer = join(&pointer, "dr");
         let dr = At { value, pointer: &pointer };
-        let mut known = vec!["inDoubt", "undo", "phase", "manual", "atOnce"];
+        let mut known = vec!["inDoubt", "undo", "phase", "manual", "only", "atOnce"];
         known.extend(body.then_some("effect"));
         self.keys(dr, &known);
         let ours = Ours {
@@ -251,6 +253,7 @@ impl Reader<'_> {
             undo: self.text(dr, "undo"),
             phase: self.text(dr, "phase"),
             manual: self.text(dr, "manual"),
+            only: self.text(dr, "only"),
             at_once: self.flag(dr, "atOnce"),
         };
         for (key, present, place) in [

@@ -76,8 +76,11 @@ fn line(number: usize, step: &StepInfo, around: &[&StepInfo]) -> String {
         let together = around.iter().any(|s| s.at_once);
         notes.push(if together { "for each, at once" } else { "for each" }.into());
     }
+    // Whoever follows the page must not do what belongs to another way through it.
+    let only: Vec<&str> = around.iter().copied().chain([step]).filter_map(|s| s.only.as_deref()).collect();
+    let only = if only.is_empty() { String::new() } else { format!("**Only {}.** ", only.join(", ")) };
     format!(
-        "| {number} | {phase} | [{function}](by-hand.md#{anchor}) | {} | {} |\n",
+        "| {number} | {phase} | [{function}](by-hand.md#{anchor}) | {only}{} | {} |\n",
         step.manual.as_deref().unwrap_or("-"),
         notes.join(", ")
     )

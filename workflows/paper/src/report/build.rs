@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use runner_core::{AssumedBy, GroupEntry, RunEntry, SettledAs};
+use schemas::args::ExportOutput;
 use schemas::view::{RunView, StepView};
 
 use crate::Evidence;
-use crate::report::{Debt, Decision, Proof, Report, Step, phases, timeline};
+use crate::report::{Debt, Decision, Ledger, Proof, Report, Step, phases, timeline};
 
 impl Report {
     /// The report of a run.
@@ -31,6 +32,9 @@ impl Report {
             rto: phases::rto(evidence, &view, &phases),
             rpo: phases::rpo(evidence, &view),
             phases,
+            limited_ms: view.limited.and_then(|limited| between(limited.since, limited.until?)),
+            ledgers: ledgers(&view),
+            ledger_waived: waived(evidence),
             decisions: decisions(evidence, &view),
             steps,
             debts: debts(evidence),
@@ -108,6 +112,10 @@ fn decisions(evidence: &Evidence, view: &RunView) -> Vec<Decision> {
             _ => {}
         }
     }
+    if let Some(waived) = waived(evidence) {
+        let by = runner_core::ByPerson { who: evidence.started.who.clone(), why: waived };
+        note(view.started, "copy without a ledger".into(), &by);
+    }
     for noted in &evidence.group {
         match &noted.entry {
             GroupEntry::Accepted { site, epoch, standing, by } if *epoch == evidence.started.epoch => {
@@ -125,6 +133,21 @@ fn decisions(evidence: &Evidence, view: &RunView) -> Vec<Decision> {
     }
     found.sort_by_key(|decision| decision.at);
     found
+}
+
+fn ledgers(view: &RunView) -> Vec<Ledger> {
+    let of = |step: &StepView| {
+        let output: ExportOutput = serde_json::from_value(step.output.clone()).ok()?;
+        let ExportOutput { ledger, transactions, rows, .. } = output;
+        let address = step.address.clone()?;
+        Some(Ledger { address, file: ledger.file, digest: ledger.digest, transactions, rows })
+    };
+    let stored = view.steps.iter().filter(|step| step.function == "replication.export");
+    stored.filter_map(of).collect()
+}
+
+fn waived(evidence: &Evidence) -> Option<String> {
+    evidence.started.input.get("waived")?.as_str().map(str::to_owned)
 }
 
 fn debts(evidence: &Evidence) -> Vec<Debt> {

@@ -21,6 +21,7 @@ impl Report {
             Part::Pairs(self.head()),
             self.objectives(),
             self.phase_table(),
+            self.ledger_table(),
             self.decision_table(),
             self.step_table(),
             self.doubt_table(),
@@ -52,6 +53,7 @@ impl Report {
         add("Called lost", (!lost.is_empty()).then(|| lost.join(", ")));
         add("Started", Some(day(self.started)));
         add("Ended", self.ended.map(day));
+        add("Limited", self.limited_ms.map(|ms| format!("{}: users could only read", lasting(ms))));
         add("Error", self.problem.as_ref().map(ToString::to_string));
         pairs
     }
@@ -91,6 +93,23 @@ impl Report {
             ]
         });
         Part::table("Time by phase", &["phase", "from", "to", "took", "slowest step"], rows.collect())
+    }
+
+    fn ledger_table(&self) -> Part {
+        let rows = self.ledgers.iter().map(|ledger| {
+            vec![
+                ledger.address.to_string(),
+                ledger.transactions.to_string(),
+                ledger.rows.to_string(),
+                ledger.file.clone(),
+                format!("sha256 {}", ledger.digest),
+            ]
+        });
+        let mut rows: Vec<_> = rows.collect();
+        if let Some(waived) = &self.ledger_waived {
+            rows.push(vec!["-".into(), "-".into(), "-".into(), format!("WAIVED by {waived}"), String::new()]);
+        }
+        Part::table("Ledgers: what only one site had", &["of", "transactions", "rows", "file", ""], rows)
     }
 
     fn decision_table(&self) -> Part {

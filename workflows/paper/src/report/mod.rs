@@ -53,6 +53,15 @@ pub struct Report {
     pub rto: Objective,
     /// How much was lost, and what was asked for.
     pub rpo: Objective,
+    /// For how long users could only read; none for a run that moves nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited_ms: Option<u64>,
+    /// Where what only one site had was stored, before a copy laid over it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ledgers: Vec<Ledger>,
+    /// Who went on without such a ledger, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger_waived: Option<String>,
     /// Who decided what, and why.
     pub decisions: Vec<Decision>,
     /// Each call, in the order in which they began.
@@ -151,6 +160,22 @@ pub struct Step {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
+}
+
+/// A file of transactions that only one site had.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ledger {
+    /// The replication that had not carried them, where its slot is.
+    pub address: Address,
+    /// Its path on that host.
+    pub file: String,
+    /// Of its content.
+    pub digest: Digest,
+    /// Transactions in it.
+    pub transactions: u64,
+    /// Rows in it.
+    pub rows: u64,
 }
 
 /// Something owed.

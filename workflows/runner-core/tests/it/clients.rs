@@ -23,7 +23,7 @@ fn a_move_waits_until_enough_clients_follow_and_goes_on_by_itself() {
     world.run_until(|w| w.run(run).waits_for.iter().any(|wait| wait.contains("clients follow")));
     let wait = world.run(run).waits_for.join(" ");
     assert!(
-        wait.contains("1 of 2 clients follow, 90 % are asked for; not yet s3app: pointsman skip"),
+        wait.contains("2 of 3 clients follow, 90 % are asked for; not yet s3app: pointsman skip"),
         "{wait}"
     );
     assert_eq!(world.run(run).state, RunState::Waiting);
@@ -66,4 +66,21 @@ fn half_of_them_are_enough_where_the_file_says_so() {
     world.run_until(|w| w.run(run).state.ended());
     assert_eq!(world.run(run).state, RunState::Completed);
     assert!(world.group().debts.iter().any(|debt| debt.address.resource.as_str() == "s3app"));
+}
+
+/// What runs at both sites follows when it is healthy again, such as a control server with a session to the live site.
+#[test]
+fn a_program_that_runs_everywhere_and_is_not_healthy_has_not_followed() {
+    let mut world = World::with(&with_branch("100%"), None);
+    world.adopt("main");
+    world.silence("main");
+    let proxy = "secondary.process.proxy-a";
+    world.state.insert(proxy.into(), serde_json::json!("unhealthy"));
+    let run = world.start("failover", &["main"]);
+    world.run_until(|w| w.run(run).waits_for.iter().any(|wait| wait.contains("clients follow")));
+    let wait = world.run(run).waits_for.join(" ");
+    assert!(wait.contains("2 of 3 clients follow") && wait.contains("not yet proxy-a@secondary"), "{wait}");
+    world.state.remove(proxy);
+    world.run_until(|w| w.run(run).state.ended());
+    assert_eq!(world.run(run).state, RunState::Completed);
 }

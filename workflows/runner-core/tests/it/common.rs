@@ -391,7 +391,10 @@ impl World {
                         detail: Value::Null,
                     }),
                     _ => Seen::Process(ProcessSeen {
-                        running: Running::Unknown,
+                        running: match self.state.get(&name) == Some(&json!("unhealthy")) {
+                            true => Running::Unhealthy,
+                            false => Running::Unknown,
+                        },
                         closes: None,
                         detail: Value::Null,
                     }),

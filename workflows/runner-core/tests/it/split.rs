@@ -59,3 +59,46 @@ fn a_move_is_no_split_brain() {
     }
     assert_eq!(events(&world), [] as [serde_json::Value; 0]);
 }
+
+/// The acceptance of a failover says that main could not be asked. It says nothing about what main does later.
+#[test]
+fn a_site_that_was_accepted_once_is_told_when_it_is_open_beside_the_other() {
+    let mut world = World::with(&format!("{GROUP}notify: {{ held: /page }}\n"), None);
+    world.adopt("main");
+    let since = world.now.boot;
+    world.run_until(|w| w.now.boot > since + Duration::from_secs(10));
+    world.silence("main");
+    world.state.insert("main.database.config".into(), json!("closed"));
+    let run = world.start("failover", &["main"]);
+    world.run_until(|w| w.run(run).state.ended());
+    world.speak("main");
+    world.run_until(|w| w.group().debts.is_empty());
+    assert_eq!(events(&world), [] as [serde_json::Value; 0], "it came back closed");
+
+    world.state.insert("main.database.config".into(), json!("open"));
+    let since = world.now.boot;
+    world.run_until(|w| !events(w).is_empty());
+    assert!(world.now.boot <= since + Duration::from_secs(5), "{:?}", world.now.boot - since);
+    assert_eq!(world.group().mode, Mode::SplitBrain);
+    world.run_until(|w| !w.told.is_empty());
+}
+
+/// It comes back open, as after a freeze, and is closed at once: nobody is woken for that.
+#[test]
+fn a_site_that_comes_back_open_and_is_closed_at_once_is_not_told() {
+    let mut world = World::new();
+    world.adopt("main");
+    let since = world.now.boot;
+    world.run_until(|w| w.now.boot > since + Duration::from_secs(10));
+    world.silence("main");
+    let run = world.start("failover", &["main"]);
+    world.run_until(|w| w.run(run).state.ended());
+    world.speak("main");
+    world.run_until(|w| w.group().debts.is_empty());
+    let since = world.now.boot;
+    world.run_until(|w| w.now.boot > since + Duration::from_secs(20));
+    assert_eq!(events(&world), [] as [serde_json::Value; 0]);
+    assert!(world.applied("main.database.config.disable-access") > 0, "it was closed");
+    let tries = world.entries.iter().filter(|entry| entry.kind == "debt.intended").count();
+    assert!(tries < 60, "a debt at a service that is gone is not tried again at once: {tries} tries");
+}
