@@ -143,18 +143,22 @@ impl Core {
             .debts
             .iter()
             .filter(|(_, d)| wanted(&d.owed.address) && self.is_heard(now, &d.owed.address))
-            .filter(|(id, _)| g.unpaid.get(id).is_none_or(|again| now.boot >= *again))
+            .filter(|(id, _)| g.unpaid.get(id).is_none_or(|unpaid| now.boot >= unpaid.again))
             .filter(|(_, d)| !self.waits_its_turn(now, group, &d.owed))
             .map(|(id, _)| *id)
             .collect();
         for debt in debts {
-            self.pay_debt(now, group, debt);
+            // One that was just paid before it may have to end first.
+            let owed = self.groups.get(group).and_then(|g| g.record.debts.get(&debt));
+            if owed.is_some_and(|debt| !self.waits_its_turn(now, group, &debt.owed)) {
+                self.pay_debt(now, group, debt);
+            }
         }
     }
 
     /// Whether another debt comes first. Processes stop in the order in which a move stops them, since one may
     /// start another again; and no client follows a name that is not right yet at every server. What was tried
-    /// once and failed keeps nobody waiting.
+    /// once and failed keeps nobody waiting; what a service that is just starting did not hear yet does.
     fn waits_its_turn(&self, now: Now, group: &GroupId, owed: &Owed) -> bool {
         let Some(g) = self.groups.get(group) else { return false };
         let place = |address: &Address| g.plan.live_only.iter().position(|known| *known == address.resource);
@@ -165,8 +169,10 @@ impl Core {
             (Some(Action::Point), Some(Action::Follow)) => true,
             _ => false,
         };
-        g.record.debts.values().any(|other| {
-            let tried = other.visit > 0 && other.call.is_none();
+        g.record.debts.iter().any(|(id, other)| {
+            let unheard =
+                g.unpaid.get(id).is_some_and(|unpaid| unpaid.undelivered && now.boot < unpaid.again);
+            let tried = other.visit > 0 && other.call.is_none() && !unheard;
             !tried && first(&other.owed) && self.is_heard(now, &other.owed.address)
         })
     }
@@ -187,6 +193,7 @@ impl Core {
             problem: None,
             waits_for: None,
             asked: None,
+            look_due: None,
         };
         self.lives.insert(key.clone(), live);
         self.advance(now, key);
@@ -245,6 +252,7 @@ impl Core {
             problem: None,
             waits_for: None,
             asked: None,
+            look_due: None,
         };
         self.lives.insert(key.clone(), live);
         self.advance(now, &key);

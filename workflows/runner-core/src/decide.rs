@@ -86,6 +86,7 @@ impl Core {
             problem: None,
             waits_for: None,
             asked: None,
+            look_due: None,
         };
         self.lives.insert(key.clone(), live);
         match known {
@@ -136,16 +137,15 @@ impl Core {
     /// Whether the group's file wants a person to decide, where the definition would back out (`drain.switchover`,
     /// `reverse.cannot_start.switchover`).
     fn asks(&self, run: &Run, at: &Position) -> bool {
-        let Some(g) = run.started.group.as_ref().and_then(|group| self.groups.get(group)) else {
-            return false;
-        };
         let failed = run.steps.iter().rfind(|step| step.position == *at);
         let key = match failed.map(|step| step.call.action.as_str()) {
-            Some("drain") => "/drain/switchover",
-            Some("capture") => "/reverse/cannot_start/switchover",
+            Some("drain" | "stop") if failed.is_some_and(|step| step.call.service == "replication") => {
+                "/group/drain/switchover"
+            }
+            Some("capture") => "/group/reverse/cannot_start/switchover",
             _ => return false,
         };
-        g.plan.input.pointer(key).is_some_and(|wanted| wanted == "ask")
+        run.started.input.pointer(key).is_some_and(|wanted| wanted == "ask")
     }
 
     /// After the engine's wishes were taken up: is it at its end?

@@ -2,11 +2,13 @@
 //! runs at both sites follows when it is healthy again.
 
 use chrono::{DateTime, Utc};
+use engine::Purpose;
 use schemas::{Action, Address, Key, Running, Seen, Service, SiteId};
 use serde_json::json;
 
-use crate::core::{Core, Timer};
-use crate::gate::LOOK_AGAIN;
+use crate::core::Core;
+use crate::live::{Live, Stage};
+use crate::preflight::CHECK_WITHIN;
 use crate::seam::Now;
 
 /// So many clients are named in a wait.
@@ -29,15 +31,16 @@ impl Core {
         let mut missing: Vec<String> =
             counted.iter().filter(owed).map(|client| client.resource.to_string()).collect();
         let began = run.steps.iter().rfind(|step| step.position == key.position).map(|step| step.since);
-        let parts = self.everywhere(now, &group, |site| run.lost(site));
-        let parts: Vec<(Address, Option<bool>)> =
-            parts.into_iter().map(|part| (part.clone(), self.works(&part, began))).collect();
-        let unknown: Vec<Address> =
-            parts.iter().filter(|(_, works)| works.is_none()).map(|(part, _)| part.clone()).collect();
-        let unhealthy = parts.iter().filter(|(_, works)| *works == Some(false));
-        missing.extend(unhealthy.map(|(part, _)| format!("{}@{}", part.resource, part.site)));
+        // On the first day they are started after this.
+        let counts = run.definition.info().purpose != Purpose::Establish;
+        let parts = if counts { self.everywhere(now, &group, |site| run.lost(site)) } else { Vec::new() };
+        let works: Vec<Option<bool>> = parts.iter().map(|part| self.works(part, began)).collect();
+        for (part, works) in parts.iter().zip(&works).filter(|(_, works)| **works != Some(true)) {
+            let not_seen = if works.is_none() { " (not seen yet)" } else { "" };
+            missing.push(format!("{}@{}{not_seen}", part.resource, part.site));
+        }
         let all = counted.len() + parts.len();
-        let followed = all - missing.len() - unknown.len();
+        let followed = all - missing.len();
         let enough = followed as u64 * 100 >= share * all as u64;
         if enough {
             self.lives.remove(key);
@@ -48,7 +51,6 @@ impl Core {
                 engine::Input::CallEnded { at: key.position.clone(), result },
             );
         }
-        let known = unknown.is_empty();
         let number = run.steps.iter().rposition(|step| step.position == key.position).map_or(0, |i| i + 1);
         let more = missing.len().saturating_sub(NAMED);
         let named = missing.into_iter().take(NAMED).collect::<Vec<_>>().join(", ");
@@ -57,13 +59,12 @@ impl Core {
             "{followed} of {all} clients follow, {share} % are asked for; not yet {named}{more}: pointsman skip {} {number} --why …",
             key.run.short(4)
         );
-        if known {
-            self.wait_for_person(now, key, how);
+        self.wait_for_person(now, key, how);
+        if self.looks_again(now, key) {
+            for (part, _) in parts.iter().zip(&works).filter(|(_, works)| **works != Some(true)) {
+                self.look_for(part, CHECK_WITHIN);
+            }
         }
-        for (part, _) in parts.iter().filter(|(_, works)| *works != Some(true)) {
-            self.look_at(now, part, None);
-        }
-        self.timer(now.boot + LOOK_AGAIN, Timer::Live(key.clone()));
     }
 
     /// What runs at both sites, at each that is not lost and whose service is there.
@@ -82,8 +83,8 @@ impl Core {
         g.plan.resources.iter().filter(ours).cloned().collect()
     }
 
-    /// Whether it was seen healthy since then. One that nobody runs, or that cannot be told, follows nothing and is waited
-    /// for in vain: `check` says it.
+    /// Whether it was seen healthy since then. One that nobody runs, or that cannot be told, would be waited for in
+    /// vain: `check` says it.
     fn works(&self, part: &Address, since: Option<DateTime<Utc>>) -> Option<bool> {
         let (at, seen) = self.observed.get(part)?;
         if since.is_some_and(|since| at.wall < since) {
@@ -92,6 +93,16 @@ impl Core {
         match &seen.seen {
             Seen::Process(process) => Some(process.running != Running::Unhealthy),
             _ => Some(true),
+        }
+    }
+
+    /// A program was looked at.
+    pub(crate) fn wake_followers(&mut self, now: Now) {
+        let waits = |live: &&Live| matches!(live.stage, Stage::AwaitFollowed(_));
+        let keys: Vec<Key> =
+            self.lives.iter().filter(|(_, live)| waits(live)).map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            self.advance(now, &key);
         }
     }
 }

@@ -171,6 +171,17 @@ impl Core {
         self.engine_input(now, key.run, engine::Input::CallEnded { at: key.position.clone(), result });
     }
 
+    /// Whether a wait looks now. It is woken for the next look, by one timer however often other things wake it.
+    pub(crate) fn looks_again(&mut self, now: Now, key: &Key) -> bool {
+        let Some(live) = self.lives.get_mut(key) else { return false };
+        if live.look_due.is_some_and(|due| now.boot < due) {
+            return false;
+        }
+        live.look_due = Some(now.boot + LOOK_AGAIN);
+        self.timer(now.boot + LOOK_AGAIN, Timer::Live(key.clone()));
+        true
+    }
+
     /// Looks at the site and its fence paths again, and says what would end the wait.
     fn wait_for_close(
         &mut self,
@@ -190,8 +201,10 @@ impl Core {
                 resource: resource.clone(),
             })
             .chain(paths);
-        for address in addresses.collect::<Vec<_>>() {
-            self.look_at(now, &address, None);
+        if self.looks_again(now, key) {
+            for address in addresses.collect::<Vec<_>>() {
+                self.look_at(now, &address, None);
+            }
         }
         let accepted = self
             .groups
@@ -208,7 +221,6 @@ impl Core {
                 self.wait_for_person(now, key, how);
             }
         }
-        self.timer(now.boot + LOOK_AGAIN, Timer::Live(key.clone()));
     }
 
     /// Takes the acceptance that stands in the group's file, once the fence had its time.

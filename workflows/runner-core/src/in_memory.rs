@@ -8,6 +8,15 @@ use schemas::{Address, Epoch, Key, SiteId};
 use crate::group::Record;
 use crate::seam::GroupPlan;
 
+/// A debt that could not be paid.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unpaid {
+    /// When it is tried again.
+    pub(crate) again: Duration,
+    /// No service listened.
+    pub(crate) undelivered: bool,
+}
+
 /// One group in memory: the fold of its entries, and what is only known in this life.
 pub(crate) struct Group {
     pub(crate) plan: GroupPlan,
@@ -30,7 +39,7 @@ pub(crate) struct Group {
     /// When it is watched next, and when it was last looked at by itself.
     pub(crate) watch: crate::watch::Pace,
     /// Debts that could not be paid: when they are tried again.
-    pub(crate) unpaid: BTreeMap<u64, Duration>,
+    pub(crate) unpaid: BTreeMap<u64, Unpaid>,
     /// Since when two sites are seen open that are about to be one.
     pub(crate) split_since: Option<Duration>,
     /// The latest look at its preconditions.

@@ -94,6 +94,8 @@ pub(crate) struct Live {
     pub(crate) waits_for: Option<String>,
     /// Since when only a person's word is missing.
     pub(crate) asked: Option<Duration>,
+    /// A wait that looks by itself: when next.
+    pub(crate) look_due: Option<Duration>,
 }
 
 impl Live {

@@ -12,9 +12,9 @@ use schemas::{
 };
 
 use crate::call::CallState;
-use crate::core::{Core, Timer};
+use crate::core::Core;
 use crate::entry::{ByPerson, GroupEntry, SettledAs};
-use crate::gate::{LOOK_AGAIN, OPEN_WITHIN};
+use crate::gate::OPEN_WITHIN;
 use crate::group::OpenState;
 use crate::live::Owner;
 use crate::rules::Rule;
@@ -257,7 +257,7 @@ impl Core {
             live.deadline = now.boot + live.deadline.saturating_sub(now.boot).max(OPEN_WITHIN);
             live.wait(what);
         }
-        self.timer(now.boot + LOOK_AGAIN, Timer::Live(key.clone()));
+        self.looks_again(now, key);
     }
 
     /// A look at one half of a replication: an opening may wait for it.

@@ -17,6 +17,10 @@ impl Core {
         let open = self.split_sites(now, id);
         if !open.is_empty() {
             let names: Vec<&str> = open.iter().map(SiteId::as_str).collect();
+            if g.split_since.is_some() && g.record.split.is_empty() {
+                let sentence = format!("{} are open at once, and one is being closed", names.join(" and "));
+                return (Mode::SplitBrain, sentence);
+            }
             return (
                 Mode::SplitBrain,
                 format!(
@@ -116,6 +120,15 @@ impl Core {
             ),
             (false, false) => {
                 let left = g.record.left.as_ref();
+                let broken = other.map_or(Vec::new(), |other| self.broken_between(g, live, other));
+                if let Some((half, why)) = broken.first() {
+                    let sentence = format!(
+                        "{live} is live, unprotected: {} at {} is broken ({why}){debts}; mend that, then the way back is \
+                         pointsman failback {id} --why …",
+                        half.resource, half.site
+                    );
+                    return (Mode::FailedOver, sentence);
+                }
                 let since = left.map_or(String::new(), |l| format!(" since {}", l.since.format("%H:%M:%SZ")));
                 let next = match left {
                     Some(left) if left.drained => format!("pointsman reprotect {id} --why …"),

@@ -40,13 +40,18 @@ impl Core {
         g.plan.one_live.iter().filter_map(name).map(half).collect()
     }
 
-    /// Replications from one site to the other that are broken, as was told: each half with its words.
+    /// Replications from one site to the other that are broken, as was told and was last seen: each half with its words.
     pub(crate) fn broken_between(&self, g: &Group, from: &SiteId, to: &SiteId) -> Vec<(Address, String)> {
         let both = self.halves_of(g, from, to).into_iter().flat_map(|receiver| {
             let source = Address { site: from.clone(), ..receiver.clone() };
             [source, receiver]
         });
-        let why = |half: &Address| g.record.broken.get(half).map(|(_, why)| why.clone());
+        let mended = |half: &Address| {
+            let seen = self.observed.get(half).map(|(_, seen)| &seen.seen);
+            matches!(seen, Some(Seen::Replication(seen)) if seen.trouble.is_none())
+        };
+        let why =
+            |half: &Address| g.record.broken.get(half).filter(|_| !mended(half)).map(|(_, why)| why.clone());
         both.filter_map(|half| why(&half).map(|why| (half, why))).collect()
     }
 

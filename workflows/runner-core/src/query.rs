@@ -182,6 +182,15 @@ impl Core {
         self.look_within(address, query, WITHIN);
     }
 
+    /// Looks for whoever is slow to answer, unless it is being looked at.
+    pub(crate) fn look_for(&mut self, address: &Address, within: Duration) {
+        let known =
+            |asked: &Asked| matches!(asked, Asked::Observe { address: known, .. } if known == address);
+        if !self.asked.values().any(known) {
+            self.look_within(address, None, within);
+        }
+    }
+
     fn look_within(&mut self, address: &Address, query: Option<u64>, within: Duration) {
         let subject = self.prefix.request(address, Verb::Observe);
         let why = Asked::Observe { address: address.clone(), query };
@@ -210,8 +219,11 @@ impl Core {
                 _ => drop(self.blind.remove(&address)),
             }
             self.observed.insert(address.clone(), (now, seen));
-            if address.service == Service::Database {
-                self.note_split(now, &address);
+            match address.service {
+                Service::Database => self.note_split(now, &address),
+                // Somebody may wait until it has followed.
+                Service::Process => self.wake_followers(now),
+                _ => {}
             }
             let group = self
                 .groups

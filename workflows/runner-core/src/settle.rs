@@ -191,7 +191,10 @@ impl Core {
                 let entry = GroupEntry::DebtSettled { debt: *debt, settlement };
                 self.append_group(now, group, &entry);
                 if let (SettledAs::NotDone { .. }, Some(g)) = (&result, self.groups.get_mut(group)) {
-                    g.unpaid.insert(*debt, now.boot + crate::debts::PAY_AGAIN);
+                    let (again, undelivered) = (now.boot + crate::debts::PAY_AGAIN, by == "undelivered");
+                    let owed = &g.record.debts;
+                    g.unpaid.retain(|debt, _| owed.contains_key(debt));
+                    g.unpaid.insert(*debt, crate::in_memory::Unpaid { again, undelivered });
                 }
                 self.pay(now, &group.clone(), None); // What waited for its turn.
             }

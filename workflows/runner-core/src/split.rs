@@ -58,14 +58,14 @@ impl Core {
     pub(crate) fn split_sites(&self, now: Now, group: &GroupId) -> Vec<SiteId> {
         let Some(g) = self.groups.get(group) else { return Vec::new() };
         let since = g.record.opened;
-        let mut open = self.open_sites(now, group);
-        open.retain(|site| {
-            let mut seen =
-                g.plan.one_live.iter().filter_map(|resource| {
-                    self.observed.get(&database(site, resource)).map(|(at, _)| at.wall)
-                });
-            seen.any(|at| since.is_none_or(|since| at > since))
-        });
+        let open = |site: &SiteId| {
+            g.plan.one_live.iter().any(|resource| {
+                let seen = self.observed.get(&database(site, resource)).map(|(at, _)| at.wall);
+                seen.is_some_and(|at| since.is_none_or(|since| at > since))
+                    && self.is_open_at(now, &database(site, resource))
+            })
+        };
+        let open: Vec<SiteId> = g.plan.sites.iter().filter(|site| open(site)).cloned().collect();
         if open.len() > 1 { open } else { Vec::new() }
     }
 

@@ -73,8 +73,15 @@ fn limited(run: &Run) -> Option<Limited> {
     };
     let began = |step: &Step| run.calls.get(&step.position).map_or(step.since, |record| record.intended);
     let since = run.steps.iter().filter(|step| of(step, &["fence"])).map(began).min().filter(|_| moves)?;
-    let last = run.steps.iter().filter(|step| of(step, &SERVING)).filter_map(|step| step.left).max();
-    Some(Limited { since, until: last.filter(|_| run.ended.is_some()) })
+    // Undone: they were given back what was taken from them.
+    let undone = |step: &&Step| step.position.as_str().contains("!undo");
+    let served = run.steps.iter().filter(|step| of(step, &SERVING) || undone(step));
+    let all_left = served.clone().all(|step| step.left.is_some());
+    let last = served.filter_map(|step| step.left).max();
+    let ended = run.ended.as_ref().map(|(.., at)| *at);
+    // What comes after the clients, such as protecting, keeps nobody waiting.
+    let past = run.steps.iter().any(|step| of(&step, &["clients"]) || undone(&step));
+    Some(Limited { since, until: last.filter(|_| all_left && (past || ended.is_some())).or(ended) })
 }
 
 /// A step by its number and its name, as people are shown it; by its position where it has none yet.
@@ -294,17 +301,22 @@ impl Core {
         }
     }
 
+    /// Whether a database was seen open lately.
+    pub(crate) fn is_open_at(&self, now: Now, address: &Address) -> bool {
+        !self.mute.contains(address)
+            && self.observed.get(address).is_some_and(|(at, seen)| {
+                now.boot < at.boot + crate::core::SILENT_AFTER
+                    && matches!(&seen.seen, Seen::Database(d) if d.access != Access::Closed)
+            })
+    }
+
     pub(crate) fn open_sites(&self, now: Now, id: &GroupId) -> Vec<SiteId> {
         let Some(g) = self.groups.get(id) else { return Vec::new() };
         let open = |site: &SiteId| {
             g.plan.one_live.iter().any(|resource| {
                 let address =
                     Address { site: site.clone(), service: Service::Database, resource: resource.clone() };
-                !self.mute.contains(&address)
-                    && self.observed.get(&address).is_some_and(|(at, seen)| {
-                        now.boot < at.boot + crate::core::SILENT_AFTER
-                            && matches!(&seen.seen, Seen::Database(d) if d.access != Access::Closed)
-                    })
+                self.is_open_at(now, &address)
             })
         };
         g.plan.sites.iter().filter(|s| open(s)).cloned().collect()

@@ -92,10 +92,12 @@ impl Core {
         );
     }
 
-    /// Those that may be open at one site only, at every site that is heard; none while a run looks itself, unless two
-    /// were seen open.
+    /// Those that may be open at one site only, at every site that is heard; none while a run looks itself, before it
+    /// opens one.
     fn databases(&self, group: &GroupId) -> Vec<Address> {
-        let looks = |g: &&crate::in_memory::Group| g.record.active.is_none() || g.split_since.is_some();
+        let past = |run| self.runs.get(&run).is_some_and(crate::run::Run::no_return);
+        let looks =
+            |g: &&crate::in_memory::Group| g.record.active.is_none_or(past) || g.split_since.is_some();
         let Some(g) = self.groups.get(group).filter(looks) else { return Vec::new() };
         let ours = |a: &&Address| a.service == Service::Database && g.plan.one_live.contains(&a.resource);
         g.plan.resources.iter().filter(ours).filter(|a| !self.mute.contains(*a)).cloned().collect()

@@ -14,8 +14,10 @@ use crate::settings::{Blockers, PostgresSettings};
 
 /// One try to make a slot: an older transaction holds it up, and only a bound ends the wait.
 const TRY: &str = "1500ms";
-/// Between two commits beside it, so that what it waits for is flushed.
-const FLUSH_EVERY: Duration = Duration::from_millis(5);
+/// The longest pause between two commits beside it, so that what it waits for is flushed; the first is an eighth of it.
+const FLUSH_EVERY: Duration = Duration::from_millis(40);
+/// For so long commits beside it help: who blocks it then is blocked by something else.
+const FLUSH_WITHIN: Duration = Duration::from_millis(1200);
 /// A receiver that was heard within this is alive; an idle one reports every 10 s.
 const ALIVE: f64 = 25.0;
 /// How long a slot may stay in use after its receiver stopped.
@@ -124,29 +126,23 @@ async fn make_slot(server: &Server, session: &Session, slot: &str) -> Result<(),
     session.simple(&format!("SET statement_timeout = '{TRY}'")).await?;
     let sql = "SELECT pg_create_logical_replication_slot($1, 'pgoutput')";
     let mut made = std::pin::pin!(async { session.run(sql, &[&slot]).await });
-    let mut beside = None;
-    let made = loop {
-        tokio::select! {
-            made = &mut made => break made,
-            () = tokio::time::sleep(FLUSH_EVERY) => flush(server, &mut beside, session.left()).await,
-        }
+    let made = tokio::select! {
+        made = &mut made => made,
+        () = flush(server) => made.await,
     };
     session.simple(&format!("SET statement_timeout = {}", left.as_millis().max(1))).await?;
     made
 }
 
 /// A slot that is made while somebody writes waits for records that say who is writing, and nothing flushes those but
-/// the server's log writer, every 200 ms by default: a commit beside it does at once. A server that does not let
-/// us only makes it slower.
-async fn flush(server: &Server, beside: &mut Option<Session>, within: Duration) {
-    if beside.is_none() {
-        *beside = server.look(within).await.ok();
-    }
-    if let Some(session) = beside.as_ref() {
-        // One that failed is not used again.
-        if session.run("SELECT pg_logical_emit_message(true, 'pointsman', '')", &[]).await.is_err() {
-            *beside = None;
-        }
+/// the server's log writer, every 200 ms by default: a commit beside it does at once. Ends where the server does not let
+/// us, which only makes it slower.
+async fn flush(server: &Server) {
+    let mut pauses = Pauses::up_to(FLUSH_EVERY);
+    pauses.wait().await;
+    let Ok(session) = server.look(FLUSH_WITHIN).await else { return };
+    while session.run("SELECT pg_logical_emit_message(true, 'pointsman', '')", &[]).await.is_ok() {
+        pauses.wait().await;
     }
 }
 

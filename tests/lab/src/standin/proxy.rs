@@ -166,11 +166,7 @@ async fn follow_master(shared: &Shared, wanted: &mut mpsc::Receiver<Write>) -> a
     if shared.set(|state| state.master.is_some())? {
         sleep(shared.delay_reload).await;
     }
-    let (rows, last_id) = timeout(LOAD_WITHIN, load(&mut lines, 0)).await.context("silence")??;
-    shared.set(|state| {
-        *state = State { rows, last_id, master: Some(at), normal: true };
-    })?;
-    println!("normal mode with {at}");
+    let mut loaded = load_all(shared, at, &mut lines).await?;
     let mut ticks = interval(HEARTBEAT);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut refreshed = Instant::now();
@@ -194,12 +190,27 @@ async fn follow_master(shared: &Shared, wanted: &mut mpsc::Receiver<Write>) -> a
                 if said != "BEAT" {
                     bail!("heartbeat: {said}");
                 }
-                if refreshed.elapsed() > SILENCE {
+                if !loaded {
+                    loaded = load_all(shared, at, &mut lines).await?;
+                } else if refreshed.elapsed() > SILENCE {
                     refresh(shared, &mut lines).await?;
                     refreshed = Instant::now();
                 }
             }
         }
+    }
+}
+
+/// Takes everything that a master has; whether it had its database. One without it is stayed with, in limited mode.
+async fn load_all(shared: &Shared, at: SocketAddr, lines: &mut Lines) -> anyhow::Result<bool> {
+    match timeout(LOAD_WITHIN, load(lines, 0)).await.context("silence")? {
+        Ok((rows, last_id)) => {
+            shared.set(|state| *state = State { rows, last_id, master: Some(at), normal: true })?;
+            println!("normal mode with {at}");
+            Ok(true)
+        }
+        Err(error) if error.is::<NoDatabase>() => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
