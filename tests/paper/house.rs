@@ -121,12 +121,15 @@ impl House {
     pub(crate) fn heard(&self, silent: &[&str]) {
         let until = Instant::now() + BOUND;
         loop {
-            let status = self.person(&["status", "cfg"]);
+            let status = self.person(&["status", "cfg", "--output", "json"]);
             let shown = text(&status);
-            let quiet = |line: &&str| line.contains("SILENT") || line.contains("never heard");
-            let of =
-                |line: &str| silent.iter().any(|site| line.trim_start().starts_with(&format!("{site}.")));
-            if self.code(&status) != 7 && !shown.lines().filter(quiet).any(|line| !of(line)) {
+            let seen: Value = serde_json::from_slice(&status.stdout).unwrap_or_default();
+            let of = |resource: &Value| silent.iter().any(|site| resource["address"]["site"] == **site);
+            let heard = |resource: &Value| {
+                of(resource) || (resource["silent"] == false && !resource["heard"].is_null())
+            };
+            let resources = seen["groups"][0]["resources"].as_array();
+            if resources.is_some_and(|all| !all.is_empty() && all.iter().all(heard)) {
                 return;
             }
             assert!(Instant::now() < until, "{shown}");
