@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use comfy_table::Table;
 use schemas::view::{GroupView, ResourceView};
-use schemas::{Half, ReplicationSeen, ReplicationState, ResourceId, Seen, Service, SiteId};
+use schemas::{Half, ReplicationState, ResourceId, Seen, Service, SiteId};
 
 use crate::output::Output;
 use crate::text;
@@ -54,7 +54,7 @@ pub(crate) fn draw(group: &GroupView, out: &Output) -> Option<Table> {
     Some(table)
 }
 
-/// The sites of the group, in its order as far as it is known, then all other places.
+/// The sites of the group by name, then all other places.
 fn places(group: &GroupView) -> Vec<&SiteId> {
     let mut all: Vec<&SiteId> = group.sites.keys().collect();
     for view in &group.resources {
@@ -69,26 +69,15 @@ fn cell(view: &ResourceView, now: DateTime<Utc>) -> String {
     let (seen, heard) = text::resource(view, now);
     let seen = match view.observation.as_ref().map(|o| &o.seen) {
         // How far behind it is stands beside the arrow.
-        Some(Seen::Replication(half)) if !view.silent => words(half),
+        Some(Seen::Replication(half)) if !view.silent => text::replication(half, None),
         _ => seen,
     };
     let old = view.seen_at.is_none_or(|at| now - at > RECENT);
     if view.silent || old { format!("{seen} ({heard})") } else { seen }
 }
 
-fn words(seen: &ReplicationSeen) -> String {
-    let mut text = text::replication(seen);
-    if let Some(copy) = &seen.copy {
-        text.push_str(&format!(", {}", text::copied(copy)));
-    }
-    if let Some(trouble) = &seen.trouble {
-        text.push_str(&format!(", TROUBLE: {trouble}"));
-    }
-    text
-}
-
-/// `==>` what is written here arrives there; `-->` it arrives and is behind; `--|` it is kept until somebody reads it;
-/// `-x-` it should come and does not.
+/// `===>` what is written here arrives there; `--->` it arrives and is behind; `--|` it is kept until somebody reads it;
+/// `-x->` it should come and does not; a dot: nothing is kept and nothing comes.
 fn flow(places: &[&SiteId], row: &Row<'_>) -> String {
     let halves = || {
         row.values().filter(|view| !view.silent).filter_map(|view| {

@@ -126,19 +126,7 @@ fn seen(seen: &Seen) -> String {
             }
             text
         }
-        Seen::Replication(seen) => {
-            let mut text = replication(seen);
-            if let Some(behind) = behind(seen) {
-                text.push_str(&format!(", {behind}"));
-            }
-            if let Some(copy) = &seen.copy {
-                text.push_str(&format!(", {}", copied(copy)));
-            }
-            if let Some(trouble) = &seen.trouble {
-                text.push_str(&format!(", TROUBLE: {trouble}"));
-            }
-            text
-        }
+        Seen::Replication(seen) => replication(seen, behind(seen)),
         Seen::Process(process) => {
             let text = match process.running {
                 Running::Healthy => "running",
@@ -165,13 +153,16 @@ fn seen(seen: &Seen) -> String {
     }
 }
 
-/// One half of a replication: its state.
-pub(crate) fn replication(seen: &ReplicationSeen) -> String {
+/// One half of a replication: its state, how far behind it is, how far its copy is, what is wrong.
+pub(crate) fn replication(seen: &ReplicationSeen, behind: Option<String>) -> String {
     let half = match seen.half {
         Half::Source => "source",
         Half::Receiver => "receiver",
     };
-    format!("{} ({half})", word(seen.state))
+    let trouble = seen.trouble.as_ref().map(|trouble| format!("TROUBLE: {trouble}"));
+    let more = [behind, seen.copy.as_ref().map(copied), trouble];
+    let parts = std::iter::once(format!("{} ({half})", word(seen.state))).chain(more.into_iter().flatten());
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 /// How far behind it is, where that is known.
@@ -181,7 +172,7 @@ pub(crate) fn behind(seen: &ReplicationSeen) -> Option<String> {
 }
 
 /// How far an initial copy is.
-pub(crate) fn copied(copy: &CopyProgress) -> String {
+fn copied(copy: &CopyProgress) -> String {
     let size = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
     let mut text = format!(
         "COPIES: {} of {} tables, {} rows, {} of {}",

@@ -77,7 +77,6 @@ impl Core {
             a.service == Service::Process
                 && named.contains(&a.resource.as_str())
                 && !lost(&a.site)
-                && !self.mute.contains(*a)
                 && self.is_heard(now, a)
         };
         g.plan.resources.iter().filter(ours).cloned().collect()

@@ -170,16 +170,11 @@ impl Core {
 
     /// Asks what is true now; changes nothing.
     pub(crate) fn look_at(&mut self, now: Now, address: &Address, query: Option<u64>) {
-        let already = query.is_none()
-            && self
-                .asked
-                .values()
-                .any(|a| matches!(a, Asked::Observe { address: known, .. } if known == address));
-        if already {
-            return;
-        }
         let _ = now;
-        self.look_within(address, query, WITHIN);
+        match query {
+            None => self.look_for(address, WITHIN),
+            Some(_) => self.look_within(address, query, WITHIN),
+        }
     }
 
     /// Looks for whoever is slow to answer, unless it is being looked at.

@@ -307,7 +307,10 @@ impl World {
     }
 
     fn settle(&mut self) {
+        let mut inputs = 0;
         while let Some(input) = self.queue.pop_front() {
+            inputs += 1;
+            assert!(inputs < 100_000, "it never comes to rest: {input:?}");
             let output = self.core.step(self.now, input);
             self.take(output);
         }
