@@ -15,6 +15,7 @@ mod preflight;
 mod state;
 
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -28,10 +29,13 @@ use schemas::{Access, Action, CheckLine, Code, DatabaseSeen, Epoch, GroupId, Pro
 use serde_json::{Value, json};
 
 use crate::settings::{Boot, Place, PostgresSettings};
-use state::{Beside, State};
+use state::{Asked, Beside, State};
 
 /// Kept back of an act's bound, to end its session and look when it went wrong.
 const SETTLE: Duration = Duration::from_secs(2);
+
+/// So long counts what was seen of what would keep a close from holding: it is dear, and an opening waits for it.
+const BESIDE_COUNTS: Duration = Duration::from_secs(10);
 
 /// How long a server may take to start closed: it recovers from a crash first.
 const START_WITHIN: Duration = Duration::from_secs(15 * 60);
@@ -46,6 +50,8 @@ pub struct PostgresAccess {
     look_within: Span,
     boot: Boot,
     guard: Guard,
+    /// What would keep a close from holding, as it was last seen.
+    beside: Mutex<Option<(Instant, Beside)>>,
 }
 
 impl PostgresAccess {
@@ -59,7 +65,7 @@ impl PostgresAccess {
         };
         let dsn = settings.dsn.under(&place.folder);
         let server =
-            Server::new(dsn.clone(), "database", place.resource.as_str(), place.life, Some(identity));
+            Server::new(dsn.clone(), "database", place.resource.as_str(), &place.life, Some(identity));
         Self {
             server,
             dsn,
@@ -71,12 +77,23 @@ impl PostgresAccess {
                 other => other,
             },
             guard,
+            beside: Mutex::default(),
         }
     }
 
     /// What the roles can do now.
     async fn state(&self, session: &Session) -> Result<State, PgError> {
         State::see(session, &self.writers, &self.mode).await
+    }
+
+    async fn see_beside(&self, session: &Session) -> Result<Beside, PgError> {
+        let seen = Beside::see(session).await?;
+        *self.beside() = Some((Instant::now(), seen.clone()));
+        Ok(seen)
+    }
+
+    fn beside(&self) -> MutexGuard<'_, Option<(Instant, Beside)>> {
+        self.beside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn looked(&self, action: Action) -> Result<Look, PgError> {
@@ -89,7 +106,7 @@ impl PostgresAccess {
         if state.access() != wanted {
             return Ok(Look::NotInEffect(state.words()));
         }
-        let output = AccessOutput { ended: 0, lsn: Some(Server::flushed(&session).await?.to_string()) };
+        let output = AccessOutput { ended: 0, lsn: state.lsn };
         Ok(Look::InEffect(json!(output)))
     }
 
@@ -132,16 +149,21 @@ impl Driver for PostgresAccess {
         by_hand::lines(&path_word(&self.dsn), group, action)
     }
 
-    /// Refuses what cannot be closed, in both directions: nothing is opened that cannot be closed again.
+    /// Refuses what cannot be closed, in both directions: nothing is opened that cannot be closed again. What was seen
+    /// of that within the last 10 s counts; that a close has closed, it sees for itself.
     async fn check(&self, action: Action, _args: &Value) -> Result<(), Problem> {
         let problem = |error: PgError| Problem::new(error.code(), error.to_string());
         let session = self.server.look(self.look_within.duration()).await.map_err(problem)?;
-        let state = self.state(&session).await.map_err(problem)?;
-        let beside = Beside::see(&session).await.map_err(problem)?;
-        if let Some(reasons) = state.cannot_close(&beside) {
+        let asked = Asked::see(&session, &self.writers, &self.mode).await.map_err(problem)?;
+        let known = self.beside().as_ref().filter(|(at, _)| at.elapsed() < BESIDE_COUNTS).cloned();
+        let beside = match known {
+            Some((_, beside)) => beside,
+            None => self.see_beside(&session).await.map_err(problem)?,
+        };
+        if let Some(reasons) = beside.cannot_close(&self.writers) {
             return Err(Problem::new(Code::CannotClose, reasons));
         }
-        if state.in_recovery && action == Action::EnableAccess {
+        if asked.in_recovery && action == Action::EnableAccess {
             return Err(Problem::new(
                 Code::Precondition,
                 "the server is a physical standby: promote it first",
@@ -163,7 +185,7 @@ impl Driver for PostgresAccess {
         let seen = async {
             let session = self.server.look(self.look_within.duration()).await?;
             let state = self.state(&session).await?;
-            let beside = Beside::see(&session).await?;
+            let beside = self.see_beside(&session).await?;
             let epoch = Server::epoch(&session).await?;
             let access = state.access();
             let mut detail = state.detail(&beside, session.server());

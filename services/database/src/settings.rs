@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use config::Span;
+use postgres::Life;
 use postgres::settings::{Access, SecretFile};
 use schemas::{ResourceId, SiteId};
 use serde::Deserialize;
@@ -97,7 +98,7 @@ pub struct Place {
     /// The folder for locks.
     pub state: PathBuf,
     /// This start of the service.
-    pub life: Uuid,
+    pub life: Life,
 }
 
 fn public() -> Vec<String> {

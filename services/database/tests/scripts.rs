@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use database::scripts::ScriptAccess;
 use database::{ExecSettings, Place, Settings};
 use exec::Guard;
+use postgres::Life;
 use responder::{Act, Driver, DriverError, Look};
 use schemas::{Access, Action, Attempt, Code, Epoch, Key, Position, RunId, Seen};
 use serde_json::json;
@@ -31,7 +32,7 @@ fn driver(folder: &Path, check: bool) -> ScriptAccess {
         resource: "config".parse().unwrap(),
         folder: folder.into(),
         state: folder.into(),
-        life: Uuid::new_v4(),
+        life: Life::new(Uuid::new_v4()),
     };
     ScriptAccess::new(settings, place, Guard::program(env!("CARGO_BIN_EXE_database-guard-test")))
 }

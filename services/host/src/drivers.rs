@@ -7,6 +7,7 @@ use std::sync::Arc;
 use config::Host;
 use document::Diagnostics;
 use exec::Guard;
+use postgres::Life;
 use responder::Driver;
 use responder::memory::{MemoryDriver, World};
 use schemas::{Problem, ResourceId, Service, SiteId};
@@ -36,7 +37,7 @@ pub(crate) struct Here<'a> {
     pub(crate) state: &'a Path,
     pub(crate) guard: &'a Guard,
     pub(crate) world: &'a World,
-    pub(crate) life: Uuid,
+    pub(crate) life: &'a Life,
     tell: &'a Tell,
     service: Service,
 }
@@ -69,6 +70,7 @@ pub fn drivers(
         None => wrong = Some(diagnostics),
     };
     let folder = host.resolve("");
+    let life = Life::new(life);
     for service in Service::ALL.iter().copied().filter(|s| only.is_empty() || only.contains(s)) {
         for settings in host.settings(service) {
             let here = Here {
@@ -78,7 +80,7 @@ pub fn drivers(
                 state: &host.state,
                 guard,
                 world,
-                life,
+                life: &life,
                 tell,
                 service,
             };
@@ -127,7 +129,7 @@ fn database(settings: database::Settings, here: &Here<'_>) -> Arc<dyn Driver> {
         resource: here.resource.clone(),
         folder: here.folder.clone(),
         state: here.state.to_owned(),
-        life: here.life,
+        life: here.life.clone(),
     };
     match settings {
         database::Settings::Postgres(its) => {
@@ -175,7 +177,7 @@ fn replication(
         resource: here.resource.clone(),
         folder: here.folder.clone(),
         state: here.state.to_owned(),
-        life: here.life,
+        life: here.life.clone(),
     };
     Ok(Arc::new(replication::postgres::PostgresReplication::new(its, &own, &place)))
 }

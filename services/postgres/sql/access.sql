@@ -219,22 +219,24 @@ CREATE OR REPLACE FUNCTION pointsman.seen_access() RETURNS TABLE (
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 BEGIN RETURN QUERY
+  WITH s AS MATERIALIZED (SELECT * FROM pointsman.writer_sessions()),
+  c AS MATERIALIZED (SELECT c.oid, n.nspname, c.relkind IN ('r','p','f') AS plain
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.relkind IN ('r','p','v','f','m') AND n.nspname NOT IN ('pg_catalog','information_schema','pointsman')
+       AND n.nspname !~ '^pg_t')
   SELECT w.role, w.mode, w.via,
     coalesce(r.rolsuper OR CASE w.mode
       WHEN 'connect' THEN r.rolcanlogin AND has_database_privilege(r.oid, current_database(), 'CONNECT')
       ELSE r.rolcanlogin END, false),
     coalesce(r.oid IS NOT NULL AND CASE w.mode
       WHEN 'group' THEN (SELECT pg_has_role(r.oid, v.oid, 'member') FROM pg_roles v WHERE v.rolname = w.via)
-      ELSE NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE c.relkind IN ('r','p','f') AND n.nspname = ANY (w.schemas)
+      ELSE NOT EXISTS (SELECT FROM c WHERE c.plain AND c.nspname = ANY (w.schemas)
           AND NOT has_table_privilege(r.oid, c.oid, 'INSERT')) END, false),
-    (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-      WHERE c.relkind IN ('r','p','v','f','m') AND n.nspname NOT IN ('pg_catalog','information_schema','pointsman')
-        AND n.nspname !~ '^pg_t' AND r.oid IS NOT NULL
+    (SELECT count(*) FROM c WHERE r.oid IS NOT NULL
         AND (has_table_privilege(r.oid, c.oid, 'INSERT,UPDATE,DELETE,TRUNCATE')
              OR has_any_column_privilege(r.oid, c.oid, 'INSERT,UPDATE'))),
-    (SELECT count(*) FROM pointsman.writer_sessions() s WHERE s.role = w.role),
-    (SELECT count(*) FROM pointsman.writer_sessions() s WHERE s.role = w.role AND s.backend_xid IS NOT NULL),
+    (SELECT count(*) FROM s WHERE s.role = w.role),
+    (SELECT count(*) FROM s WHERE s.role = w.role AND s.backend_xid IS NOT NULL),
     (SELECT count(*) FROM pg_prepared_xacts p WHERE p.database = current_database()
         AND r.oid IS NOT NULL AND p.owner IN (SELECT m.rolname FROM pg_roles m WHERE NOT m.rolsuper
           AND m.rolname <> session_user AND pg_has_role(m.oid, r.oid, 'member')))
@@ -248,6 +250,22 @@ BEGIN RETURN (
   SELECT count(*) FROM (
     SELECT pg_terminate_backend(s.pid) FROM pointsman.writer_sessions() s JOIN pointsman.writer w ON w.role = s.role
      WHERE w.mode <> 'group' OR s.backend_start <= since) t);
+END $$;
+
+-- One look at who is still there, after a close: ends their sessions, and names what they have prepared, which the
+-- caller rolls back. `since` is the first such look's own time, which is later than the close. In this order, and in a
+-- snapshot each: who has no session prepares nothing.
+CREATE OR REPLACE FUNCTION pointsman.shut_out(since timestamptz) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE closed timestamptz := coalesce(since, clock_timestamp()); busy bigint; gids jsonb;
+BEGIN
+  busy := pointsman.end_writers(closed);
+  SELECT coalesce(jsonb_agg(jsonb_build_object('gid', p.gid, 'owner', p.owner)), '[]') INTO gids
+    FROM pg_prepared_xacts p JOIN pg_roles o ON o.rolname = p.owner
+   WHERE p.database = current_database() AND EXISTS (SELECT FROM pointsman.writer w
+     JOIN pg_roles r ON r.rolname = w.role WHERE o.oid = r.oid OR (NOT o.rolsuper
+       AND o.rolname <> session_user AND pg_has_role(o.oid, r.oid, 'member')));
+  RETURN jsonb_build_object('since', closed::text, 'busy', busy, 'prepared', gids);
 END $$;
 
 -- Others that could write while the named roles are closed: owners that may log in, and whoever has a grant.

@@ -203,11 +203,19 @@ END $$;
 -- All that can be seen of a source: its slot, who reads it, and what would spoil it.
 CREATE OR REPLACE FUNCTION pointsman.seen_source(sl name, pub name) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE k record; p pg_publication; w record;
+DECLARE k record; p pg_publication; w record; t record;
 BEGIN
   SELECT * INTO k FROM pg_replication_slots WHERE slot_name = sl;
   SELECT * INTO p FROM pg_publication WHERE pubname = pub;
   SELECT * INTO w FROM pg_stat_replication WHERE pid = k.active_pid;
+  -- Once: the server works the tables of a publication out anew for each question.
+  SELECT coalesce(bool_or(c.oid = 'pointsman.sentinel'::regclass), false) AS sentinel,
+      count(*) FILTER (WHERE f.schemaname = 'pointsman' AND f.tablename <> 'sentinel') AS ours,
+      count(*) FILTER (WHERE f.rowfilter IS NULL) AS unfiltered,
+      jsonb_agg(c.oid::regclass::text) FILTER (WHERE c.relreplident = 'n' OR (c.relreplident = 'd' AND NOT EXISTS
+        (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary))) AS no_identity INTO t
+    FROM pg_publication_tables f JOIN pg_class c ON c.oid = format('%I.%I', f.schemaname, f.tablename)::regclass
+    WHERE f.pubname = pub;
   RETURN jsonb_build_object(
     'exists', k.slot_name IS NOT NULL, 'database', k.database, 'plugin', k.plugin, 'active', coalesce(k.active, false),
     'active_pid', k.active_pid, 'wal_status', k.wal_status, 'safe_wal_size', k.safe_wal_size,
@@ -220,15 +228,7 @@ BEGIN
       'replay_lag', extract(epoch FROM w.replay_lag), 'heard_ago', extract(epoch FROM clock_timestamp() - w.reply_time)) END,
     'publication', p.pubname IS NOT NULL, 'all_tables', coalesce(p.puballtables, false),
     'truncate', coalesce(p.pubtruncate, false),
-    'sentinel', EXISTS (SELECT FROM pg_publication_tables t WHERE t.pubname = pub AND t.schemaname = 'pointsman'
-        AND t.tablename = 'sentinel'),
-    'ours', (SELECT count(*) FROM pg_publication_tables t WHERE t.pubname = pub AND t.schemaname = 'pointsman'
-        AND t.tablename <> 'sentinel'),
-    'unfiltered', (SELECT count(*) FROM pg_publication_tables t WHERE t.pubname = pub AND t.rowfilter IS NULL),
-    'no_identity', (SELECT jsonb_agg(c.oid::regclass::text) FROM pg_publication_tables t
-        JOIN pg_class c ON c.oid = format('%I.%I', t.schemaname, t.tablename)::regclass
-        WHERE t.pubname = pub AND (c.relreplident = 'n' OR (c.relreplident = 'd' AND NOT EXISTS
-          (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)))),
+    'sentinel', t.sentinel, 'ours', t.ours, 'unfiltered', t.unfiltered, 'no_identity', t.no_identity,
     'foreign', (SELECT jsonb_object_agg(u.subname, jsonb_build_object('enabled', u.subenabled,
         'worker', EXISTS (SELECT FROM pg_stat_subscription x WHERE x.subid = u.oid AND x.pid IS NOT NULL),
         'applied_at', (SELECT nullif(o.local_lsn, '0/0')::text FROM pg_replication_origin_status o

@@ -17,6 +17,7 @@ mod tls;
 
 pub use error::{Fate, PgError};
 pub use lsn::{BadLsn, Lsn};
+pub use parked::Life;
 pub use server::{Claim, Identity, Server};
 pub use session::{Session, identifier, literal};
 pub use tokio_postgres::Row;

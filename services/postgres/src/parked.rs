@@ -1,63 +1,66 @@
 //! Connections that wait for their next use: a new one costs a process at the server, which has everything to
-//! learn again, and that would be felt within the gap of a move.
+//! learn again, and that would be felt within the gap of a move. The resources of one start of a service share
+//! them, so that the one that was used last, whose server process knows most, is used next.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use uuid::Uuid;
+
+use crate::server::Identity;
 use crate::session::Connection;
 
-/// So many wait at most.
-const MAX: usize = 2;
+/// So many wait at most, of those to one database.
+const MAX: usize = 4;
 /// One that waited longer is not trusted any more: something between us may have forgotten it.
 const OLD: Duration = Duration::from_secs(60);
 
-/// Those of one server, for one resource; and whether a session was given up in the middle, whose statement the
-/// server may still be carrying out.
-pub(crate) struct Parking {
-    all: Mutex<Vec<(Instant, Connection)>>,
-    given_up: AtomicBool,
+/// One start of a service: its number, and the connections that wait. Clones share them.
+#[derive(Clone, Default)]
+pub struct Life {
+    id: Uuid,
+    parked: Arc<Mutex<HashMap<To, Vec<(Instant, Connection)>>>>,
 }
 
-impl Default for Parking {
-    /// Of an earlier life nothing is known: the first act looks.
-    fn default() -> Self {
-        Parking { all: Mutex::default(), given_up: AtomicBool::new(true) }
-    }
-}
+/// Where a connection goes and as what it was seen there.
+pub(crate) type To = (String, Option<Identity>);
 
-impl std::fmt::Debug for Parking {
+impl std::fmt::Debug for Life {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Parking")
+        f.debug_tuple("Life").field(&self.id).finish()
     }
 }
 
-impl Parking {
-    /// The one that was used last, if it was opened with this connection string. Others are closed.
-    pub(crate) fn take(&self, dsn: &str) -> Option<Connection> {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|(since, connection)| since.elapsed() < OLD && connection.dsn == dsn);
-        all.pop().map(|(_, connection)| connection)
+impl Life {
+    /// The start that is called `id`, new for each; nothing waits yet.
+    #[must_use]
+    pub fn new(id: Uuid) -> Self {
+        Life { id, ..Self::default() }
     }
 
-    /// A session ended otherwise than well.
-    pub(crate) fn give_up(&self) {
-        self.given_up.store(true, Ordering::SeqCst);
+    pub(crate) fn id(&self) -> Uuid {
+        self.id
     }
 
-    /// Whether one was given up, and none was seen gone since.
-    pub(crate) fn was_given_up(&self) -> bool {
-        self.given_up.load(Ordering::SeqCst)
+    fn parked(&self) -> MutexGuard<'_, HashMap<To, Vec<(Instant, Connection)>>> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was given up was seen gone.
-    pub(crate) fn is_gone(&self) {
-        self.given_up.store(false, Ordering::SeqCst);
+    /// The one that was used last, and when. Those that waited too long, to wherever, are closed.
+    pub(crate) fn take(&self, to: &To) -> Option<(Instant, Connection)> {
+        let mut parked = self.parked();
+        parked.retain(|_, all| {
+            all.retain(|(since, _)| since.elapsed() < OLD);
+            !all.is_empty()
+        });
+        parked.get_mut(to)?.pop()
     }
 
     /// Keeps one on which nothing is under way.
-    pub(crate) fn park(&self, connection: Connection) {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn park(&self, to: To, connection: Connection) {
+        let mut parked = self.parked();
+        let all = parked.entry(to).or_default();
         if all.len() < MAX {
             all.push((Instant::now(), connection));
         }

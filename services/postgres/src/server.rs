@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use schemas::{Code, Epoch, GroupId, RunId};
@@ -11,8 +12,7 @@ use uuid::Uuid;
 
 use crate::dsn::{self, Dsn};
 use crate::error::{Fate, PgError};
-use crate::lsn::Lsn;
-use crate::parked::Parking;
+use crate::parked::{Life, To};
 use crate::session::{Connection, Session, literal};
 use crate::tls;
 
@@ -20,11 +20,13 @@ use crate::tls;
 const POLL: Duration = Duration::from_millis(3);
 /// A parked connection answers within this, or a new one is opened.
 const PARKED_WITHIN: Duration = Duration::from_secs(1);
+/// A connection that was used within this needs no question of its own: its server was there.
+const TRUSTED: Duration = Duration::from_secs(2);
 /// `application_name` holds no more.
 const NAME_MAX: usize = 63;
 
 /// Which database this must be; stands in `pointsman.identity`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The host's site.
     pub site: String,
@@ -71,19 +73,22 @@ pub struct Server {
     all_lives: String,
     this_life: String,
     identity: Option<Identity>,
-    parking: Arc<Parking>,
+    life: Life,
+    /// Whether a session was given up in the middle, whose statement the server may still be carrying out. Of an
+    /// earlier life nothing is known: the first act looks.
+    given_up: Arc<AtomicBool>,
 }
 
 impl Server {
     /// The server whose connection string stands in `dsn`. Sessions are called
     /// `pointsman/<service>.<resource>/<life>`; `life` is new for each start of the service.
     #[must_use]
-    pub fn new(dsn: PathBuf, service: &str, resource: &str, life: Uuid, identity: Option<Identity>) -> Self {
-        let life = life.simple().to_string();
-        let life = &life[life.len() - 12..];
+    pub fn new(dsn: PathBuf, service: &str, resource: &str, life: &Life, identity: Option<Identity>) -> Self {
+        let id = life.id().simple().to_string();
+        let id = &id[id.len() - 12..];
         let mut name = format!("{service}.{resource}");
         // Long names are cut, and told apart by a hash.
-        let room = NAME_MAX - "pointsman///".len() - life.len() - 1;
+        let room = NAME_MAX - "pointsman///".len() - id.len() - 1;
         if name.len() > room {
             let hash = name
                 .bytes()
@@ -92,13 +97,14 @@ impl Server {
             name = format!("{name}.{:08x}", hash >> 32);
         }
         let all_lives = format!("pointsman/{name}/");
-        Server { dsn, this_life: format!("{all_lives}{life}"), all_lives, identity, parking: Arc::default() }
+        let this_life = format!("{all_lives}{id}");
+        Server { dsn, this_life, all_lives, identity, life: life.clone(), given_up: not_known() }
     }
 
     /// The same server without a check of what it is: for a peer's, which has a row of its own.
     #[must_use]
     pub fn peer(&self, dsn: &Path) -> Self {
-        Server { dsn: dsn.into(), identity: None, parking: Arc::default(), ..self.clone() }
+        Server { dsn: dsn.into(), identity: None, given_up: not_known(), ..self.clone() }
     }
 
     /// The connection string as it stands in its file now.
@@ -127,9 +133,9 @@ impl Server {
     /// No session, not the right server, or a session that cannot be seen gone; nothing was started.
     pub async fn act(&self, within: Duration) -> Result<Session, PgError> {
         let session = self.open(Purpose::Act, within).await?;
-        if self.parking.was_given_up() {
+        if self.given_up.load(Ordering::SeqCst) {
             Self::end(&session, "application_name = $1", &self.this_life).await?;
-            self.parking.is_gone();
+            self.given_up.store(false, Ordering::SeqCst);
         }
         Ok(session)
     }
@@ -193,15 +199,6 @@ impl Server {
         Ok(epoch.and_then(|e| u64::try_from(e).ok()).map(Epoch))
     }
 
-    /// Where the server's log is flushed up to.
-    ///
-    /// # Errors
-    ///
-    /// Those of a look.
-    pub async fn flushed(session: &Session) -> Result<Lsn, PgError> {
-        session.json("SELECT to_jsonb(pg_current_wal_flush_lsn()::text)", &[]).await
-    }
-
     async fn open(&self, purpose: Purpose, within: Duration) -> Result<Session, PgError> {
         let start = Instant::now();
         let until = start + within;
@@ -210,14 +207,15 @@ impl Server {
             Purpose::Act => self.this_life.clone(),
             Purpose::Look => format!("{}?", self.this_life),
         };
-        if let Some(session) = self.parked(&dsn.text, &application, until).await {
+        let to = (dsn.text.clone(), self.identity.clone());
+        if let Some(session) = self.parked(&to, &application, until).await {
             return Ok(session);
         }
         let server = place(&dsn.config);
         prepare(&mut dsn.config, &application, within);
         let connected = tokio::time::timeout_at(until.into(), connect(&dsn, &server)).await;
         let mut session = match connected {
-            Ok(Ok(connection)) => Session::new(connection, Arc::clone(&self.parking), until),
+            Ok(Ok(connection)) => self.session(connection, to, until),
             Ok(Err(Refused::Tls(why))) => return Err(PgError::Dsn { path: self.dsn.clone(), why }),
             Ok(Err(Refused::Connect(source))) => return Err(PgError::Connect { server, source }),
             Err(_) => return Err(PgError::ConnectTimeout { server, waited: start.elapsed() }),
@@ -238,21 +236,34 @@ impl Server {
     }
 
     /// A session on a parked connection, under its new name and bounds. It was seen to be the right server when
-    /// it was opened. One that was closed meanwhile, or does not answer, is dropped.
-    async fn parked(&self, dsn: &str, application: &str, until: Instant) -> Option<Session> {
-        let connection = self.parking.take(dsn)?;
+    /// it was opened. One that was closed meanwhile, or does not answer, is dropped; one that was used a moment ago is
+    /// not asked first.
+    async fn parked(&self, to: &To, application: &str, until: Instant) -> Option<Session> {
+        let (since, connection) = self.life.take(to)?;
+        let trusted = since.elapsed() < TRUSTED && !connection.is_closed();
         let within = until.saturating_duration_since(Instant::now());
         let asked = Instant::now() + PARKED_WITHIN.min(within / 2);
-        let mut session = Session::new(connection, Arc::clone(&self.parking), asked);
+        let mut session = self.session(connection, to.clone(), asked);
         let set = format!(
             "SET application_name = {}; SET statement_timeout = {millis}; SET lock_timeout = {millis}",
             literal(application),
             millis = millis(within),
         );
-        session.simple(&set).await.ok()?;
+        match trusted {
+            true => session.send_settings(set).await.ok()?,
+            false => drop(session.simple(&set).await.ok()?),
+        }
         session.set_deadline(until);
         Some(session)
     }
+
+    fn session(&self, connection: Connection, to: To, until: Instant) -> Session {
+        Session::new(connection, (self.life.clone(), to), Arc::clone(&self.given_up), until)
+    }
+}
+
+fn not_known() -> Arc<AtomicBool> {
+    Arc::new(AtomicBool::new(true))
 }
 
 enum Refused {
@@ -265,12 +276,12 @@ async fn connect(dsn: &Dsn, server: &str) -> Result<Connection, Refused> {
     if dsn.config.get_ssl_mode() == SslMode::Disable {
         let (client, connection) = dsn.config.connect(NoTls).await.map_err(Refused::Connect)?;
         let pump = tokio::spawn(async move { drop(connection.await) });
-        return Ok(Connection::new(client, pump, server.into(), dsn.text.clone()));
+        return Ok(Connection::new(client, pump, server.into()));
     }
     let tls = tls::connector(dsn).map_err(Refused::Tls)?;
     let (client, connection) = dsn.config.connect(tls).await.map_err(Refused::Connect)?;
     let pump = tokio::spawn(async move { drop(connection.await) });
-    Ok(Connection::new(client, pump, server.into(), dsn.text.clone()))
+    Ok(Connection::new(client, pump, server.into()))
 }
 
 /// Host and port of a connection string, for sentences.
@@ -350,12 +361,12 @@ async fn check_identity(session: &Session, wanted: &Identity) -> Result<(), PgEr
 #[cfg(test)]
 mod tests {
     use super::Server;
-    use uuid::Uuid;
+    use crate::Life;
 
     #[test]
     fn long_resources_keep_different_names() {
         let name = |resource: &str| {
-            let server = Server::new("x".into(), "replication", resource, Uuid::nil(), None);
+            let server = Server::new("x".into(), "replication", resource, &Life::default(), None);
             assert!(server.this_life.len() < 63, "{}", server.this_life);
             server.all_lives
         };

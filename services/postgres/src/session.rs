@@ -1,8 +1,10 @@
 //! One session, used for a bounded time.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
@@ -13,20 +15,19 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
 
 use crate::error::PgError;
-use crate::parked::Parking;
+use crate::parked::{Life, To};
 
 const COLLISIONS_MAX: u64 = 20;
-/// Statements that a connection keeps prepared.
-const PREPARED_MAX: usize = 64;
+/// Statements that a connection keeps prepared: more than the services have, so that no act waits for the server to
+/// read one again.
+const PREPARED_MAX: usize = 256;
 
 /// A connection, with what was prepared on it. Dropping it closes it at once, which ends neither a statement
 /// that the server is carrying out nor its effect.
 pub(crate) struct Connection {
-    client: Client,
+    client: Arc<Client>,
     pump: JoinHandle<()>,
     pub(crate) server: String,
-    /// The connection string that it was opened with.
-    pub(crate) dsn: String,
     pub(crate) pid: i32,
     prepared: Mutex<HashMap<String, Statement>>,
 }
@@ -38,8 +39,13 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(client: Client, pump: JoinHandle<()>, server: String, dsn: String) -> Self {
-        Connection { client, pump, server, dsn, pid: 0, prepared: Mutex::default() }
+    pub(crate) fn new(client: Client, pump: JoinHandle<()>, server: String) -> Self {
+        Connection { client: Arc::new(client), pump, server, pid: 0, prepared: Mutex::default() }
+    }
+
+    /// Whether it is known to be closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.client.is_closed()
     }
 
     async fn prepare(&self, sql: &str) -> Result<Statement, tokio_postgres::Error> {
@@ -56,13 +62,21 @@ impl Connection {
     }
 }
 
+/// The answer to settings that were sent.
+type Settings = Pin<Box<dyn Future<Output = Result<Vec<SimpleQueryMessage>, tokio_postgres::Error>> + Send>>;
+
 /// A session. Each statement on it ends at the session's deadline at the latest. Dropped after statements that
 /// all ended well, its connection is parked for the next one; else it is closed at once.
 pub struct Session {
     /// There until it is dropped.
     connection: Option<Connection>,
-    parking: Arc<Parking>,
+    /// Where it waits for its next use.
+    home: Option<(Life, To)>,
+    /// Told where it ends in the middle.
+    given_up: Arc<AtomicBool>,
     until: Instant,
+    /// Settings that were sent, whose answer the next statement takes.
+    settings: Mutex<Option<Settings>>,
     /// Statements whose end was not seen.
     open: AtomicU32,
     /// A statement ended in an error.
@@ -71,20 +85,28 @@ pub struct Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if *self.open.get_mut() > 0 || *self.failed.get_mut() {
-            self.parking.give_up();
-        } else if let Some(connection) = self.connection.take() {
-            self.parking.park(connection);
+        let unheard = self.settings().is_some();
+        if unheard || *self.open.get_mut() > 0 || *self.failed.get_mut() {
+            self.given_up.store(true, Ordering::SeqCst);
+        } else if let (Some(connection), Some((life, to))) = (self.connection.take(), self.home.take()) {
+            life.park(to, connection);
         }
     }
 }
 
 impl Session {
-    pub(crate) fn new(connection: Connection, parking: Arc<Parking>, until: Instant) -> Self {
+    pub(crate) fn new(
+        connection: Connection,
+        home: (Life, To),
+        given_up: Arc<AtomicBool>,
+        until: Instant,
+    ) -> Self {
         Session {
             connection: Some(connection),
-            parking,
+            home: Some(home),
+            given_up,
             until,
+            settings: Mutex::default(),
             open: AtomicU32::new(0),
             failed: AtomicBool::new(false),
         }
@@ -123,12 +145,43 @@ impl Session {
         self.until.saturating_duration_since(Instant::now())
     }
 
+    /// Sends settings (`SET …`) and does not wait for the answer: the server takes them before the next statement, which
+    /// fails if they did.
+    ///
+    /// # Errors
+    ///
+    /// The connection is gone.
+    pub async fn send_settings(&self, sql: String) -> Result<(), PgError> {
+        let client = Arc::clone(&self.connection()?.client);
+        let mut sent: Settings = Box::pin(async move { client.simple_query(&sql).await });
+        // The first poll hands them to the connection.
+        match futures_util::poll!(&mut sent) {
+            Poll::Ready(done) => drop(done?),
+            Poll::Pending => *self.settings() = Some(sent),
+        }
+        Ok(())
+    }
+
+    fn settings(&self) -> MutexGuard<'_, Option<Settings>> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn bounded<T>(
         &self,
         act: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, PgError> {
         let start = Instant::now();
         self.open.fetch_add(1, Ordering::Relaxed);
+        let settings = self.settings().take();
+        let act = async move {
+            match settings {
+                Some(settings) => {
+                    let (set, done) = futures_util::join!(settings, act);
+                    set.and(done)
+                }
+                None => act.await,
+            }
+        };
         let done = match tokio::time::timeout_at(self.until.into(), act).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(error.into()),

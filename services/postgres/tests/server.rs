@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use lab::postgres::{Postgres, PostgresOptions};
 use postgres::setup::{self, SetupInput};
-use postgres::{Claim, Fate, Identity, PgError, Server};
+use postgres::{Claim, Fate, Identity, Life, PgError, Server};
 use schemas::{Code, Epoch, GroupId, RunId};
 use uuid::Uuid;
 
@@ -51,7 +51,7 @@ impl Site {
     fn server(&self, resource: &str, life: Uuid) -> Server {
         let dsn = self.file("config.dsn", &self.cluster.dsn("pointsman", "config"));
         let identity = Identity { site: "main".into(), resource: resource.into(), uuid: None };
-        Server::new(dsn, "database", "config", life, Some(identity))
+        Server::new(dsn, "database", "config", &Life::new(life), Some(identity))
     }
 }
 
@@ -85,7 +85,7 @@ async fn only_the_server_that_was_named_is_taken() {
     site.file("config.dsn", &site.cluster.dsn("pointsman", "postgres"));
     let identity = Identity { site: "main".into(), resource: "config".into(), uuid: None };
     let path = site.folder.path().join("config.dsn");
-    let server = Server::new(path, "database", "config", Uuid::nil(), Some(identity));
+    let server = Server::new(path, "database", "config", &Life::default(), Some(identity));
     assert_eq!(server.look(WITHIN).await.err().unwrap().code(), Code::WrongServer);
     // The file is read anew each time.
     site.file("config.dsn", &site.cluster.dsn("pointsman", "config"));
@@ -238,7 +238,7 @@ async fn tls_as_sslmode_asks() {
     for (how, good) in cases {
         site.file("config.dsn", &format!("{how} port={port} user=pointsman dbname=config"));
         let server =
-            Server::new(site.folder.path().join("config.dsn"), "database", "config", Uuid::nil(), None);
+            Server::new(site.folder.path().join("config.dsn"), "database", "config", &Life::default(), None);
         // The reload is seen by new sessions soon after.
         let start = Instant::now();
         let result = loop {

@@ -62,7 +62,7 @@ impl PostgresReplication {
             uuid: own.identity,
         };
         let name = place.resource.as_str();
-        let server = Server::new(own.dsn.clone(), "replication", name, place.life, Some(identity));
+        let server = Server::new(own.dsn.clone(), "replication", name, &place.life, Some(identity));
         let peer_file = settings.peer.as_ref().map(|file| file.under(&place.folder));
         let peer = peer_file.as_ref().map(|file| server.peer(file));
         Self {

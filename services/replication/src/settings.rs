@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use config::Span;
+use postgres::Life;
 use postgres::settings::SecretFile;
 use postgres::setup::Receiver;
 use schemas::{ResourceId, SiteId};
@@ -166,7 +167,7 @@ pub struct Place {
     /// The host's state folder: ledgers of orphans are kept there.
     pub state: PathBuf,
     /// This start of the service.
-    pub life: Uuid,
+    pub life: Life,
 }
 
 /// What `setup postgres` needs of one database's replications: the receivers and the publications.

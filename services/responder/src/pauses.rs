@@ -10,7 +10,7 @@ pub struct Pauses {
 }
 
 impl Pauses {
-    /// The first is an eighth of the longest; each is twice the one before, until it is `longest`.
+    /// The first is an eighth of the longest; each is half as long again as the one before, until it is `longest`.
     #[must_use]
     pub fn up_to(longest: Duration) -> Pauses {
         Pauses { next: longest / 8, longest }
@@ -23,7 +23,7 @@ impl Pauses {
 
     fn step(&mut self) -> Duration {
         let now = self.next;
-        self.next = (now * 2).min(self.longest);
+        self.next = (now * 3 / 2).min(self.longest);
         now
     }
 }
@@ -36,7 +36,7 @@ mod tests {
     #[test]
     fn they_grow_and_stop_growing() {
         let mut pauses = Pauses::up_to(Duration::from_millis(80));
-        let millis: Vec<u128> = (0..5).map(|_| pauses.step().as_millis()).collect();
-        assert_eq!(millis, [10, 20, 40, 80, 80]);
+        let millis: Vec<u128> = (0..8).map(|_| pauses.step().as_millis()).collect();
+        assert_eq!(millis, [10, 15, 22, 33, 50, 75, 80, 80]);
     }
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use postgres::{Claim, PgError, Server, Session, identifier, literal, sqlstate};
+use postgres::{Claim, PgError, Session, identifier, literal, sqlstate};
 use responder::Pauses;
 use schemas::Access;
 use schemas::args::AccessOutput;
+use serde::Deserialize;
 
 use super::PostgresAccess;
 
@@ -20,21 +21,23 @@ pub(super) async fn close(
 ) -> Result<AccessOutput, PgError> {
     let session = driver.server.act(within).await?;
     session.run_again("SELECT pointsman.close_access($1, $2, $3)", &claim.params()).await?;
-    // After the commit: whoever comes later finds the doors shut.
-    let since: String = session.json("SELECT to_jsonb(clock_timestamp()::text)", &[]).await?;
+    // Told by the first look, which is after the commit: whoever comes later finds the doors shut.
+    let mut since: Option<String> = None;
     let mut ended = 0;
     let mut pauses = Pauses::up_to(EVERY);
-    loop {
-        let busy = end_sessions(&session, &since).await?;
-        ended += busy;
-        let rolled_back = roll_back(&session).await?;
-        if busy == 0 && rolled_back == 0 {
+    let lsn = loop {
+        let left: Left = session.json("SELECT pointsman.shut_out($1::text::timestamptz)", &[&since]).await?;
+        ended += left.busy;
+        roll_back(&session, &left.prepared).await?;
+        if left.busy == 0 && left.prepared.is_empty() {
             session.run("SELECT pointsman.close_ended($1, $2, $3)", &claim.params()).await?;
+            // Their sessions are gone: nothing can be committed by the roles after the position of this look.
             let state = driver.state(&session).await?;
             if state.access() == Access::Closed {
-                break;
+                break state.lsn;
             }
         }
+        since = Some(left.since);
         if session.left() < EVERY * 4 {
             let state = driver.state(&session).await?;
             return Err(PgError::Server {
@@ -45,33 +48,27 @@ pub(super) async fn close(
             });
         }
         pauses.wait().await;
-    }
-    // Only now: nothing can be committed by the roles after this position.
-    let lsn = Server::flushed(&session).await?;
-    Ok(AccessOutput { ended, lsn: Some(lsn.to_string()) })
+    };
+    Ok(AccessOutput { ended, lsn })
 }
 
-async fn end_sessions(session: &Session, since: &str) -> Result<u64, PgError> {
-    let count: i64 =
-        session.json("SELECT to_jsonb(pointsman.end_writers($1::text::timestamptz))", &[&since]).await?;
-    Ok(u64::try_from(count).unwrap_or(0))
+/// Who is still there.
+#[derive(Debug, Deserialize)]
+struct Left {
+    since: String,
+    busy: u64,
+    prepared: Vec<Prepared>,
 }
 
-/// Rolls back what the roles had prepared here; how many there were. A function cannot do it, so it is done
-/// in the name of its owner.
-async fn roll_back(session: &Session) -> Result<usize, PgError> {
-    let rows = session
-        .rows(
-            "SELECT p.gid, p.owner::text FROM pg_prepared_xacts p JOIN pg_roles o ON o.rolname = p.owner \
-             WHERE p.database = current_database() AND EXISTS (SELECT FROM pointsman.writer w \
-               JOIN pg_roles r ON r.rolname = w.role WHERE o.oid = r.oid OR (NOT o.rolsuper \
-               AND o.rolname <> session_user AND pg_has_role(o.oid, r.oid, 'member')))",
-            &[],
-        )
-        .await?;
-    for row in &rows {
-        let gid: &str = row.try_get(0)?;
-        let owner: &str = row.try_get(1)?;
+#[derive(Debug, Deserialize)]
+struct Prepared {
+    gid: String,
+    owner: String,
+}
+
+/// Rolls back what the roles had prepared here. A function cannot do it, so it is done in the name of its owner.
+async fn roll_back(session: &Session, prepared: &[Prepared]) -> Result<(), PgError> {
+    for Prepared { gid, owner } in prepared {
         session.simple(&format!("SET ROLE {}", identifier(owner))).await?;
         let done = session.simple(&format!("ROLLBACK PREPARED {}", literal(gid))).await;
         session.simple("RESET ROLE").await?;
@@ -82,5 +79,5 @@ async fn roll_back(session: &Session) -> Result<usize, PgError> {
             Err(error) => return Err(error),
         }
     }
-    Ok(rows.len())
+    Ok(())
 }

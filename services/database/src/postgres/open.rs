@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use postgres::{Claim, PgError, Server, sqlstate};
+use postgres::{Claim, PgError, sqlstate};
 use schemas::Access;
 use schemas::args::AccessOutput;
 
@@ -38,7 +38,7 @@ pub(super) async fn open(
     if state.access() != Access::Open {
         return Err(refusal(sqlstate::PRECONDITION, format!("it is not open afterwards: {}", state.words())));
     }
-    Ok(AccessOutput { ended: 0, lsn: Some(Server::flushed(&session).await?.to_string()) })
+    Ok(AccessOutput { ended: 0, lsn: state.lsn })
 }
 
 fn refusal(sqlstate: &str, message: String) -> PgError {

@@ -7,7 +7,6 @@ use schemas::CheckLine;
 use serde::Deserialize;
 
 use super::PostgresAccess;
-use super::state::Beside;
 
 /// What ends sooner than this is said beforehand.
 const SOON_DAYS: f64 = 30.0;
@@ -58,14 +57,14 @@ fn unreachable(error: &PgError) -> CheckLine {
 }
 
 async fn closable(driver: &PostgresAccess, session: &Session) -> CheckLine {
-    let seen = async { Ok::<_, PgError>((driver.state(session).await?, Beside::see(session).await?)) };
+    let seen = async { Ok::<_, PgError>((driver.state(session).await?, driver.see_beside(session).await?)) };
     match seen.await {
         Ok((state, _)) if state.in_recovery => CheckLine::red(
             "closable",
             "the server is a physical standby: access cannot be changed on it",
             "promote it, or replicate logically",
         ),
-        Ok((state, beside)) => match state.cannot_close(&beside) {
+        Ok((_, beside)) => match beside.cannot_close(&driver.writers) {
             None => CheckLine::green("closable", "its writers can be shut out"),
             Some(reasons) => {
                 CheckLine::red("closable", reasons, "give the writers a plain role that owns no table")

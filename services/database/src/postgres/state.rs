@@ -22,6 +22,12 @@ SELECT jsonb_build_object(
   'cannot_close', (SELECT coalesce(jsonb_agg(c.role || ': ' || c.reason), '[]') FROM pointsman.cannot_close() c),
   'other_writers', (SELECT coalesce(jsonb_agg(o.role), '[]') FROM pointsman.other_writers() o))";
 
+/// What an act must know before it begins, cheaply: the gap of a move waits for it.
+const ASKED: &str = "
+SELECT jsonb_build_object('in_recovery', pg_is_in_recovery(),
+  'roles', (SELECT coalesce(jsonb_agg(jsonb_build_object('role', role, 'mode', mode, 'via', via)), '[]')
+     FROM pointsman.writer))";
+
 /// Some of the tables to which a role can write, with what it may do there; a direct grant is shown, and what
 /// it has through others counts as well.
 const GRANTS: &str = "
@@ -33,12 +39,26 @@ SELECT coalesce(jsonb_agg(jsonb_build_array(g.privileges, g.name)), '[]') FROM (
      AND n.nspname !~ '^pg_t' AND has_table_privilege($1::text, c.oid, p.privilege)
    GROUP BY c.oid ORDER BY c.oid LIMIT 3) g";
 
-/// One role, as the server sees it.
+/// How one role is closed, as the database was set up.
 #[derive(Debug, Deserialize)]
-struct Seen {
+struct Named {
     role: String,
     mode: String,
     via: Option<String>,
+}
+
+/// What an act must know before it begins.
+#[derive(Debug, Deserialize)]
+pub(super) struct Asked {
+    pub(super) in_recovery: bool,
+    roles: Vec<Named>,
+}
+
+/// One role, as the server sees it.
+#[derive(Debug, Deserialize)]
+struct Seen {
+    #[serde(flatten)]
+    named: Named,
     /// It can start a session here.
     enters: bool,
     /// It has the grants that an opening gives.
@@ -64,13 +84,13 @@ pub(super) struct State {
     pub(super) in_recovery: bool,
     version: String,
     uuid: Option<String>,
-    lsn: Option<String>,
+    pub(super) lsn: Option<String>,
     last: Option<Last>,
     roles: Vec<Seen>,
 }
 
 /// What is the same from one act to the next, unless somebody changes roles or grants.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(super) struct Beside {
     cannot_close: Vec<String>,
     other_writers: Vec<String>,
@@ -80,27 +100,55 @@ impl Beside {
     pub(super) async fn see(session: &Session) -> Result<Beside, PgError> {
         session.json(BESIDE, &[]).await
     }
+
+    /// Why a close would not hold; none if it would.
+    pub(super) fn cannot_close(&self, writers: &[String]) -> Option<String> {
+        match (writers.is_empty(), self.cannot_close.is_empty()) {
+            (true, _) => Some("no role is named".into()),
+            (false, true) => None,
+            (false, false) => Some(self.cannot_close.join("; ")),
+        }
+    }
+}
+
+impl Asked {
+    /// Looks, and compares with the host's file, as [`State::see`] does.
+    pub(super) async fn see(session: &Session, writers: &[String], mode: &Mode) -> Result<Asked, PgError> {
+        let asked: Asked = session.json(ASKED, &[]).await?;
+        as_in_file(asked.roles.iter(), writers, mode)?;
+        Ok(asked)
+    }
+}
+
+/// A database closes the roles that *it* was set up for: those must be the ones of the host's file.
+fn as_in_file<'a>(
+    found: impl Iterator<Item = &'a Named> + Clone,
+    writers: &[String],
+    mode: &Mode,
+) -> Result<(), PgError> {
+    let (name, via) = match mode {
+        Mode::Login => ("login", None),
+        Mode::Connect => ("connect", None),
+        Mode::Group(via) => ("group", Some(via.as_str())),
+    };
+    let mut wanted: Vec<&str> = writers.iter().map(String::as_str).collect();
+    wanted.sort_unstable();
+    let mut roles: Vec<&str> = found.clone().map(|role| role.role.as_str()).collect();
+    roles.sort_unstable();
+    let same = found.clone().all(|role| role.mode == name && role.via.as_deref() == via);
+    if wanted != roles || !same {
+        return Err(PgError::Shape(format!(
+            "set up for {roles:?}, the host's file names {wanted:?} with access `{name}`"
+        )));
+    }
+    Ok(())
 }
 
 impl State {
     /// Looks, and compares with the host's file: the database closes the roles that *it* was set up for.
     pub(super) async fn see(session: &Session, writers: &[String], mode: &Mode) -> Result<State, PgError> {
         let state: State = session.json(DOORS, &[]).await?;
-        let (name, via) = match mode {
-            Mode::Login => ("login", None),
-            Mode::Connect => ("connect", None),
-            Mode::Group(via) => ("group", Some(via.as_str())),
-        };
-        let mut wanted: Vec<&str> = writers.iter().map(String::as_str).collect();
-        wanted.sort_unstable();
-        let mut found: Vec<&str> = state.roles.iter().map(|role| role.role.as_str()).collect();
-        found.sort_unstable();
-        let same = state.roles.iter().all(|role| role.mode == name && role.via.as_deref() == via);
-        if wanted != found || !same {
-            return Err(PgError::Shape(format!(
-                "set up for {found:?}, the host's file names {wanted:?} with access `{name}`"
-            )));
-        }
+        as_in_file(state.roles.iter().map(|role| &role.named), writers, mode)?;
         Ok(state)
     }
 
@@ -121,30 +169,21 @@ impl State {
         self.roles.iter().map(|role| role.sessions).sum()
     }
 
-    /// Why a close would not hold; none if it would.
-    pub(super) fn cannot_close(&self, beside: &Beside) -> Option<String> {
-        match (self.roles.is_empty(), beside.cannot_close.is_empty()) {
-            (true, _) => Some("no role is named".into()),
-            (false, true) => None,
-            (false, false) => Some(beside.cannot_close.join("; ")),
-        }
-    }
-
     /// What keeps it from being closed, a sentence each, with the statement that ends it.
     pub(super) async fn left_open(&self, session: &Session) -> Result<Vec<String>, PgError> {
         let mut open = Vec::new();
         for role in &self.roles {
-            let name = identifier(&role.role);
-            if role.enters && role.mode == "login" {
+            let name = identifier(&role.named.role);
+            if role.enters && role.named.mode == "login" {
                 open.push(format!("{name} can log in: ALTER ROLE {name} NOLOGIN"));
-            } else if role.enters && role.mode == "connect" {
+            } else if role.enters && role.named.mode == "connect" {
                 open.push(format!("{name} can connect: REVOKE CONNECT ON DATABASE … FROM PUBLIC, {name}"));
             }
-            if let Some(via) = role.via.as_ref().filter(|_| role.granted) {
+            if let Some(via) = role.named.via.as_ref().filter(|_| role.granted) {
                 open.push(format!("{name} is a member: REVOKE {} FROM {name}", identifier(via)));
             }
             if role.writable > 0 {
-                let grants: Vec<[String; 2]> = session.json(GRANTS, &[&role.role]).await?;
+                let grants: Vec<[String; 2]> = session.json(GRANTS, &[&role.named.role]).await?;
                 for [privilege, table] in &grants {
                     let statement = format!("REVOKE {privilege} ON {table} FROM {name}");
                     open.push(format!("{name} has {privilege} on {table}: {statement}"));
@@ -156,7 +195,11 @@ impl State {
             }
             if role.sessions > 0 {
                 let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename =";
-                open.push(format!("{name} has {} sessions: {end} {}", role.sessions, literal(&role.role)));
+                open.push(format!(
+                    "{name} has {} sessions: {end} {}",
+                    role.sessions,
+                    literal(&role.named.role)
+                ));
             }
             if role.prepared > 0 {
                 let look = "see pg_prepared_xacts, then ROLLBACK PREPARED each";
@@ -184,7 +227,7 @@ impl State {
                     "enters": role.enters, "writable": role.writable, "granted": role.granted,
                     "sessions": role.sessions, "writing": role.writing, "prepared": role.prepared,
                 });
-                (role.role.clone(), words)
+                (role.named.role.clone(), words)
             })
             .collect()
     }
@@ -194,7 +237,7 @@ impl Seen {
     /// `ended`: the last close saw every session of before it gone. Where the role may still log in to
     /// read, that and no write under way must do.
     fn closed(&self, ended: bool) -> bool {
-        let quiet = if self.mode == "group" {
+        let quiet = if self.named.mode == "group" {
             ended && self.writing == 0
         } else {
             !self.enters && self.sessions == 0

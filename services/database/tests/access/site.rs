@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use database::postgres::PostgresAccess;
 use database::{Place, PostgresSettings, Settings};
 use lab::postgres::{Postgres, PostgresOptions};
+use postgres::Life;
 use postgres::settings::Access as Mode;
 use postgres::setup::{self, SetupInput};
 use responder::{Act, Driver, DriverError, Look};
@@ -89,7 +90,7 @@ impl Site {
             resource: "config".parse().unwrap(),
             folder: self.folder.path().into(),
             state: self.folder.path().into(),
-            life: Uuid::new_v4(),
+            life: Life::new(Uuid::new_v4()),
         };
         Arc::new(PostgresAccess::new(settings, &place, exec::Guard::this_program()))
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lab::postgres::{Postgres, PostgresOptions};
+use postgres::Life;
 use postgres::setup::{self, SetupInput};
 use replication::postgres::PostgresReplication;
 use replication::{Own, Place, PostgresSettings, Settings, set_up};
@@ -167,7 +168,7 @@ impl Pair {
             resource: resource.parse().unwrap(),
             state: folder.join("state"),
             folder,
-            life: Uuid::new_v4(),
+            life: Life::new(Uuid::new_v4()),
         };
         Arc::new(PostgresReplication::new(settings, &own, &place))
     }
