@@ -99,6 +99,11 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
         "Nothing is kept and nothing applied, or a program does not run.",
         "As it should be at the site that is not live.",
     ),
+    (
+        "broken",
+        "A replication does not bring over what is written at the live site, in its server's words.",
+        "Mend it; `status` says when it runs. A planned move starts only when it is named with `--override`.",
+    ),
     ("standby", "A database that follows the other site, closed.", "Nothing."),
     ("live", "The site, or database, that takes writes.", "Nothing."),
     ("open", "Whether the live site's database takes writes.", "`pointsman status` says what is closed."),

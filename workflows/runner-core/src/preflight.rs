@@ -16,6 +16,7 @@ use crate::entry::GroupEntry;
 use crate::in_memory::Group;
 use crate::query::Purpose;
 use crate::seam::{Answered, Now};
+use crate::start::Checked;
 
 /// What was looked at longer ago says nothing about now.
 const FRESH: Duration = Duration::from_secs(180);
@@ -109,28 +110,35 @@ impl Core {
         g.preflight.lines.iter().filter(|line| line.line.level == Level::Red && !lost(line)).collect()
     }
 
-    /// Refuses a start while a red line was not overridden by its name.
+    /// Refuses a start while a red line was not overridden by its name, for a preview as for the start itself.
     pub(crate) fn refuse_red(
         &self,
         now: Now,
         id: &GroupId,
-        from: &SiteId,
-        unplanned: bool,
+        checked: &Checked,
         overrides: &[String],
     ) -> Result<(), Problem> {
-        let red = self.red_lines(now, id, from, unplanned);
+        let undrainable = self.undrainable(now, id, checked);
+        let mut red = self.red_lines(now, id, &checked.from, checked.unplanned);
+        red.extend(&undrainable);
         if let Some(stranger) = overrides.iter().find(|name| !red.iter().any(|line| line.name == **name)) {
             let detail = format!("no red line is called `{stranger}`: pointsman check {id}");
             return Err(Problem::new(Code::Conflict, detail));
         }
         // Without its names a site that is open is worth more than none: an unplanned move goes on, and waits there.
         let names = |line: &GroupLine| {
-            unplanned && line.address.as_ref().is_some_and(|address| address.service == Service::Dns)
+            checked.unplanned && line.address.as_ref().is_some_and(|address| address.service == Service::Dns)
         };
         let against: Vec<String> = red
             .iter()
             .filter(|line| !overrides.contains(&line.name) && !names(line))
-            .map(|line| format!("{}: {}", line.name, line.line.text))
+            .map(|line| match &line.line.remedy {
+                // `check` does not name it.
+                Some(remedy) if undrainable.contains(line) => {
+                    format!("{}: {} ({remedy})", line.name, line.line.text)
+                }
+                _ => format!("{}: {}", line.name, line.line.text),
+            })
             .collect();
         match against.is_empty() {
             true => Ok(()),

@@ -63,28 +63,11 @@ impl Core {
                 None => (format!("{resource}: not seen at {}", checked.to), Some("UNKNOWN".to_owned())),
             };
             let stopped = matches!(state, Some(ReplicationState::Stopped | ReplicationState::Capturing));
-            let planned = matches!(checked.purpose, Purpose::Move | Purpose::Return) && !checked.unplanned;
-            if stopped && planned {
-                // A planned move would close the live site and then wait for what can never come.
-                let left = g.and_then(|g| g.record.left.as_ref());
-                let how = if left.is_some_and(|left| !left.drained) { " --by copy" } else { "" };
-                let detail = format!(
-                    "{resource} does not run at {}: bring that up to date first, pointsman reprotect {}{how} --why …",
-                    checked.to, start.group
-                );
-                refusals.push(Problem::new(schemas::Code::Precondition, detail));
-            }
             let verdict = if stopped { Some("STOPPED".to_owned()) } else { verdict };
             facts.push(Fact { label: "replication".into(), text, verdict });
         }
         for (half, why) in g.map(|g| self.broken_between(g, &checked.from, &checked.to)).unwrap_or_default() {
             let text = format!("{} at {}: {why}", half.resource, half.site);
-            if matches!(checked.purpose, Purpose::Move | Purpose::Return) && !checked.unplanned {
-                // The same: what it waits for does not come.
-                let detail =
-                    format!("{text}: mend that first, pointsman check {} says when it runs", start.group);
-                refusals.push(Problem::new(schemas::Code::Precondition, detail));
-            }
             facts.push(Fact { label: "replication".into(), text, verdict: Some("BROKEN".into()) });
         }
         if let Some(g) = g {
@@ -95,7 +78,9 @@ impl Core {
                 facts.push(Fact { label: "doubt".into(), text, verdict: Some("IN DOUBT".into()) });
             }
         }
-        for line in self.red_lines(now, &start.group, &checked.from, checked.unplanned) {
+        let undrainable = self.undrainable(now, &start.group, &checked);
+        let red = self.red_lines(now, &start.group, &checked.from, checked.unplanned);
+        for line in red.into_iter().chain(&undrainable) {
             let overridden = start.overrides.contains(&line.name);
             let waits = checked.unplanned && line.address.as_ref().is_some_and(|a| a.service == Service::Dns);
             let verdict = match (overridden, waits) {
@@ -110,8 +95,7 @@ impl Core {
                 verdict: Some(verdict.into()),
             });
         }
-        let red = self.refuse_red(now, &start.group, &checked.from, checked.unplanned, &start.overrides);
-        refusals.extend(red.err());
+        refusals.extend(self.refuse_red(now, &start.group, &checked, &start.overrides).err());
         let steps = self
             .definitions
             .get(&start.workflow)

@@ -1,10 +1,13 @@
 //! Which way a group is protected: what the receivers of its replications were last seen to do.
 
-use schemas::{Address, GroupId, ReplicationState, ResourceId, Seen, Service, SiteId};
+use engine::Purpose;
+use schemas::check::GroupLine;
+use schemas::{Address, CheckLine, GroupId, ReplicationState, ResourceId, Seen, Service, SiteId};
 
 use crate::core::Core;
 use crate::in_memory::Group;
 use crate::seam::Now;
+use crate::start::Checked;
 
 impl Core {
     /// The replications of the databases that may be open at one site only, from one site to the other, each
@@ -53,6 +56,34 @@ impl Core {
         let why =
             |half: &Address| g.record.broken.get(half).filter(|_| !mended(half)).map(|(_, why)| why.clone());
         both.filter_map(|half| why(&half).map(|why| (half, why))).collect()
+    }
+
+    /// What stands against a planned move, and against no other: replications that it would drain, and that are broken
+    /// or do not run. It would close the live site and then wait for what does not come.
+    pub(crate) fn undrainable(&self, now: Now, group: &GroupId, checked: &Checked) -> Vec<GroupLine> {
+        let planned = matches!(checked.purpose, Purpose::Move | Purpose::Return) && !checked.unplanned;
+        let Some(g) = self.groups.get(group).filter(|_| planned) else { return Vec::new() };
+        let (from, to) = (&checked.from, &checked.to);
+        let red = |half: Address, what: &str, text: String, remedy: String| GroupLine {
+            name: format!("{half}:{what}"),
+            address: Some(half),
+            line: CheckLine::red(what, text, remedy),
+        };
+        let mut lines = Vec::new();
+        for (resource, state) in self.replications(now, group, from, to) {
+            if matches!(state, Some(ReplicationState::Stopped | ReplicationState::Capturing)) {
+                let copy = g.record.left.as_ref().is_some_and(|left| !left.drained);
+                let how = if copy { " --by copy" } else { "" };
+                let remedy = format!("bring that up to date first: pointsman reprotect {group}{how} --why …");
+                let half = Address { site: to.clone(), service: Service::Replication, resource };
+                lines.push(red(half, "stopped", format!("it does not run at {to}"), remedy));
+            }
+        }
+        for (half, why) in self.broken_between(g, from, to) {
+            let remedy = format!("mend that first: pointsman status {group} says when it runs");
+            lines.push(red(half, "broken", why, remedy));
+        }
+        lines
     }
 
     /// Whether the other site receives what is written at the live one. A receiver that is behind does; one that is

@@ -163,7 +163,7 @@ impl Core {
     fn start_by_person(&mut self, now: Now, start: Start) -> Result<OpReply, Problem> {
         let checked = self.check_start(&start)?;
         self.take_preflight(now, &start.group);
-        self.refuse_red(now, &start.group, &checked.from, checked.unplanned, &start.overrides)?;
+        self.refuse_red(now, &start.group, &checked, &start.overrides)?;
         self.start_run(now, start).map(|(run, epoch)| OpReply::Started { run, epoch: epoch.0 })
     }
 

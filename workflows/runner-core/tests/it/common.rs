@@ -393,6 +393,19 @@ impl World {
                         epoch: None,
                         detail: Value::Null,
                     }),
+                    Service::Replication if self.state.contains_key(&name) => {
+                        Seen::Replication(ReplicationSeen {
+                            half: Half::Receiver,
+                            state: ReplicationState::Running,
+                            lag_bytes: None,
+                            lag_seconds: None,
+                            heartbeat: None,
+                            kept_bytes: None,
+                            copy: None,
+                            trouble: self.state[&name]["trouble"].as_str().map(str::to_owned),
+                            detail: Value::Null,
+                        })
+                    }
                     _ => Seen::Process(ProcessSeen {
                         running: match self.state.get(&name) == Some(&json!("unhealthy")) {
                             true => Running::Unhealthy,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::common::{GROUP, World};
 use schemas::op::{Op, OpReply};
 use schemas::{CheckLine, CheckView, Code, Level, Problem};
+use serde_json::json;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -66,6 +67,38 @@ fn what_is_red_at_a_lost_site_stands_against_a_planned_move_only() {
     world.silence("main");
     let reply = world.ask("failover", &[], &[]);
     assert!(matches!(reply, OpReply::Started { .. }), "{reply:?}");
+}
+
+/// It would close the live site, and then wait for what does not come. An unplanned one has its loss gate.
+#[test]
+fn a_planned_move_does_not_start_while_what_it_drains_is_broken() {
+    let half = "secondary.replication.csp";
+    let line = "secondary.replication.csp:broken";
+    let mut world = world(GROUP);
+    world.state.insert(half.into(), json!({ "trouble": "its worker is gone" }));
+    world.run_until(|w| !kinds(w, "group.replication").is_empty());
+    let problem = refusal(world.ask("switchover", &[], &[]));
+    assert_eq!(problem.code, Code::RedPrecondition);
+    assert!(
+        problem.to_string().contains(&format!("{line}: its worker is gone (mend that first")),
+        "{problem}"
+    );
+    assert!(kinds(&world, "group.run-started").is_empty());
+
+    let reply = world.ask("switchover", &[], &[line]);
+    assert!(matches!(reply, OpReply::Started { .. }), "{reply:?}");
+    assert!(kinds(&world, "group.overridden")[0].body["lines"][0] == line);
+
+    for mended in [false, true] {
+        let mut world = self::world(GROUP);
+        world.state.insert(half.into(), json!({ "trouble": "its worker is gone" }));
+        world.run_until(|w| !kinds(w, "group.replication").is_empty());
+        if mended {
+            world.state.insert(half.into(), json!({}));
+        }
+        let reply = world.ask(if mended { "switchover" } else { "failover" }, &[], &[]);
+        assert!(matches!(reply, OpReply::Started { .. }), "{reply:?}");
+    }
 }
 
 #[test]
