@@ -116,8 +116,7 @@ impl Core {
             None => {
                 let short = id.short(4);
                 let detail = error.detail.as_deref().or(error.title.as_deref()).unwrap_or(&error.kind);
-                let number = run.steps.iter().rposition(|s| s.position == at).map(|i| i + 1);
-                let step = number.map_or(at.to_string(), |n| n.to_string());
+                let step = run.step_name(&at);
                 let names = run.steps.iter().any(|s| s.position == at && s.call.action == "point");
                 // The fallback of an authority that is gone; clients are pushed nothing else before it is verified.
                 let fallback = if names {
@@ -125,10 +124,13 @@ impl Core {
                 } else {
                     ""
                 };
-                let why = format!(
-                    "step {step} failed: {detail}.{fallback} pointsman retry|skip|done {short} {step} --why …, or cancel {short} \
-                     --why …"
-                );
+                let why = match run.proves_drained(&at) {
+                    true => format!("step {step} failed: {detail}; {}", run.undrained(&at)),
+                    false => format!(
+                        "step {step} failed: {detail}.{fallback} pointsman retry|skip|done {short} {step} --why …, or cancel \
+                         {short} --why …"
+                    ),
+                };
                 self.hold(now, id, why);
             }
         }

@@ -454,7 +454,8 @@ impl Core {
         Ok(())
     }
 
-    /// `skip` or `done`: the run goes on; on a closing step that is an acceptance (law 7).
+    /// `skip` or `done`: the run goes on; on a closing step that is an acceptance (law 7). A planned move's draining is not
+    /// skipped: there is no gate for what would be lost.
     pub(crate) fn pass_by(
         &mut self,
         now: Now,
@@ -473,6 +474,11 @@ impl Core {
                 Code::Conflict,
                 "the step has not failed, is not in doubt, and does not wait",
             ));
+        }
+        if how == "skip"
+            && let Some(run) = self.runs.get(&id).filter(|run| run.proves_drained(at))
+        {
+            return Err(Problem::new(Code::Conflict, run.undrained(at)));
         }
         let closing = self.runs.get(&id).and_then(|r| {
             let call = &r.steps.iter().rev().find(|s| s.position == *at)?.call;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use engine::{Change, Definition, Machine, Want};
+use engine::{Change, Definition, Machine, Purpose, Want};
 use schemas::view::RunState;
-use schemas::{Effect, Position, Problem, RunId};
+use schemas::{Effect, GroupId, Position, Problem, RunId};
 use thiserror::Error;
 
 use crate::call::{CallRecord, CallState};
@@ -183,6 +183,33 @@ impl Run {
                 && self.started.to.as_ref() == Some(&call.address.site)
                 && call.may_be_in_effect()
         })
+    }
+
+    /// A step as persons name it: by its number, or by its position where it has none.
+    pub(crate) fn step_name(&self, at: &Position) -> String {
+        let number = self.steps.iter().rposition(|step| step.position == *at).map(|i| i + 1);
+        number.map_or(at.to_string(), |number| number.to_string())
+    }
+
+    /// Whether a step proves, in a planned move, that nothing is left behind: whoever went on without it would lose that,
+    /// with no loss gate before the opening.
+    pub(crate) fn proves_drained(&self, at: &Position) -> bool {
+        let moves = matches!(self.definition.info().purpose, Purpose::Move | Purpose::Return);
+        let step = self.steps.iter().rfind(|step| step.position == *at);
+        let drains = |step: &Step| {
+            step.call.service == "replication" && matches!(step.call.action.as_str(), "drain" | "stop")
+        };
+        moves && self.started.lost.is_empty() && step.is_some_and(drains)
+    }
+
+    /// What a person can do where such a step failed.
+    pub(crate) fn undrained(&self, at: &Position) -> String {
+        let (short, step) = (self.id.short(4), self.step_name(at));
+        let group = self.started.group.as_ref().map_or("GROUP", GroupId::as_str);
+        format!(
+            "a planned move loses nothing, so it is not skipped: pointsman retry {short} {step} --why …, or cancel {short} --why …; \
+             to go on with what came, pointsman failover {group} --supersede {short} --why …"
+        )
     }
 
     /// Whether the decision calls this site lost.

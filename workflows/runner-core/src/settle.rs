@@ -88,9 +88,11 @@ impl Core {
             (owner, _) => {
                 let step = *owner == Owner::Step;
                 let first = live.waits_for.as_deref().is_none_or(|w| !w.contains("pointsman"));
+                let drains = self.runs.get(&key.run).is_some_and(|run| run.proves_drained(&key.position));
                 live.wait(format!(
-                    "{} to say what became of it, or a person: pointsman done|retry|skip {}",
+                    "{} to say what became of it, or a person: pointsman {} {}",
                     live.address,
+                    if drains { "done|retry" } else { "done|retry|skip" },
                     key.run.short(4)
                 ));
                 let at = now.boot + Duration::from_secs(2);

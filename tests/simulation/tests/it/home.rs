@@ -180,6 +180,34 @@ fn a_planned_move_that_is_told_to_ask_is_held_instead_of_backing_out() {
     }
 }
 
+/// Going on without the drain would lose what did not come, with no loss gate: that is a failover's.
+#[test]
+fn a_planned_move_that_cannot_be_drained_is_not_told_to_skip_that() {
+    let mut w = ready(with("drain: { switchover: ask, failover: continue }\n"));
+    w.ground.broken.insert((address("secondary.replication.csp"), schemas::Action::Drain));
+    let run = w.start(0, start_of("switchover", &[]));
+    w.until("it is held", |w| w.view(0, run).state == RunState::Held);
+    let view = w.view(0, run);
+    let words = view.waits_for.join(" ");
+    let failover = format!("pointsman failover cfg --supersede {}", run.short(4));
+    assert!(words.contains("pointsman retry") && words.contains(&failover), "{words}");
+    assert!(!words.contains("retry|skip"), "{words}");
+    let step = view.steps.iter().find(|step| step.function == "replication.drain").unwrap();
+    let skip = Op::Skip { run: run.to_string(), step: step.number.to_string() };
+    let problem = refused(&mut w, skip);
+    assert_eq!(problem.code, Code::Conflict);
+    assert!(problem.to_string().contains(&failover), "{problem}");
+    assert!(!w.ground.is_open(&address("secondary.database.config")));
+
+    let second = w.supersede(0, run, "failover", "secondary", &[]);
+    assert_eq!(w.until_ended(second), RunState::Completed);
+    assert_eq!(w.ended(run), Some(RunState::Fenced));
+    assert!(w.ground.is_open(&address("secondary.database.config")));
+    w.ground.broken.clear();
+    w.finish("cfg");
+    w.clean();
+}
+
 /// The source answers and cannot be drained: a person decides, or it goes on with what came.
 #[test]
 fn a_failover_whose_source_cannot_be_drained_asks_or_goes_on() {
