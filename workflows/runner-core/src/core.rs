@@ -68,6 +68,7 @@ pub(crate) enum Timer {
     Query(u64),
     Watch(GroupId),
     Notice(GroupId, u64),
+    Owed(GroupId, u64),
 }
 
 /// The runner core.
@@ -276,6 +277,7 @@ impl Core {
             Timer::Query(query) => self.on_query_due(now, query),
             Timer::Watch(group) => self.watch(now, &group),
             Timer::Notice(group, notice) => self.tell(now, &group, notice),
+            Timer::Owed(group, debt) => self.on_owed_due(now, &group, debt),
         }
     }
 

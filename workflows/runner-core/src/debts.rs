@@ -7,9 +7,9 @@ use engine::InDoubt;
 use schemas::{Action, Address, Attempt, Effect, GroupId, Key};
 use serde_json::Value;
 
-use crate::core::Core;
+use crate::core::{Core, Timer};
 use crate::entry::{Doubt, GroupEntry, Owed};
-use crate::in_memory::Claim;
+use crate::in_memory::{Claim, Group, Unpaid};
 use crate::live::{Live, Owner, Stage};
 use crate::rules::Rule;
 use crate::seam::Now;
@@ -17,7 +17,20 @@ use crate::seam::Now;
 /// The bound of one attempt to pay a debt.
 const PAY_WITHIN: Duration = Duration::from_secs(30);
 /// A debt that could not be paid is not tried again before: its services answer at once, and every try is an entry.
-pub(crate) const PAY_AGAIN: Duration = Duration::from_secs(2);
+const PAY_AGAIN: Duration = Duration::from_secs(2);
+/// The first such pause of a close, twice as long each time up to the other one: its site may be open.
+const CLOSE_AGAIN: Duration = Duration::from_millis(500);
+
+/// Whether a site may be open until it is paid.
+fn closes(owed: &Owed) -> bool {
+    owed.action.is_some_and(|action| action.effect() == Effect::Closes)
+}
+
+/// A close that could not be paid and is due again.
+fn due(g: &Group, now: Now, id: u64) -> Option<&Owed> {
+    let unpaid = g.unpaid.get(&id).filter(|unpaid| now.boot >= unpaid.again);
+    unpaid.and_then(|_| g.record.debts.get(&id)).map(|debt| &debt.owed).filter(|owed| closes(owed))
+}
 
 impl Core {
     /// A step at a lost site ended without its effect: what it was for is owed.
@@ -153,6 +166,46 @@ impl Core {
             if owed.is_some_and(|debt| !self.waits_its_turn(now, group, &debt.owed)) {
                 self.pay_debt(now, group, debt);
             }
+        }
+    }
+
+    /// A debt could not be paid, and is tried again at its service's first beat after a pause. A close is not left to the
+    /// beats.
+    pub(crate) fn not_paid(&mut self, now: Now, group: &GroupId, id: u64, undelivered: bool) {
+        let Some(g) = self.groups.get_mut(group) else { return };
+        let owed = &g.record.debts;
+        g.unpaid.retain(|debt, _| owed.contains_key(debt));
+        let close = owed.get(&id).is_some_and(|debt| closes(&debt.owed));
+        let pause = match g.unpaid.get(&id) {
+            _ if !close => PAY_AGAIN,
+            Some(known) => PAY_AGAIN.min(known.pause * 2),
+            None => CLOSE_AGAIN,
+        };
+        let again = now.boot + pause;
+        g.unpaid.insert(id, Unpaid { again, pause, undelivered });
+        if close {
+            self.timer(again, Timer::Owed(group.clone(), id));
+        }
+    }
+
+    /// The pause of a close is over. Its database is looked at first, which leaves no trace: a try that nobody hears, or
+    /// that meets a database which is not there, would be an entry of the journal each time.
+    pub(crate) fn on_owed_due(&mut self, now: Now, group: &GroupId, id: u64) {
+        let owed = self.groups.get(group).and_then(|g| due(g, now, id));
+        let Some(address) = owed.map(|owed| owed.address.clone()) else { return };
+        if self.is_heard(now, &address) {
+            self.look_at(now, &address, None);
+        }
+    }
+
+    /// A database was seen: a close that is owed there and due is tried again.
+    pub(crate) fn pay_close(&mut self, now: Now, address: &Address) {
+        let owes = |g: &Group| {
+            g.unpaid.keys().any(|id| due(g, now, *id).is_some_and(|owed| owed.address == *address))
+        };
+        let group = self.groups.iter().find(|(_, g)| owes(g)).map(|(id, _)| id.clone());
+        if let Some(group) = group {
+            self.pay(now, &group, Some(address));
         }
     }
 

@@ -13,6 +13,8 @@ use crate::seam::GroupPlan;
 pub(crate) struct Unpaid {
     /// When it is tried again.
     pub(crate) again: Duration,
+    /// How long that is after the latest try.
+    pub(crate) pause: Duration,
     /// No service listened.
     pub(crate) undelivered: bool,
 }

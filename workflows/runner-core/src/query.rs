@@ -213,9 +213,15 @@ impl Core {
                 }
                 _ => drop(self.blind.remove(&address)),
             }
+            let may_act = seen.armed && seen.adopted && matches!(seen.seen, Seen::Database(_));
             self.observed.insert(address.clone(), (now, seen));
             match address.service {
-                Service::Database => self.note_split(now, &address),
+                Service::Database => {
+                    self.note_split(now, &address);
+                    if may_act {
+                        self.pay_close(now, &address);
+                    }
+                }
                 // Somebody may wait until it has followed.
                 Service::Process => self.wake_followers(now),
                 _ => {}

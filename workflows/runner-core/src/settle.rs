@@ -192,11 +192,8 @@ impl Core {
             (Owner::Debt(debt), Some(group)) => {
                 let entry = GroupEntry::DebtSettled { debt: *debt, settlement };
                 self.append_group(now, group, &entry);
-                if let (SettledAs::NotDone { .. }, Some(g)) = (&result, self.groups.get_mut(group)) {
-                    let (again, undelivered) = (now.boot + crate::debts::PAY_AGAIN, by == "undelivered");
-                    let owed = &g.record.debts;
-                    g.unpaid.retain(|debt, _| owed.contains_key(debt));
-                    g.unpaid.insert(*debt, crate::in_memory::Unpaid { again, undelivered });
+                if matches!(result, SettledAs::NotDone { .. }) {
+                    self.not_paid(now, group, *debt, by == "undelivered");
                 }
                 self.pay(now, &group.clone(), None); // What waited for its turn.
             }

@@ -58,6 +58,8 @@ pub(crate) struct World {
     silent: BTreeSet<String>,
     pub(crate) state: BTreeMap<String, Value>,
     applied: BTreeMap<String, u32>,
+    /// Acts that fail.
+    pub(crate) failing: BTreeSet<String>,
     /// All acts, in their order.
     pub(crate) acts: Vec<String>,
     claimed: BTreeMap<String, (Epoch, RunId)>,
@@ -140,6 +142,7 @@ impl World {
             silent: BTreeSet::new(),
             state: BTreeMap::from([("main.database.config".into(), json!("open"))]),
             applied: BTreeMap::new(),
+            failing: BTreeSet::new(),
             acts: Vec::new(),
             claimed: BTreeMap::new(),
             addresses,
@@ -437,15 +440,18 @@ impl World {
             Verb::Act(action) => {
                 let headers = request.headers.iter().map(|(n, v)| (n.as_str(), v.as_str()));
                 let frame = Frame::from_headers(headers).unwrap();
-                *self.applied.entry(format!("{name}.{}", action.as_str())).or_default() += 1;
-                self.acts.push(format!("{name}.{}", action.as_str()));
+                let act = format!("{name}.{}", action.as_str());
+                let fails = self.failing.contains(&act);
+                *self.applied.entry(act.clone()).or_default() += u32::from(!fails);
+                self.acts.push(act);
                 match action.effect() {
+                    _ if fails => {}
                     schemas::Effect::Opens => drop(self.state.insert(name, json!("open"))),
                     schemas::Effect::Closes => drop(self.state.insert(name, json!("closed"))),
                     _ => {}
                 }
                 serde_json::to_vec(&Reply {
-                    answer: Answer::Applied,
+                    answer: if fails { Answer::Failed } else { Answer::Applied },
                     key: frame.key,
                     attempt: frame.attempt,
                     epoch: frame.epoch,
@@ -453,7 +459,7 @@ impl World {
                     adopted: true,
                     void: false,
                     output: json!({}),
-                    problem: None,
+                    problem: fails.then(|| Problem::new(Code::Precondition, "somebody is in the way")),
                     at,
                 })
             }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use schemas::view::Mode;
 use serde_json::json;
 
@@ -101,4 +102,46 @@ fn a_site_that_comes_back_open_and_is_closed_at_once_is_not_told() {
     assert!(world.applied("main.database.config.disable-access") > 0, "it was closed");
     let tries = world.entries.iter().filter(|entry| entry.kind == "debt.intended").count();
     assert!(tries < 60, "a debt at a service that is gone is not tried again at once: {tries} tries");
+}
+
+/// When a close that is owed was intended.
+fn closes(world: &World) -> Vec<DateTime<Utc>> {
+    let close = |entry: &&runner_core::Append| {
+        entry.kind == "debt.intended" && entry.body["intent"]["action"] == "disable-access"
+    };
+    world.entries.iter().filter(close).map(|entry| entry.at).collect()
+}
+
+/// The site may be open until then. Later it is tried less often, and not at all where nobody would hear it: each try is
+/// an entry of the journal.
+#[test]
+fn a_close_that_is_owed_and_failed_is_tried_again_soon() {
+    let close = "main.database.config.disable-access";
+    let mut world = World::new();
+    world.adopt("main");
+    world.silence("main");
+    let run = world.start("failover", &["main"]);
+    world.run_until(|w| w.run(run).state.ended());
+    let since = world.now.boot;
+    world.run_until(|w| w.now.boot > since + Duration::from_secs(10));
+    let before = closes(&world).len();
+    world.failing.insert(close.into());
+    world.speak("main");
+    let since = world.now.boot;
+    world.run_until(|w| w.now.boot > since + Duration::from_secs(20));
+    let tries = closes(&world)[before..].to_vec();
+    let pauses: Vec<i64> = tries.windows(2).map(|two| (two[1] - two[0]).num_milliseconds()).collect();
+    assert!(pauses.len() >= 5 && pauses[0] < 600 && pauses[1] < 1100, "{pauses:?}");
+    for (pause, least) in pauses.iter().zip([500, 1000].into_iter().chain(std::iter::repeat(2000))) {
+        assert!(*pause >= least, "{pauses:?}");
+    }
+
+    world.silence("main");
+    let since = world.now.boot;
+    world.run_until(|w| w.now.boot > since + Duration::from_secs(10));
+    assert_eq!(closes(&world).len(), before + tries.len(), "nobody would hear it");
+
+    world.failing.clear();
+    world.speak("main");
+    world.run_until(|w| w.applied(close) > 0);
 }
