@@ -9,7 +9,9 @@ use schemas::{Address, ClaimReply, ClaimRequest, Code, Epoch, GroupId, Key, Prob
 use crate::core::{Asked, Core, Timer};
 use crate::entry::{GroupEntry, Owed, RunEntry};
 use crate::in_memory::Claim;
+use crate::live::{Live, Owner};
 use crate::rules::Rule;
+use crate::run::Run;
 use crate::seam::{Answered, Now};
 
 /// How long one claim's answer is awaited: the service may have to end earlier acts first.
@@ -212,6 +214,16 @@ impl Core {
         if fresh {
             self.append_run(now, run, RunEntry::Held { why: why.clone() });
             self.owe_held(now, run, &why);
+        }
+    }
+
+    /// What was in doubt is known: a back-out that was held for that alone goes on, since there is nothing left for a
+    /// person to decide, and nobody is served before it has ended.
+    pub(crate) fn release_back_out(&mut self, now: Now, id: RunId) {
+        let open = |(key, live): (&Key, &Live)| key.run == id && live.owner == Owner::Step && live.intended();
+        let held = self.runs.get(&id).is_some_and(Run::backs_out_in_doubt);
+        if held && !self.lives.iter().any(open) {
+            self.append_run(now, id, RunEntry::Released { by: None });
         }
     }
 }

@@ -268,7 +268,9 @@ impl Core {
             .as_ref()
             .and_then(|g| self.groups.get(g))
             .map_or(std::time::Duration::from_secs(900), |g| g.plan.alone_within);
-        if idle > alone && run.held.is_none() && !run.paused {
+        // A back-out that is held for a doubt would go on by itself.
+        let waits = run.held.is_some() && !run.backs_out_in_doubt();
+        if idle > alone && !waits && !run.paused {
             let minutes = idle.as_secs() / 60;
             let why = format!(
                 "idle {minutes} min, more than {} min (resume.alone_within): pointsman resume {}",

@@ -12,6 +12,9 @@ use thiserror::Error;
 use crate::call::{CallRecord, CallState};
 use crate::entry::{RunEntry, Started};
 
+/// How the words end by which a run is held for a call in doubt.
+pub(crate) const IN_DOUBT: &str = " is in doubt";
+
 /// An entry does not fit the run: the journal is damaged, or of another program.
 #[derive(Debug, Error)]
 pub enum BadRun {
@@ -210,6 +213,12 @@ impl Run {
             "a planned move loses nothing, so it is not skipped: pointsman retry {short} {step} --why …, or cancel {short} --why …; \
              to go on with what came, pointsman failover {group} --supersede {short} --why …"
         )
+    }
+
+    /// Whether it is a back-out that is held for nothing but a call in doubt. While it is held the first site stays closed.
+    pub(crate) fn backs_out_in_doubt(&self) -> bool {
+        let doubt = self.held.as_deref().is_some_and(|why| why.ends_with(IN_DOUBT));
+        doubt && !self.paused && self.ended.is_none() && self.machine.is_backing_out()
     }
 
     /// Whether the decision calls this site lost.

@@ -10,8 +10,9 @@ use serde_json::Value;
 use crate::call::CallState;
 use crate::core::{Core, Timer};
 use crate::entry::{AssumedBy, GroupEntry, RunEntry, SettledAs, Settlement};
-use crate::live::{AGAIN, DEFAULT_BOUND, Owner, SETTLE_GRACE, Stage, next_attempt_after};
+use crate::live::{AGAIN, DEFAULT_BOUND, Live, Owner, SETTLE_GRACE, Stage, bound, next_attempt_after};
 use crate::rules::Rule;
+use crate::run::IN_DOUBT;
 use crate::seam::{Answered, Now};
 
 impl Core {
@@ -101,7 +102,7 @@ impl Core {
                 if step && first {
                     let step = self.runs.get(&key.run).map(|run| crate::views::label(run, &key.position));
                     let step = step.unwrap_or_else(|| key.position.to_string());
-                    self.hold(now, key.run, format!("step {step} is in doubt"));
+                    self.hold(now, key.run, format!("step {step}{IN_DOUBT}"));
                 }
             }
         }
@@ -216,6 +217,7 @@ impl Core {
         }
         if live.owner == Owner::Step {
             let (at, run) = (key.position.clone(), key.run);
+            self.release_back_out(now, run);
             match result {
                 SettledAs::Done { output, .. } => {
                     self.owe_rest(now, key, &live, &output);
@@ -276,6 +278,7 @@ impl Core {
         let person = matches!(by, AssumedBy::Person(_));
         self.append_run(now, key.run, RunEntry::Assumed { step: key.position.clone(), by });
         self.list_doubt(now, key, &live);
+        self.release_back_out(now, key.run);
         let at = key.position.clone();
         let result = if person {
             Ok(Value::Null)
@@ -291,6 +294,7 @@ impl Core {
     /// A call that the engine no longer wants: given up if nothing was sent, else settled first.
     pub(crate) fn cancel_call(&mut self, now: Now, run: schemas::RunId, at: &Position) {
         let key = Key { run, position: at.clone() };
+        self.recall(now, &key);
         let Some(live) = self.lives.get_mut(&key) else {
             return self.engine_input(
                 now,
@@ -308,6 +312,39 @@ impl Core {
             self.doubt(now, &key, "no longer wanted");
             self.ask_outcome(now, &key);
         }
+    }
+
+    /// After a restart: a call that was being ended, and is open, is under way as before; else it would be passed by as
+    /// if nothing had been sent, and what it did would not be undone.
+    fn recall(&mut self, now: Now, key: &Key) {
+        let Some(run) = self.runs.get(&key.run).filter(|_| !self.lives.contains_key(key)) else { return };
+        let Some(record) = run.calls.get(&key.position).filter(|record| record.open()) else { return };
+        let Some(step) = run.steps.iter().rfind(|step| step.position == key.position) else { return };
+        let group = run.started.group.clone();
+        let owned = |id: &schemas::GroupId| {
+            self.groups.get(id).is_some_and(|g| g.plan.resources.contains(&record.address))
+        };
+        let live = Live {
+            owner: Owner::Step,
+            group: group.filter(owned),
+            address: record.address.clone(),
+            action: Some(record.action),
+            args: step.call.args.clone(),
+            in_doubt: step.call.in_doubt,
+            attempt: record.attempt,
+            stage: Stage::AskAgain { at: now.boot },
+            deadline: now.boot + bound(step.call.timeout),
+            undelivered: false,
+            cancelled: false,
+            problem: None,
+            waits_for: None,
+            asked: None,
+            look_due: None,
+        };
+        if let Some(g) = live.group.as_ref().and_then(|id| self.groups.get_mut(id)) {
+            g.occupied.insert(live.address.clone(), key.clone());
+        }
+        self.lives.insert(key.clone(), live);
     }
 
     /// After a restart: what the entries leave open is settled before anything else is done with it.

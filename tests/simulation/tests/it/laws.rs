@@ -190,6 +190,61 @@ fn a_run_that_lay_idle_is_held_until_a_person_resumes_it() {
     w.clean();
 }
 
+/// The slot of the way back is under way when the sequences fail. It is awaited, and a person is asked when that takes
+/// long; but nobody has to say a word once it is known, since nobody is served until the first site is open again.
+#[test]
+fn a_back_out_goes_on_by_itself_when_what_it_waited_for_is_known() {
+    for restarted in [false, true] {
+        let mut w = ready(whole());
+        let css = address("secondary.replication.css");
+        w.ground.broken.insert((address("secondary.replication.csp"), Action::SetSequences));
+        let of = css.clone();
+        w.tap("slot", Then::Hold, move |e| match e {
+            Event::Ask { verb: Verb::Act(Action::Capture) | Verb::Outcome, address, .. } => *address == of,
+            _ => false,
+        });
+        let run = w.start(0, start_of("switchover", &[]));
+        w.until("a person is asked", |w| w.view(0, run).state == RunState::Held);
+        let words = w.view(0, run).waits_for.join(" ");
+        assert!(words.contains("is in doubt"), "{words}");
+        w.pass(seconds(20));
+        assert!(!w.ground.is_open(&address("main.database.config")), "it goes on only when it is known");
+        if restarted {
+            w.kill_runner(0);
+            w.pass(seconds(2));
+        }
+
+        w.release("slot");
+        assert_eq!(w.until_ended(run), RunState::BackedOut, "restarted: {restarted}");
+        assert!(w.ground.is_open(&address("main.database.config")));
+        assert!(w.ground.state(&css)["slot"] != true, "{}", w.ground.state(&css));
+        w.ground.broken.clear();
+        w.finish("cfg");
+        w.clean();
+    }
+}
+
+/// Killed while it ends what is under way, the runner settles that before it undoes anything.
+#[test]
+fn a_back_out_that_is_taken_up_again_undoes_what_was_under_way() {
+    let mut w = ready(whole());
+    w.tap("stop", Then::Hold, |e| {
+        e.answers("main", Action::StopProcess) || e.answers_verb("main", Verb::Outcome)
+    });
+    let run = w.start(0, start_of("switchover", &[]));
+    w.until("a process is stopped", |w| w.holds("stop") > 0);
+    w.ask_runner(0, "not today", Op::Cancel { run: run.to_string(), leave: false });
+    w.kill_runner(0);
+    w.untap("stop");
+    assert_eq!(w.until_ended(run), RunState::BackedOut);
+    for process in ["main.process.scs-msg", "main.process.cs-primary"] {
+        assert_eq!(w.ground.state(&address(process)), "running", "{process}");
+    }
+    assert!(w.record(0, "cfg").doubts.is_empty());
+    w.finish("cfg");
+    w.clean();
+}
+
 #[test]
 fn the_same_script_gives_the_same_history() {
     let play = || {
