@@ -66,6 +66,8 @@ pub(crate) struct World {
     addresses: Vec<Address>,
     /// What each resource's service says of its preconditions.
     pub(crate) checks: BTreeMap<String, Vec<CheckLine>>,
+    /// What a resource's service sees, where it is something else than usual.
+    pub(crate) seen: BTreeMap<String, Seen>,
     pub(crate) entries: Vec<runner_core::Append>,
     /// Every try to tell people, and when.
     pub(crate) told: Vec<(Duration, runner_core::Telling)>,
@@ -147,6 +149,7 @@ impl World {
             claimed: BTreeMap::new(),
             addresses,
             checks: BTreeMap::new(),
+            seen: BTreeMap::new(),
             entries: Vec::new(),
             told: Vec::new(),
             said: Vec::new(),
@@ -386,6 +389,7 @@ impl World {
                 let access = if open { Access::Open } else { Access::Closed };
                 let role = if open { Role::Live } else { Role::Standby };
                 let seen = match address.service {
+                    _ if self.seen.contains_key(&name) => self.seen[&name].clone(),
                     Service::Database if self.state.get(&name) == Some(&json!("dead")) => {
                         Seen::Nothing(Problem::new(Code::Unreachable, "no session on it"))
                     }

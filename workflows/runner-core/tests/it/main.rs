@@ -3,6 +3,7 @@
 
 mod blind;
 mod boot;
+mod capturing;
 mod clients;
 mod common;
 mod notify;
