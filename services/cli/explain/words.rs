@@ -224,7 +224,11 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
         "Give it an update path elsewhere.",
     ),
     ("unit", "Whether systemd knows a unit and may be asked.", "Install it, or mend its name."),
-    ("autostart", "Whether a boot would start what must stay dormant.", "systemctl disable it."),
+    (
+        "autostart",
+        "Whether anything but Pointsman starts what must stay dormant: systemd, a script of a boot, cron.",
+        "Take away what the line names.",
+    ),
     ("scripts", "Whether the scripts of a resource are there and may be run.", "Install them, mode 755."),
     ("look", "Whether anybody can tell if a program runs.", "Name a check script or a health gate."),
 ];

@@ -10,6 +10,7 @@
 
 mod by_hand;
 mod close;
+mod debian;
 mod open;
 mod preflight;
 mod state;

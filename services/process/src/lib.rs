@@ -11,6 +11,7 @@ mod manager;
 pub mod memory;
 pub mod scripts;
 mod settings;
+mod starters;
 pub mod systemd;
 
 pub use gated::{Gated, Returned};

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::health::{Health, Probe};
 use crate::manager::{Manager, Presence};
+use crate::starters::{self, Ours};
 
 /// Who took the connection is there, whether or not he has answered by then.
 const PRESENT_WITHIN: Duration = Duration::from_millis(250);
@@ -35,6 +36,8 @@ pub struct Scripts {
     pub site: SiteId,
     /// The resource's lock file, in the service's state folder.
     pub lock: PathBuf,
+    /// Where the host says what a boot and cron run: `/etc`.
+    pub etc: PathBuf,
     /// How to start a guard.
     pub guard: Guard,
 }
@@ -110,6 +113,7 @@ impl Manager for Scripts {
                 "name a `check:` script or a health gate in the host's file",
             ));
         }
+        lines.extend(starters::look(self.etc.clone(), Ours::Script(self.start.clone())).await);
         lines
     }
 

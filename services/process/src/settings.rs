@@ -15,6 +15,7 @@ use crate::health::{Ask, Health};
 use crate::manager::Manager;
 use crate::memory::MemoryProcess;
 use crate::scripts::Scripts;
+use crate::starters::ETC;
 use crate::systemd::Systemd;
 
 /// One service or switch of a host.
@@ -165,6 +166,7 @@ impl Settings {
                     resource: resource.clone(),
                     site: place.site.clone(),
                     lock: place.state.join(format!("process.{resource}.lock")),
+                    etc: ETC.into(),
                     guard: place.guard.clone(),
                 };
                 Ok(gated(manager, resource, health, its.closes, its.settle.duration(), on_return))

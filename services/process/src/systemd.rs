@@ -7,6 +7,7 @@
 
 mod bus;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -17,6 +18,7 @@ use serde_json::json;
 use tokio::time::timeout_at;
 
 use crate::manager::{Manager, Presence};
+use crate::starters::{self, ETC, Ours};
 use bus::{Bus, BusError, ManagerProxy, Unit};
 
 /// How long one call may take.
@@ -30,6 +32,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub struct Systemd {
     unit: String,
     bus: Bus,
+    etc: PathBuf,
 }
 
 enum Verb {
@@ -41,7 +44,14 @@ impl Systemd {
     /// A unit, by its whole name such as `web.service`; reaches nobody yet. `address` is a D-Bus address
     /// such as `unix:path=/run/dbus/system_bus_socket`; none: the system bus.
     pub fn new(unit: impl Into<String>, address: Option<String>) -> Systemd {
-        Systemd { unit: unit.into(), bus: Bus::at(address) }
+        Systemd { unit: unit.into(), bus: Bus::at(address), etc: ETC.into() }
+    }
+
+    /// Where the host says what a boot and cron run; `/etc`, if not said.
+    #[must_use]
+    pub fn etc(mut self, etc: impl Into<PathBuf>) -> Systemd {
+        self.etc = etc.into();
+        self
     }
 
     async fn unit(&self) -> Result<Unit, BusError> {
@@ -154,7 +164,9 @@ impl Manager for Systemd {
             ),
         };
         let state = async { Ok(self.bus.manager().await?.get_unit_file_state(&self.unit).await?) };
-        let started_at_boot = match self.bus.bounded(CALL_WITHIN, state).await {
+        let state = self.bus.bounded(CALL_WITHIN, state).await;
+        let generated = matches!(&state, Ok(state) if state == "generated");
+        let started_at_boot = match state {
             Ok(state) if state.starts_with("enabled") => Some(CheckLine::red(
                 "autostart",
                 format!("{} is {state}: a boot starts it, whichever site is live", self.unit),
@@ -163,7 +175,9 @@ impl Manager for Systemd {
             // A unit without an [Install] section, or one that is not there, is started by nobody.
             _ => None,
         };
-        [Some(unit), started_at_boot].into_iter().flatten().collect()
+        let ours = Ours::Unit { name: self.unit.clone(), generated };
+        let others = starters::look(self.etc.clone(), ours).await;
+        [Some(unit), started_at_boot].into_iter().flatten().chain(others).collect()
     }
 
     async fn presence(&self) -> Presence {

@@ -149,6 +149,7 @@ async fn a_start_waits_for_the_gate_and_the_gate_may_be_the_check() {
         resource: resource("cs-primary"),
         site: site("main"),
         lock: dir.path().join("lock"),
+        etc: dir.path().join("etc"),
         guard,
     };
     let driver = Gated::new(manager.clone(), resource("cs-primary")).health(Some(health.clone()));
@@ -198,6 +199,7 @@ async fn one_that_is_just_starting_is_asked_again_before_the_gates_bound() {
         resource: resource("cs-primary"),
         site: site("main"),
         lock: dir.path().join("lock"),
+        etc: dir.path().join("etc"),
         guard: exec::Guard::program(GUARD),
     };
     let driver = Gated::new(manager, resource("cs-primary")).health(Some(health));

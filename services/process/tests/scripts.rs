@@ -67,6 +67,7 @@ impl Scene {
             resource: resource("cs-primary"),
             site: site("main"),
             lock: self.path("lock"),
+            etc: self.path("etc"),
             guard: Guard::program(GUARD),
         }
     }
@@ -197,6 +198,23 @@ async fn every_bad_script_is_told() {
     let manager = Scripts { start: scene.path("nowhere"), ..scene.manager() };
     scene.write("check", "exit 1");
     assert_eq!(not_done(start(&Gated::new(manager, resource("a"))).await).0, Code::Script);
+}
+
+#[tokio::test]
+async fn who_else_starts_it_is_named_by_day() {
+    let scene = Scene::new();
+    let driver = scene.driver();
+    let told = async || {
+        let lines = driver.preflight().await;
+        lines.into_iter().filter(|line| line.what == "autostart").collect::<Vec<_>>()
+    };
+    assert!(told().await.is_empty());
+    std::fs::create_dir(scene.path("etc")).unwrap();
+    let table = format!("SHELL=/bin/sh\n@reboot root {}\n", scene.path("start").display());
+    std::fs::write(scene.path("etc/crontab"), table).unwrap();
+    let lines = told().await;
+    assert!(lines.len() == 1 && lines[0].level == schemas::Level::Red, "{lines:?}");
+    assert!(lines[0].text.contains("line 2 of") && lines[0].text.contains("etc/crontab"), "{lines:?}");
 }
 
 /// The check of a service that keeps an old session says that it runs, its health gate that it is stale.

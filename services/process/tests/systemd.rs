@@ -100,6 +100,17 @@ async fn running(driver: &Gated<Systemd>) -> Running {
     }
 }
 
+#[tokio::test]
+async fn cron_is_looked_at_where_systemd_cannot_be_asked() {
+    let etc = TempDir::new().unwrap();
+    std::fs::write(etc.path().join("crontab"), "@reboot root systemctl start plain\n").unwrap();
+    let nowhere = Systemd::new("plain.service", Some("unix:path=/nowhere/bus".to_owned())).etc(etc.path());
+    let lines = process::Manager::preflight(&nowhere).await;
+    let whats: Vec<&str> = lines.iter().map(|line| line.what.as_str()).collect();
+    assert_eq!(whats, ["unit", "autostart"], "{lines:?}");
+    assert!(lines[1].text.contains("line 1 of"), "{lines:?}");
+}
+
 /// One host for all: it takes seconds to boot.
 #[tokio::test]
 async fn systemd() {

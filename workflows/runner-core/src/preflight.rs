@@ -224,7 +224,8 @@ impl Core {
             Some((_, reply)) => {
                 lines.extend(version_line(&reply.version));
                 // What may run at both sites may be started by others too.
-                let ours = |line: &&CheckLine| line.what != "autostart" || live_only(g, address);
+                let both = address.service == Service::Process && !live_only(g, address);
+                let ours = |line: &&CheckLine| line.what != "autostart" || !both;
                 lines.extend(reply.lines.iter().filter(ours).cloned());
             }
         }

@@ -1,12 +1,13 @@
 //! What would stand in the way of a close or an opening, looked at by day.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use postgres::{PgError, Session};
 use schemas::CheckLine;
 use serde::Deserialize;
 
-use super::PostgresAccess;
+use super::{PostgresAccess, debian};
+use crate::settings::Boot;
 
 /// What ends sooner than this is said beforehand.
 const SOON_DAYS: f64 = 30.0;
@@ -41,6 +42,7 @@ pub(super) async fn lines(driver: &PostgresAccess) -> Vec<CheckLine> {
             lines.push(CheckLine::green("reachable", seen.server.clone()));
             lines.push(credentials(&seen));
             lines.extend(room(&seen));
+            lines.extend(boot(driver, &seen).await);
         }
         Err(error) => lines.push(CheckLine::red(
             "setup",
@@ -84,6 +86,14 @@ fn credentials(seen: &Seen) -> CheckLine {
         ),
         _ => CheckLine::green("credentials", format!("{} can log in", seen.role)),
     }
+}
+
+/// Where its service starts the server closed, nothing else on this host may start it.
+async fn boot(driver: &PostgresAccess, seen: &Seen) -> Option<CheckLine> {
+    let data = seen.folder.as_ref().filter(|_| matches!(driver.boot, Boot::Closed(_))).map(PathBuf::from)?;
+    // Beside everything else: a disk may be slow.
+    let look = move || debian::autostart(Path::new(debian::ETC), &data);
+    tokio::task::spawn_blocking(look).await.ok().flatten()
 }
 
 /// Only where the server's disk is this host's.

@@ -140,6 +140,24 @@ fn a_name_that_only_the_live_site_can_change_is_red() {
 }
 
 #[test]
+fn what_somebody_else_starts_is_red_where_it_must_stay_dormant_only() {
+    let mut world = world(GROUP);
+    for address in ["secondary.process.cs-primary", "secondary.process.proxy-a", "secondary.database.config"]
+    {
+        let line = CheckLine::red("autostart", "a boot starts it", "take that away");
+        world.checks.insert(address.into(), vec![line]);
+    }
+    let view = check(&mut world);
+    let told = |name: &str| view.lines.iter().any(|l| l.name == name && l.line.level == Level::Red);
+    assert!(told("secondary.process.cs-primary:autostart"), "{view:?}");
+    assert!(
+        told("secondary.database.config:autostart"),
+        "it is told only where its service starts it closed"
+    );
+    assert!(!told("secondary.process.proxy-a:autostart"), "it runs at both sites");
+}
+
+#[test]
 fn an_automatic_start_asks_a_person_while_something_is_red() {
     let auto = GROUP
         .replace("mode: observe", "mode: auto")

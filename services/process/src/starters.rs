@@ -1,0 +1,307 @@
+//! Who else starts a service on this host: what a boot or cron runs, read where Debian keeps it.
+//!
+//! Seen, without root: enabled units of systemd that run the script, the scripts of a boot (`rc?.d`, `rc.local`) and the
+//! tables of cron under `/etc`. Not seen: crontabs of users (root's to read), timers, what `cron.daily` and the like hold,
+//! files that this user cannot read, a script that is run by another script, and the controllers of other products.
+//! A line is told by its place only: what stands in it may hold a secret.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use schemas::CheckLine;
+
+/// Where Debian keeps them.
+pub(crate) const ETC: &str = "/etc";
+
+/// So much of a file is read, in bytes, and so much of a folder, in names.
+const FILE_MAX: u64 = 64 * 1024;
+const FOLDER_MAX: usize = 512;
+/// So many are named.
+const NAMED_MAX: usize = 8;
+
+/// The levels in which a Debian host comes up.
+const LEVELS: [&str; 5] = ["rcS.d", "rc2.d", "rc3.d", "rc4.d", "rc5.d"];
+
+/// What nobody else may start.
+#[derive(Debug, Clone)]
+pub(crate) enum Ours {
+    /// A script, by its path.
+    Script(PathBuf),
+    /// A unit of systemd.
+    Unit {
+        /// Its whole name.
+        name: String,
+        /// systemd makes it from a script in `init.d`: whether a boot starts it is said by `rc?.d`.
+        generated: bool,
+    },
+}
+
+/// A red line for each that was found; none where nothing was. Beside everything else: a disk may be slow.
+pub(crate) async fn look(etc: PathBuf, ours: Ours) -> Vec<CheckLine> {
+    tokio::task::spawn_blocking(move || seen(&etc, &ours)).await.unwrap_or_default()
+}
+
+fn seen(etc: &Path, ours: &Ours) -> Vec<CheckLine> {
+    let mut found = boot_scripts(etc, ours);
+    let local = etc.join("rc.local");
+    if executable(&local) {
+        found.extend(naming(&local, ours).into_iter().map(|line| written(&local, line, "a boot")));
+    }
+    let tables = listed(&etc.join("cron.d")).into_iter().filter(|table| is_plain(table));
+    for table in std::iter::once(etc.join("crontab")).chain(tables) {
+        found.extend(naming(&table, ours).into_iter().map(|line| written(&table, line, "cron")));
+    }
+    found.extend(units(etc, ours));
+    found.truncate(NAMED_MAX);
+    found
+}
+
+fn red(text: String, remedy: String) -> CheckLine {
+    CheckLine::red("autostart", format!("{text}, whichever site is live"), remedy)
+}
+
+fn written(file: &Path, line: usize, who: &str) -> CheckLine {
+    let file = file.display();
+    red(format!("{who} starts it by line {line} of {file}"), format!("take line {line} out of {file}"))
+}
+
+/// Links `S??NAME` (update-rc.d(8)): the script itself, or one that runs it.
+fn boot_scripts(etc: &Path, ours: &Ours) -> Vec<CheckLine> {
+    let mut told = BTreeSet::new();
+    let mut found = Vec::new();
+    for link in LEVELS.iter().flat_map(|level| listed(&etc.join(level))) {
+        let Some(name) = sysv_name(&link) else { continue };
+        let place = match ours {
+            Ours::Unit { name: unit, generated } => {
+                (*generated && *unit == format!("{name}.service")).then(|| link.display().to_string())
+            }
+            Ours::Script(script) if same(script, &link) => Some(link.display().to_string()),
+            Ours::Script(_) => {
+                naming(&link, ours).first().map(|line| format!("line {line} of {}", link.display()))
+            }
+        };
+        if let Some(place) = place
+            && told.insert(name.clone())
+        {
+            found.push(red(format!("a boot starts it by {place}"), format!("update-rc.d {name} disable")));
+        }
+    }
+    found
+}
+
+/// Units that a target wants and that run the script, or start the unit.
+fn units(etc: &Path, ours: &Ours) -> Vec<CheckLine> {
+    let wants = |folder: &PathBuf| folder.extension().is_some_and(|end| end == "wants" || end == "requires");
+    let folders = listed(&etc.join("systemd/system")).into_iter().filter(wants);
+    let mut told = BTreeSet::new();
+    let mut found = Vec::new();
+    for file in folders.flat_map(|folder| listed(&folder)) {
+        let Some(name) = file.file_name().and_then(|name| name.to_str()).map(str::to_owned) else { continue };
+        let line = lines(&file)
+            .into_iter()
+            .find(|(_, text)| text.trim_start().starts_with("ExecStart") && ours.is_started_by(text));
+        if let Some((line, _)) = line
+            && told.insert(name.clone())
+        {
+            let text = format!("systemd starts it at a boot by line {line} of {}", file.display());
+            found.push(red(text, format!("systemctl disable {name}")));
+        }
+    }
+    found
+}
+
+impl Ours {
+    /// Whether a line of a script or a table starts it.
+    fn is_started_by(&self, line: &str) -> bool {
+        let line = line.trim_start();
+        if line.starts_with(['#', ';']) {
+            return false;
+        }
+        let code = line.split(" #").next().unwrap_or_default();
+        let between = |c: char| c.is_whitespace() || "\"'`;&|()<>={}$".contains(c);
+        let words = || code.split(between).filter(|word| !word.is_empty());
+        match self {
+            // systemd.service(5): what may stand before a program.
+            Ours::Script(path) => {
+                words().any(|word| Path::new(word.trim_start_matches(['-', '@', ':', '+', '!'])) == *path)
+            }
+            Ours::Unit { name, .. } => {
+                let stem = name.strip_suffix(".service").unwrap_or(name);
+                let script = format!("/etc/init.d/{stem}");
+                words().any(|word| word == name || word == stem || word == script)
+                    && words().any(|word| word == "start" || word == "restart")
+            }
+        }
+    }
+}
+
+/// The numbers of the lines that start it.
+fn naming(file: &Path, ours: &Ours) -> Vec<usize> {
+    lines(file).into_iter().filter(|(_, text)| ours.is_started_by(text)).map(|(line, _)| line).collect()
+}
+
+/// The lines of a file with their numbers; none where it cannot be read.
+fn lines(file: &Path) -> Vec<(usize, String)> {
+    let mut bytes = Vec::new();
+    if !file.is_file() {
+        return Vec::new();
+    }
+    let read = File::open(file).and_then(|opened| opened.take(FILE_MAX).read_to_end(&mut bytes));
+    if read.is_err() {
+        return Vec::new();
+    }
+    (1..).zip(String::from_utf8_lossy(&bytes).lines().map(str::to_owned)).collect()
+}
+
+fn listed(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().take(FOLDER_MAX);
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
+}
+
+/// cron passes over every other name, such as `x.disabled` (cron(8)).
+fn is_plain(file: &Path) -> bool {
+    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+fn sysv_name(link: &Path) -> Option<String> {
+    let name = link.file_name()?.to_str()?.strip_prefix('S')?;
+    let (order, name) = name.split_at_checked(2)?;
+    (order.bytes().all(|b| b.is_ascii_digit()) && !name.is_empty()).then(|| name.to_owned())
+}
+
+fn same(one: &Path, other: &Path) -> bool {
+    let whole = |path: &Path| path.canonicalize().ok();
+    whole(one).is_some_and(|one| Some(one) == whole(other))
+}
+
+fn executable(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::path::Path;
+
+    use schemas::{CheckLine, Level};
+
+    use super::{Ours, seen};
+
+    fn put(etc: &Path, name: &str, text: &str) {
+        let file = etc.join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn link(etc: &Path, name: &str, to: &str) {
+        let file = etc.join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        symlink(etc.join(to), file).unwrap();
+    }
+
+    fn unit(generated: bool) -> Ours {
+        Ours::Unit { name: "cs.service".into(), generated }
+    }
+
+    fn one(lines: &[CheckLine]) -> &CheckLine {
+        let [line] = lines else { panic!("{lines:?}") };
+        assert_eq!((line.what.as_str(), line.level), ("autostart", Level::Red));
+        line
+    }
+
+    #[test]
+    fn whatever_names_the_script_is_told_with_file_and_line() {
+        let ours = Ours::Script("/dr/start_cs.sh".into());
+        for (file, text, line, remedy) in [
+            ("crontab", "SHELL=/bin/sh\n@reboot root /dr/start_cs.sh\n", 2, "take line 2 out of"),
+            (
+                "cron.d/cs",
+                "# every minute\n* * * * * cs [ -x /dr/x ] || /dr/start_cs.sh>/dev/null\n",
+                2,
+                "cron.d/cs",
+            ),
+            ("rc.local", "#!/bin/sh\nsu - cs -c \"/dr/start_cs.sh\"\n", 2, "rc.local"),
+            (
+                "systemd/system/multi-user.target.wants/old-cs.service",
+                "[Service]\nUser=cs\nExecStart=-/dr/start_cs.sh now\n",
+                3,
+                "systemctl disable old-cs.service",
+            ),
+        ] {
+            let etc = tempfile::tempdir().unwrap();
+            put(etc.path(), file, text);
+            let lines = seen(etc.path(), &ours);
+            let told = one(&lines);
+            assert!(told.text.contains(&format!("line {line} of ")) && told.text.contains(file), "{told:?}");
+            assert!(told.remedy.as_deref().unwrap().contains(remedy), "{told:?}");
+            assert!(!told.text.contains("start_cs"), "a line may hold a secret: {told:?}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_start_it_is_passed_over() {
+        let etc = tempfile::tempdir().unwrap();
+        assert!(seen(etc.path(), &Ours::Script("/dr/start_cs.sh".into())).is_empty(), "nothing is there");
+        put(etc.path(), "crontab", "# @reboot root /dr/start_cs.sh\n@reboot root /dr/start_cs.sh.old\n");
+        put(etc.path(), "cron.d/cs.disabled", "@reboot root /dr/start_cs.sh\n");
+        put(etc.path(), "init.d/cs", "/dr/start_cs.sh\n");
+        link(etc.path(), "rc2.d/K01cs", "init.d/cs");
+        put(etc.path(), "rc.local", "/dr/start_cs.sh\n");
+        std::fs::set_permissions(etc.path().join("rc.local"), std::fs::Permissions::from_mode(0o644))
+            .unwrap();
+        put(
+            etc.path(),
+            "systemd/system/multi-user.target.wants/a.service",
+            "[Service]\nExecStop=/dr/start_cs.sh\n",
+        );
+        put(etc.path(), "systemd/system/a.service", "[Service]\nExecStart=/dr/start_cs.sh\n");
+        let lines = seen(etc.path(), &Ours::Script("/dr/start_cs.sh".into()));
+        assert!(lines.is_empty(), "{lines:?}");
+        put(etc.path(), "cron.d/state", "@reboot root systemctl status cs\n");
+        link(etc.path(), "rc3.d/S01cs", "init.d/cs");
+        let lines = seen(etc.path(), &unit(false));
+        assert!(lines.is_empty(), "a unit of its own hides the script of a boot: {lines:?}");
+    }
+
+    #[test]
+    fn a_script_of_a_boot_is_told_once() {
+        let etc = tempfile::tempdir().unwrap();
+        put(etc.path(), "init.d/cs", "#!/bin/sh\ncase $1 in\nstart) /dr/start_cs.sh ;;\nesac\n");
+        for level in ["rc2.d", "rc3.d", "rc5.d"] {
+            link(etc.path(), &format!("{level}/S01cs"), "init.d/cs");
+        }
+        for (ours, place) in [
+            (Ours::Script("/dr/start_cs.sh".into()), "line 3 of "),
+            (Ours::Script(etc.path().join("init.d/cs")), "rc2.d/S01cs"),
+            (unit(true), "rc2.d/S01cs"),
+        ] {
+            let lines = seen(etc.path(), &ours);
+            let told = one(&lines);
+            assert!(told.text.contains(place) && told.text.contains("rc2.d/S01cs"), "{told:?}");
+            assert_eq!(told.remedy.as_deref(), Some("update-rc.d cs disable"));
+        }
+    }
+
+    #[test]
+    fn a_unit_is_started_by_its_name() {
+        for (line, starts) in [
+            ("@reboot root systemctl start cs.service", true),
+            ("@reboot root /usr/sbin/service cs restart", true),
+            ("@reboot root /etc/init.d/cs start", true),
+            ("@reboot root systemctl start css", false),
+            ("@reboot root systemctl stop cs", false),
+        ] {
+            let etc = tempfile::tempdir().unwrap();
+            put(etc.path(), "cron.d/cs", line);
+            assert_eq!(seen(etc.path(), &unit(false)).len(), usize::from(starts), "{line}");
+        }
+    }
+}
