@@ -9,6 +9,7 @@ use anyhow::Context;
 use config::Host;
 use document::Diagnostics;
 use exec::Guard;
+use responder::expiry;
 use responder::memory::World;
 use schemas::{Code, Problem, Service};
 use tokio_util::sync::CancellationToken;
@@ -36,6 +37,7 @@ pub(crate) fn runner(ask: &Runner, path: &Path) -> anyhow::Result<Exit> {
     let settings = host.runner.clone().unwrap_or_default();
     let folder = host.resolve(&settings.groups);
     let journal = host.resolve(&settings.journal);
+    let files = host::bus_files(&host.bus);
     let names: Vec<String> = groups.iter().map(|group| group.name.to_string()).collect();
     stay(async |stop| {
         warn_of_secrets(&host);
@@ -50,6 +52,12 @@ pub(crate) fn runner(ask: &Runner, path: &Path) -> anyhow::Result<Exit> {
             read_groups: Arc::new(move || config::load_groups(&folder)),
             definitions,
             preflight_every: Some(PREFLIGHT_EVERY),
+            own_lines: Arc::new(move || {
+                let files = files.clone();
+                Box::pin(
+                    async move { expiry::of_bus("runner-bus", files).await.into_iter().collect::<Vec<_>>() },
+                )
+            }),
             host: person::host(),
             take_over: ask.take_over,
             worker: None,

@@ -289,6 +289,7 @@ fn run_unsynced(file: &Path) {
             read_groups: Arc::new(|| Err(document::Diagnostics::default())),
             definitions: runner::shipped(),
             preflight_every: None,
+            own_lines: Arc::new(|| Box::pin(async { Vec::new() })),
             host: "unsynced".into(),
             take_over: false,
             worker: Some(expressions::WorkerCommand {

@@ -83,6 +83,7 @@ impl House {
                 read_groups: Arc::new(move || Ok(same.clone())),
                 definitions,
                 preflight_every: None,
+                own_lines: Arc::new(|| Box::pin(async { Vec::new() })),
                 host: person::host(),
                 take_over: false,
                 worker: None,

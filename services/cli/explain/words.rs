@@ -168,8 +168,18 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
     ),
     (
         "credentials",
-        "Whether the service's password is valid, and for longer than a month.",
+        "Whether passwords and certificates by which a database is reached are valid, and for longer than a month.",
         "Renew it, and its file.",
+    ),
+    (
+        "bus",
+        "Whether what a host's services are known by on the bus is valid, and for longer than a month.",
+        "Renew the JWT or the certificate, and start `pointsman serve` anew.",
+    ),
+    (
+        "runner-bus",
+        "Whether what the runner is known by on the bus is valid, and for longer than a month.",
+        "Renew the JWT or the certificate, and start the runner anew.",
     ),
     (
         "disk",

@@ -7,4 +7,4 @@ mod serve;
 
 pub use drivers::{Served, drivers};
 pub use returned::Tell;
-pub use serve::{HostError, serve};
+pub use serve::{HostError, bus_files, serve};

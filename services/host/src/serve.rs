@@ -8,6 +8,7 @@ use async_nats::Client;
 use config::Host;
 use document::Diagnostics;
 use exec::{Guard, Script};
+use responder::expiry::Credential;
 use responder::memory::World;
 use responder::{Herald, Pager, Registration, ServeError, ServeOptions};
 use schemas::Service;
@@ -86,9 +87,19 @@ pub async fn serve(
         ledger,
         version: version.to_owned(),
         armed_flag: host.armed_flag(),
+        credentials: bus_files(&host.bus),
         pager: host.page.clone().map(pager),
     };
     Ok(responder::serve(options, registrations.collect(), stop).await?)
+}
+
+/// The files by which a part is known on the bus, as far as they may end by a date.
+#[must_use]
+pub fn bus_files(bus: &config::Bus) -> Vec<Credential> {
+    let tls = bus.tls.clone().unwrap_or_default();
+    let mut files = Credential::pair(tls.cert, tls.ca);
+    files.extend(bus.creds.clone().map(Credential::Nats));
+    files
 }
 
 /// Runs the host's command with the facts as JSON on its standard input, and the text in its environment. It has told

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio_postgres::{Config, NoTls};
 use uuid::Uuid;
 
-use crate::dsn::{self, Dsn};
+use crate::dsn::{self, Dsn, Verify};
 use crate::error::{Fate, PgError};
 use crate::parked::{Life, To};
 use crate::session::{Connection, Session, literal};
@@ -114,6 +114,18 @@ impl Server {
     /// When it cannot be read or parsed.
     pub fn connection_string(&self) -> Result<String, PgError> {
         dsn::read(&self.dsn).map(|dsn| dsn.text)
+    }
+
+    /// The files of certificates that its connection string names, as it stands now: the one by which we are known, and
+    /// the one of those whom we trust.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read or parsed.
+    pub fn certificates(&self) -> Result<(Option<PathBuf>, Option<PathBuf>), PgError> {
+        let dsn = dsn::read(&self.dsn)?;
+        let trusted = dsn.root.filter(|_| dsn.verify != Verify::Nothing);
+        Ok((dsn.certificate.map(|(certificate, _)| certificate), trusted))
     }
 
     /// Opens a session to look. It ends `within` from now at the latest.

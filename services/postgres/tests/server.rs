@@ -301,3 +301,18 @@ async fn a_connection_is_used_again_unless_something_of_it_is_in_doubt() {
     site.file("config.dsn", &format!("{}?connect_timeout=7", site.cluster.dsn("pointsman", "config")));
     assert_ne!(server.look(WITHIN).await.unwrap().pid(), pid);
 }
+
+#[test]
+fn the_certificates_of_a_connection_string_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.dsn");
+    let named = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let server = Server::new(file.clone(), "database", "config", Uuid::new_v4(), None);
+        server.certificates().unwrap()
+    };
+    assert_eq!(named("host=a"), (None, None));
+    assert_eq!(named("host=a sslmode=prefer sslrootcert=/r.pem"), (None, None), "nobody looks at it");
+    let both = "host=a sslmode=verify-full sslrootcert=/r.pem sslcert=/c.pem sslkey=/k.pem";
+    assert_eq!(named(both), (Some("/c.pem".into()), Some("/r.pem".into())));
+}

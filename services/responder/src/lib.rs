@@ -6,6 +6,7 @@ mod bus;
 mod by_hand;
 mod clock;
 mod driver;
+pub mod expiry;
 mod hands;
 mod herald;
 pub mod here;

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::answers::Answers;
 use crate::bus;
+use crate::expiry::Credential;
 use crate::hands::Hands;
 use crate::ledger::{LedgerError, LedgerFile};
 use crate::serving::{CHECKS_MAX, DRAIN, Serving};
@@ -44,6 +45,8 @@ pub struct ServeOptions {
     pub version: String,
     /// The brake: while this file is absent, nothing is changed.
     pub armed_flag: PathBuf,
+    /// The files by which it is known on the bus: a `check` of one of its resources says when they end.
+    pub credentials: Vec<Credential>,
     /// Tells people that a database is kept closed after a boot; the error says why they were not told.
     pub pager: Option<Pager>,
 }
@@ -103,6 +106,9 @@ pub async fn serve(
         resources.push(Registered { address: address.clone(), group });
         drivers.insert(address, driver);
     }
+    // A process has one set of credentials: it is told once, where a group looks.
+    let told_at = resources.iter().find(|one| one.group.is_some()).or(resources.first());
+    let told_at = told_at.map(|one| one.address.clone());
     let drivers = Arc::new(drivers);
     let _one_instance = drivers.keys().map(|a| hold(&options.state_dir, a)).collect::<Result<Vec<_>, _>>()?;
     let armed = options.armed_flag.exists();
@@ -136,6 +142,7 @@ pub async fn serve(
         ready: VecDeque::new(),
         last: 0,
         addresses,
+        told_at,
         drivers,
         checks: Arc::new(Semaphore::new(CHECKS_MAX)),
     };

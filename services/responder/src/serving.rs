@@ -20,7 +20,7 @@ use crate::booted::Own;
 use crate::bus::Runner;
 use crate::hands::{Hands, Taken};
 use crate::writer::{Durable, Writer};
-use crate::{Driver, ServeOptions, clock, requests};
+use crate::{Driver, ServeOptions, clock, expiry, requests};
 
 /// Between two beats.
 const BEAT: Duration = Duration::from_secs(2);
@@ -49,6 +49,8 @@ pub(crate) struct Serving {
     /// The last ticket.
     pub(crate) last: u64,
     pub(crate) addresses: Vec<Address>,
+    /// The resource whose check tells of this process's credentials.
+    pub(crate) told_at: Option<Address>,
     pub(crate) drivers: Arc<BTreeMap<Address, Arc<dyn Driver>>>,
     /// Room for preflights.
     pub(crate) checks: Arc<Semaphore>,
@@ -199,9 +201,11 @@ impl Serving {
     fn check(&self, asker: Asker, address: &Address) {
         let driver = self.drivers.get(address).cloned();
         let version = self.options.version.clone();
+        let here = self.told_at.as_ref() == Some(address);
+        let files = if here { self.options.credentials.clone() } else { Vec::new() };
         let room = Arc::clone(&self.checks).try_acquire_owned();
         self.answers.check(&Handle::current(), asker, async move {
-            let lines = match (driver, &room) {
+            let mut lines = match (driver, &room) {
                 (None, _) => vec![],
                 (_, Err(_)) => vec![CheckLine::amber("check", "too many checks at once", "ask again")],
                 (Some(driver), Ok(_)) => match tokio::time::timeout(CHECK_WITHIN, driver.preflight()).await {
@@ -214,6 +218,7 @@ impl Serving {
                     )],
                 },
             };
+            lines.extend(expiry::of_bus("bus", files).await);
             CheckReply { lines, version, at: chrono::Utc::now() }
         });
     }

@@ -9,7 +9,7 @@ use desk::*;
 use futures_util::StreamExt;
 use responder::memory::Point;
 use responder::{LedgerError, ServeError};
-use schemas::{Access, Answer, Beat, Code, Observation, Seen, Verb};
+use schemas::{Access, Answer, Beat, CheckLine, CheckReply, Code, Level, Observation, Seen, Verb};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -185,4 +185,21 @@ async fn a_second_instance_on_the_host_refuses_to_start() {
     assert_ne!(desk.ledger, first, "a lost ledger has another id");
     assert_eq!(desk.act("config", 2, &key(2, "close"), 1, CLOSE).await.code(), Some(Code::NotAdopted));
     desk.stop().await.unwrap();
+}
+
+async fn lines(desk: &Desk, resource: &str) -> Vec<CheckLine> {
+    let reply = desk.ask(resource, Verb::Check, &json!({})).await;
+    serde_json::from_slice::<CheckReply>(&reply.payload).unwrap().lines
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_tells_once_that_the_credentials_of_the_bus_have_ended() {
+    let desk = Desk::new().await;
+    // The claims say `{"exp":1}`.
+    let text = "-----BEGIN NATS USER JWT-----\ne30.eyJleHAiOjF9.c2ln\n------END NATS USER JWT------\n";
+    std::fs::write(desk.state.path().join("bus.creds"), text).unwrap();
+    let told = lines(&desk, "config").await;
+    assert!(told.len() == 1 && told[0].what == "bus" && told[0].level == Level::Red, "{told:?}");
+    assert!(told[0].text.contains("bus.creds ended"), "{told:?}");
+    assert!(lines(&desk, "log").await.is_empty(), "it is the same process");
 }

@@ -44,6 +44,7 @@ async fn site(
         ledger: "services".into(),
         version: "0.1.0".into(),
         armed_flag: armed,
+        credentials: Vec::new(),
         pager: None,
     };
     let (world, mut registrations) = (World::new(), Vec::new());

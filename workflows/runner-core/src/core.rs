@@ -94,6 +94,8 @@ pub struct Core {
     /// Who beats for a resource: ledgers, and when each was heard.
     pub(crate) beating: BTreeMap<Address, BTreeMap<LedgerId, Now>>,
     pub(crate) preflight_every: Option<Duration>,
+    /// What its shell says of the runner's own preconditions.
+    pub(crate) own_lines: Vec<schemas::CheckLine>,
     /// Resources that did not answer the latest look; a beat or an answer ends it.
     pub(crate) mute: BTreeSet<Address>,
     pub(crate) began: Duration,
@@ -133,6 +135,7 @@ impl Core {
             checked: BTreeMap::new(),
             beating: BTreeMap::new(),
             preflight_every: settings.preflight_every,
+            own_lines: Vec::new(),
             mute: BTreeSet::new(),
             began: now.boot,
             began_wall: now.wall,
@@ -210,6 +213,7 @@ impl Core {
             Input::Evaluated { run, at, result } => self.on_evaluated(now, run, at, result),
             Input::ReadAgain { by, read, reply_to } => self.on_read_again(now, &by, read, reply_to),
             Input::Told { group, notice, failed } => self.on_told(now, &group, notice, failed),
+            Input::OwnLines(lines) => self.own_lines = lines,
             Input::Connected => self.on_connected(now),
             Input::Tick => {}
         }

@@ -276,7 +276,7 @@ impl Core {
     }
 
     fn whole_lines(&self, now: Now, id: &GroupId, g: &Group) -> Vec<CheckLine> {
-        let mut lines = Vec::new();
+        let mut lines = self.own_lines.clone();
         let Some(live) = &g.record.live else {
             // A group that is live nowhere was adopted so: `establish` comes next.
             if g.record.holder.is_some() {

@@ -96,6 +96,8 @@ pub enum Input {
         /// Why it was not; none: it was.
         failed: Option<String>,
     },
+    /// What the runner itself says of its preconditions: the lines of before no longer count.
+    OwnLines(Vec<schemas::CheckLine>),
     /// The bus is there again.
     Connected,
     /// Some time passed; sent at or after [`crate::Core::deadline`].

@@ -23,8 +23,9 @@ use tokio_util::sync::CancellationToken;
 use crate::bus::{self, Incoming, Replies};
 use crate::evaluate::Evaluations;
 use crate::load::{self, LoadError};
+use crate::oneself::OwnLines;
 use crate::outbox::{Outbox, Recorded};
-use crate::{clock, evidence, seams};
+use crate::{clock, evidence, oneself, seams};
 
 /// One definition's text and where it comes from.
 #[derive(Debug, Clone)]
@@ -53,6 +54,8 @@ pub struct Options {
     pub definitions: Vec<DefinitionText>,
     /// How often each group's preconditions are looked at; never if left out.
     pub preflight_every: Option<Duration>,
+    /// What the runner says of its own preconditions, looked at as often.
+    pub own_lines: OwnLines,
     /// Whether a person says that this journal, a copy, is to be gone on with.
     pub take_over: bool,
     /// This host's name, for `source`.
@@ -157,6 +160,9 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
         stop.clone(),
     );
     bus::subscribe(&options.client, &options.prefix, incoming, stop.clone()).await?;
+    if let Some(every) = options.preflight_every {
+        tokio::spawn(oneself::look(options.own_lines, every, inputs.clone(), stop.clone()));
+    }
     let replies = Arc::new(Mutex::new(Replies::default()));
     let out = Out {
         client: options.client,

@@ -3,33 +3,28 @@
 use std::path::{Path, PathBuf};
 
 use postgres::{PgError, Session};
+use responder::expiry::{self, Credential, Ending};
 use schemas::CheckLine;
 use serde::Deserialize;
 
 use super::{PostgresAccess, debian};
 use crate::settings::Boot;
 
-/// What ends sooner than this is said beforehand.
-const SOON_DAYS: f64 = 30.0;
 /// Room on the disk of the data, in bytes, below which somebody should look, and nothing may start.
 const ROOM: (u64, u64) = (10 << 30, 1 << 30);
 
 #[derive(Deserialize)]
 struct Seen {
     role: String,
-    /// Days until the role's password ends; none where it does not.
-    days: Option<f64>,
     server: String,
     folder: Option<String>,
 }
 
 const SEE: &str = "
 SELECT jsonb_build_object(
-  'role', r.rolname,
-  'days', CASE WHEN isfinite(r.rolvaliduntil) THEN extract(epoch FROM r.rolvaliduntil - now()) / 86400 END,
+  'role', session_user,
   'server', 'PostgreSQL ' || current_setting('server_version'),
-  'folder', pointsman.data_directory())
-FROM pg_roles r WHERE r.rolname = session_user";
+  'folder', pointsman.data_directory())";
 
 pub(super) async fn lines(driver: &PostgresAccess) -> Vec<CheckLine> {
     let session = match driver.server.look(driver.look_within.duration()).await {
@@ -40,7 +35,7 @@ pub(super) async fn lines(driver: &PostgresAccess) -> Vec<CheckLine> {
     match session.json::<Seen>(SEE, &[]).await {
         Ok(seen) => {
             lines.push(CheckLine::green("reachable", seen.server.clone()));
-            lines.push(credentials(&seen));
+            lines.push(credentials(driver, &session, &seen.role).await);
             lines.extend(room(&seen));
             lines.extend(boot(driver, &seen).await);
         }
@@ -76,16 +71,17 @@ async fn closable(driver: &PostgresAccess, session: &Session) -> CheckLine {
     }
 }
 
-fn credentials(seen: &Seen) -> CheckLine {
-    let remedy = format!("ALTER ROLE {} VALID UNTIL '…'", seen.role);
-    match seen.days {
-        Some(days) if days < SOON_DAYS => CheckLine::amber(
-            "credentials",
-            format!("the password of {} ends in {days:.0} days", seen.role),
-            remedy,
-        ),
-        _ => CheckLine::green("credentials", format!("{} can log in", seen.role)),
-    }
+/// Passwords of its own role and of the writers, who need theirs after an opening, and the certificates of the `dsn`.
+async fn credentials(driver: &PostgresAccess, session: &Session, role: &str) -> CheckLine {
+    let passwords = match postgres::passwords(session, &driver.writers).await {
+        Ok(passwords) => passwords,
+        Err(error) => return unreachable(&error),
+    };
+    // One that cannot be read let nobody in.
+    let (own, trusted) = driver.server.certificates().unwrap_or_default();
+    let mut endings = expiry::endings(Credential::pair(own, trusted)).await;
+    endings.extend(passwords.into_iter().map(|(role, days)| Ending::password(&role, days)));
+    expiry::line("credentials", endings, format!("{role} can log in, and its writers' passwords are valid"))
 }
 
 /// Where its service starts the server closed, nothing else on this host may start it.

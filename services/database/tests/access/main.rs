@@ -4,5 +4,6 @@
 mod broken;
 mod closing;
 mod modes;
+mod preflight;
 mod refusals;
 mod site;

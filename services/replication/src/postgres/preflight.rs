@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use postgres::{PgError, Session};
+use responder::expiry::{self, Credential, Ending};
 use schemas::CheckLine;
 
 use super::seen;
@@ -67,18 +68,25 @@ pub(super) async fn lines(driver: &PostgresReplication) -> Vec<CheckLine> {
             return vec![CheckLine::red("reachable", error.to_string(), remedy)];
         }
     };
+    let mut endings = Vec::new();
     let looked = match &driver.settings.half {
         Half::Source { slot, publication, local_tables } => {
             source(&session, slot, publication, local_tables).await
         }
         Half::Receiver { subscription, publication, .. } => {
-            receiver(driver, &session, subscription, publication.as_deref()).await
+            receiver(driver, &session, subscription, publication.as_deref(), &mut endings).await
         }
     };
-    looked.unwrap_or_else(|error| {
+    let mut lines = looked.unwrap_or_else(|error| {
         let remedy = "install what is missing, as superuser: pointsman setup postgres --print | psql …";
         vec![CheckLine::red("setup", error.to_string(), remedy)]
-    })
+    });
+    // Its own are looked at beside the database.
+    if let Some((own, trusted)) = driver.peer.as_ref().and_then(|peer| peer.certificates().ok()) {
+        endings.extend(expiry::endings(Credential::pair(own, trusted)).await);
+        lines.push(expiry::line("credentials", endings, "what `peer:` logs in with is valid"));
+    }
+    lines
 }
 
 async fn source(
@@ -160,6 +168,7 @@ async fn receiver(
     session: &Session,
     subscription: &str,
     publication: Option<&str>,
+    endings: &mut Vec<Ending>,
 ) -> Result<Vec<CheckLine>, PgError> {
     let publication = match publication {
         Some(publication) => publication.to_owned(),
@@ -179,6 +188,9 @@ async fn receiver(
         Ok(sent) => sent,
         Err(error) => return Ok(silent(&error)),
     };
+    if let Ok(passwords) = postgres::passwords(&theirs, &[]).await {
+        endings.extend(passwords.into_iter().map(|(role, days)| Ending::password(&role, days)));
+    }
     let names: Vec<&String> = sent.keys().collect();
     let there: Tables = session.json(THERE, &[&names]).await?;
     let different = differences(&sent, &there);

@@ -31,10 +31,18 @@ async fn what_stands_in_the_way_is_named() {
         (&receiver, "peer"),
         (&receiver, "schema"),
         (&receiver, "tables"),
+        (&receiver, "credentials"),
     ] {
         let line = line(driver, what).await;
         assert_eq!(line.level, Level::Green, "{line:?}");
     }
+
+    let soon = "(now() + interval '5 days')::text";
+    pair.main
+        .psql(&format!("DO $$ BEGIN EXECUTE format('ALTER ROLE replicator VALID UNTIL %L', {soon}); END $$"));
+    let found = line(&receiver, "credentials").await;
+    assert!(found.level == Level::Amber && found.text.contains("password of replicator"), "{found:?}");
+    pair.main.psql("ALTER ROLE replicator VALID UNTIL 'infinity'");
 
     // Published later, and nobody told the subscription.
     for site in [&pair.main, &pair.sec] {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_nats::{Client, HeaderMap, Message};
 use futures_util::StreamExt;
 use lab::nats::{Nats, NatsOptions};
+use responder::expiry::Credential;
 use responder::memory::{MemoryDriver, Model, World};
 use responder::{DriverError, Look, Registration, ServeError, ServeOptions};
 use schemas::{
@@ -93,6 +94,7 @@ pub(crate) async fn serve(
         ledger: "services".into(),
         version: "0.1.0".into(),
         armed_flag: state.join("armed"),
+        credentials: vec![Credential::Nats(state.join("bus.creds"))],
         pager: None,
     };
     responder::serve(options, vec![registration("config"), registration("log")], stop).await

@@ -172,6 +172,12 @@ impl World {
         assert!(matches!(&reply, OpReply::Recorded { what, .. } if !what.contains("not:")), "{reply:?}");
     }
 
+    /// What the runner's shell says of itself.
+    pub(crate) fn own(&mut self, lines: Vec<CheckLine>) {
+        self.queue.push_back(Input::OwnLines(lines));
+        self.settle();
+    }
+
     pub(crate) fn silence(&mut self, site: &str) {
         self.silent.insert(site.into());
     }

@@ -158,6 +158,18 @@ fn what_somebody_else_starts_is_red_where_it_must_stay_dormant_only() {
 }
 
 #[test]
+fn what_the_runner_says_of_itself_counts_for_the_group() {
+    let mut world = world(GROUP);
+    let told = |w: &mut World| check(w).lines.iter().any(|line| line.name == "cfg:runner-bus");
+    world.own(vec![CheckLine::red("runner-bus", "its JWT has ended", "renew it")]);
+    assert!(told(&mut world));
+    let problem = refusal(world.ask("failover", &[], &[]));
+    assert!(problem.to_string().contains("cfg:runner-bus"), "{problem}");
+    world.own(Vec::new());
+    assert!(!told(&mut world));
+}
+
+#[test]
 fn an_automatic_start_asks_a_person_while_something_is_red() {
     let auto = GROUP
         .replace("mode: observe", "mode: auto")

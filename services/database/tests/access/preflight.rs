@@ -1,0 +1,34 @@
+//! What is said by day of what would stand in the way at night.
+
+use postgres::settings::Access as Mode;
+use responder::Driver;
+use schemas::{CheckLine, Level};
+
+use crate::site::Site;
+
+async fn credentials(driver: &impl Driver) -> CheckLine {
+    let lines = driver.preflight().await;
+    lines.iter().find(|line| line.what == "credentials").unwrap_or_else(|| panic!("{lines:?}")).clone()
+}
+
+#[tokio::test]
+async fn passwords_that_end_are_said_beforehand_the_writers_too() {
+    let site = Site::start(Mode::Login);
+    let driver = site.driver();
+    let green = credentials(&*driver).await;
+    assert_eq!(green.level, Level::Green, "{green:?}");
+    for (role, from_now, level, words) in [
+        ("app", "40 days", Level::Green, "can log in"),
+        ("app", "5 days", Level::Amber, "the password of app ends in 5.0 days"),
+        ("app", "-2 days", Level::Red, "the password of app ended 2.0 days ago"),
+        ("pointsman", "5 days", Level::Amber, "the password of pointsman ends in 5.0 days"),
+    ] {
+        let until = site.psql(&format!("SELECT (now() + interval '{from_now}')::text"));
+        site.psql(&format!("ALTER ROLE {role} VALID UNTIL '{until}'"));
+        let line = credentials(&*driver).await;
+        assert!(line.level == level && line.text.contains(words), "{role}, {from_now}: {line:?}");
+        assert_eq!(line.remedy.is_some(), level != Level::Green, "{line:?}");
+        site.psql(&format!("ALTER ROLE {role} VALID UNTIL 'infinity'"));
+    }
+    assert_eq!(credentials(&*driver).await.level, Level::Green, "a password without an end");
+}
