@@ -220,7 +220,7 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
     ),
     (
         "update",
-        "Whether DNS servers take a signed update that changes nothing.",
+        "Whether DNS servers take a signed update that changes nothing, or what a script of the operator's says of it.",
         "Look at key, zone and update policy.",
     ),
     (

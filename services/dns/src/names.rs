@@ -320,7 +320,13 @@ impl Names {
         })
     }
 
-    /// What the servers say now.
+    /// The sites at which these servers stand, by the list to verify at; none for one that is not in it.
+    pub(crate) fn sites_of(&self, servers: &[Server]) -> Vec<Option<&SiteId>> {
+        let site = |server: &Server| self.verify.iter().find(|(_, list)| list.contains(server));
+        servers.iter().map(|server| site(server).map(|(site, _)| site)).collect()
+    }
+
+    /// What the servers say now. `verifyAt` of the detail lists the sites of those at which a change is verified.
     pub(crate) async fn observe(&self) -> Result<Seen, DriverError> {
         let Some(text) = self.known() else {
             let detail = "the host's file has no `name:` for this record, and no request has named it yet";
@@ -332,12 +338,14 @@ impl Names {
         let survey = self.survey(&name, servers).await;
         let mut found = survey.answers.values();
         let first = found.next();
+        let at: Vec<&SiteId> =
+            self.verify.iter().filter(|(_, list)| !list.is_empty()).map(|(site, _)| site).collect();
         let agreed = first.filter(|first| found.all(|other| other == *first));
         Ok(Seen::Name(NameSeen {
             points_at: agreed.and_then(|addresses| self.site_of(addresses)).cloned(),
             answers: survey.shown(),
             silent: survey.silent.keys().map(ToString::to_string).collect(),
-            detail: json!({ "name": text, "silent": survey.why(), "ttl": survey.ttl }),
+            detail: json!({ "name": text, "silent": survey.why(), "ttl": survey.ttl, "verifyAt": at }),
         }))
     }
 }

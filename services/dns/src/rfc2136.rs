@@ -23,7 +23,7 @@ use domain::tsig::ValidationError;
 use futures_util::future::join_all;
 use responder::{Act, Driver, DriverError, Look, path_word};
 use schemas::{Action, CheckLine, Code, Epoch, GroupId, Problem, RunId, Seen, SiteId};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use crate::exchange::Transport;
 use crate::exchange::{ExchangeError, ask, nobody_listens, send_once};
@@ -324,8 +324,13 @@ impl Driver for Rfc2136 {
         vec![update]
     }
 
+    /// `updateAt` of the detail lists the sites of the servers that take updates, as far as `verify` has them.
     async fn observe(&self) -> Result<Seen, DriverError> {
-        self.names.observe().await
+        let mut seen = self.names.observe().await?;
+        if let Seen::Name(name) = &mut seen {
+            name.detail["updateAt"] = json!(self.names.sites_of(&self.update));
+        }
+        Ok(seen)
     }
 
     async fn look(&self, _action: Action, args: &Value) -> Look {

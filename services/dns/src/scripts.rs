@@ -1,5 +1,10 @@
 //! The operator's own scripts, one for each site, as they are: an exit code is enough. Whether a name points
 //! at a site is seen by our own questions to the authoritative servers, never by the script's word.
+//!
+//! By day nobody sees whether the server would take what a script sends, nor which server that is: a script cannot be
+//! asked for an update that changes nothing. A `check` of the operator's own may say so; without one `update` is green
+//! and says that it was not tried. What is seen by day is that the scripts are there, that the authoritative servers
+//! answer, and at which sites those stand.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -7,7 +12,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use exec::{Guard, Occasion, Script, Settled};
+use exec::{Check, Guard, Occasion, Script, Settled};
 use responder::{Act, Driver, DriverError, Look, path_word, startable};
 use schemas::{Action, CheckLine, Code, Epoch, GroupId, Problem, ResourceId, RunId, Seen, SiteId};
 use serde_json::Value;
@@ -18,11 +23,17 @@ use crate::server::Server;
 /// How long the name may take to follow a script that ended otherwise than well.
 const FOLLOWS_WITHIN: Duration = Duration::from_secs(1);
 
+/// How long a preflight waits for the operator's check.
+const CHECK_WITHIN: Duration = Duration::from_secs(2);
+
 /// The keys of the host's file.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The script that makes the name point at a site.
     pub point: BTreeMap<SiteId, PathBuf>,
+    /// Says by day whether the name could be changed, and changes nothing: exit 0 it could, 1 it could not, else it
+    /// cannot tell.
+    pub check: Option<PathBuf>,
     /// What the name points at, by site.
     pub addresses: BTreeMap<SiteId, Vec<IpAddr>>,
     /// Authoritative servers by the site at which they stand.
@@ -69,6 +80,36 @@ impl Scripts {
         })
     }
 
+    /// Whether the name could be changed, in the words of the operator's check.
+    async fn updatable(&self) -> CheckLine {
+        let Some(check) = &self.settings.check else {
+            return CheckLine::green(
+                "update",
+                "not tried: no `check:` in the host's file says whether it can be changed",
+            );
+        };
+        let occasion = Occasion {
+            action: "check".to_owned(),
+            resource: self.settings.resource.to_string(),
+            site: self.settings.site.to_string(),
+            ..Occasion::default()
+        };
+        let script = Script::new(check, CHECK_WITHIN)
+            .on(&occasion)
+            .env("POINTSMAN_NAME", self.names.known().unwrap_or_default());
+        let remedy = "look at what the check says: the server, its policy, the scripts' key";
+        match script.run(&self.settings.guard).await {
+            Err(error) => CheckLine::amber("update", format!("the check cannot tell: {error}"), remedy),
+            Ok(ended) => match ended.check() {
+                Check::InEffect => CheckLine::green("update", "its check says that it can be changed"),
+                Check::NotInEffect => CheckLine::red("update", ended.to_string(), remedy),
+                Check::CannotTell(why) => {
+                    CheckLine::amber("update", format!("the check cannot tell: {why}"), remedy)
+                }
+            },
+        }
+    }
+
     /// What somebody else wrote is his, for scripts too.
     async fn may_replace(&self, target: &Target) -> Result<(), DriverError> {
         let survey = self.names.needed(target).await;
@@ -96,7 +137,8 @@ impl Driver for Scripts {
     }
 
     async fn preflight(&self) -> Vec<CheckLine> {
-        vec![startable(self.settings.point.values().map(PathBuf::as_path))]
+        let all = self.settings.point.values().chain(&self.settings.check);
+        vec![startable(all.map(PathBuf::as_path)), self.updatable().await]
     }
 
     async fn observe(&self) -> Result<Seen, DriverError> {

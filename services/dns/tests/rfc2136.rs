@@ -337,6 +337,34 @@ async fn an_answer_that_is_no_answer_is_no_target() {
 }
 
 #[tokio::test]
+async fn a_look_says_at_which_sites_its_servers_stand() {
+    let bind = bind();
+    // Nobody is asked there: a look asks those at which a change is verified.
+    let (here, there) = (Server(bind.address()), "127.0.0.2".parse::<Server>().unwrap());
+    for (update, verify, at) in [
+        (vec![here], vec![(site("main"), vec![here])], json!([["main"], ["main"]])),
+        (
+            vec![here],
+            vec![(site("main"), vec![here]), (site("witness"), vec![])],
+            json!([["main"], ["main"]]),
+        ),
+        (
+            vec![here, there],
+            vec![(site("main"), vec![here]), (site("secondary"), vec![here])],
+            json!([["main", null], ["main", "secondary"]]),
+        ),
+    ] {
+        let settings = with(settings(&bind), |s| {
+            s.update = update;
+            s.verify = verify.into_iter().collect();
+            s.name = Some(NAME.into());
+        });
+        let Seen::Name(seen) = driver(settings).observe().await.unwrap() else { panic!() };
+        assert_eq!(json!([seen.detail["updateAt"], seen.detail["verifyAt"]]), at);
+    }
+}
+
+#[tokio::test]
 async fn a_preflight_changes_nothing_and_tells_a_server_that_hangs_from_a_key_that_is_refused() {
     let bind = bind();
     let before = bind.serial().unwrap();

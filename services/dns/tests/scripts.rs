@@ -15,7 +15,7 @@ use dns::scripts::{Scripts, Settings};
 use exec::Guard;
 use lab::bind::Bind;
 use responder::{Driver, Look};
-use schemas::{Action, Code, ResourceId, Seen};
+use schemas::{Action, Code, Level, ResourceId, Seen};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -63,8 +63,9 @@ impl Scene {
         std::fs::rename(part, self.path(name)).unwrap();
     }
 
-    fn driver(&self) -> Scripts {
-        Scripts::new(Settings {
+    fn settings(&self) -> Settings {
+        Settings {
+            check: None,
             point: BTreeMap::from([
                 (site("main"), self.path("to_s1.sh")),
                 (site("secondary"), self.path("to_s2.sh")),
@@ -77,8 +78,11 @@ impl Scene {
             lock: self.path("lock"),
             memo: None,
             guard: guard(),
-        })
-        .unwrap()
+        }
+    }
+
+    fn driver(&self) -> Scripts {
+        Scripts::new(self.settings()).unwrap()
     }
 
     fn log(&self) -> Vec<String> {
@@ -122,6 +126,33 @@ async fn a_pair_of_scripts_once_twice_at_once_and_undone() {
     let (code, detail) = not_done(point(&driver, to("main")).await);
     assert_eq!(code, Code::Precondition);
     assert!(detail.contains("192.0.2.7"), "{detail}");
+}
+
+#[tokio::test]
+async fn by_day_the_operators_check_says_whether_the_name_can_be_changed() {
+    let scene = Scene::new();
+    let line = async |check: Option<PathBuf>| {
+        let driver = Scripts::new(Settings { check, name: Some(NAME.into()), ..scene.settings() }).unwrap();
+        let lines = driver.preflight().await;
+        lines.into_iter().find(|line| line.what == "update").unwrap()
+    };
+    let untried = line(None).await;
+    assert!(untried.level == Level::Green && untried.text.contains("not tried"), "{untried:?}");
+    for (script, level, words) in [
+        (
+            "test $POINTSMAN_ACTION.$POINTSMAN_NAME = check.cfg-a.example.test\n",
+            Level::Green,
+            "can be changed",
+        ),
+        ("echo not authorised >&2; exit 1\n", Level::Red, "not authorised"),
+        ("echo no route >&2; exit 4\n", Level::Amber, "no route"),
+        ("sleep 60\n", Level::Amber, "cannot tell"),
+    ] {
+        scene.write("check.sh", script);
+        let told = line(Some(scene.path("check.sh"))).await;
+        assert!(told.level == level && told.text.contains(words), "{script}: {told:?}");
+        assert_eq!(told.remedy.is_some(), level != Level::Green, "{told:?}");
+    }
 }
 
 #[tokio::test]

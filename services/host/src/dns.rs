@@ -64,6 +64,8 @@ pub(crate) struct Rfc2136Settings {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ExecSettings {
     point: BTreeMap<SiteId, PathBuf>,
+    #[serde(default)]
+    check: Option<PathBuf>,
     addresses: Addresses,
     verify: BTreeMap<SiteId, Vec<Server>>,
     #[serde(default)]
@@ -139,6 +141,7 @@ impl Record {
             }
             Record::Exec(its) => Arc::new(scripts::Scripts::new(scripts::Settings {
                 point: its.point.into_iter().map(|(site, path)| (site, here.folder.join(path))).collect(),
+                check: its.check.map(|check| here.folder.join(check)),
                 addresses: listed(its.addresses),
                 verify: its.verify,
                 name: its.name,

@@ -23,6 +23,7 @@ mod left;
 mod live;
 mod loss;
 mod mode;
+mod name_lines;
 mod notify;
 mod ops;
 mod plan;

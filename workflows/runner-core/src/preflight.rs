@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::core::{Asked, Core, SILENT_AFTER, Timer};
 use crate::entry::GroupEntry;
 use crate::in_memory::Group;
+use crate::name_lines::{path_line, ttl_line};
 use crate::query::Purpose;
 use crate::seam::{Answered, Now};
 use crate::start::Checked;
@@ -215,6 +216,7 @@ impl Core {
         }
         lines.extend(self.state_line(g, address, &seen.seen));
         lines.extend(ttl_line(g, &seen.seen));
+        lines.extend(path_line(g, &seen.seen));
         match checked {
             None => lines.push(CheckLine::amber(
                 "check",
@@ -352,24 +354,6 @@ fn live_only(g: &Group, address: &Address) -> bool {
     let all = g.plan.input.get("live_only").and_then(Value::as_array);
     address.service == Service::Process
         && all.into_iter().flatten().any(|name| name.as_str() == Some(address.resource.as_str()))
-}
-
-/// Caches keep a name for so long after it was changed.
-fn ttl_line(g: &Group, seen: &Seen) -> Option<CheckLine> {
-    let Seen::Name(name) = seen else { return None };
-    let ttl = name.detail.get("ttl").and_then(Value::as_u64)?;
-    let max = g.plan.input.pointer("/names/max_ttl").and_then(Value::as_str)?;
-    let max = schemas::duration::parse_iso(max).ok()?.as_secs();
-    Some(match ttl > max {
-        false => CheckLine::green("ttl", format!("{ttl} s")),
-        true => CheckLine::amber(
-            "ttl",
-            format!(
-                "its servers give it {ttl} s to live, and names.max_ttl is {max} s: clients keep the old address so long"
-            ),
-            "lower it at the servers, and `ttl:` in the host's file",
-        ),
-    })
 }
 
 /// One release apart works together.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::common::{GROUP, World};
 use schemas::op::{Op, OpReply};
-use schemas::{CheckLine, CheckView, Code, Level, Problem};
+use schemas::{CheckLine, CheckView, Code, Level, NameSeen, Problem, Seen};
 use serde_json::json;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -137,6 +137,30 @@ fn a_name_that_only_the_live_site_can_change_is_red() {
         view.lines.iter().any(|l| l.name == "cfg:path-cs-primary" && l.line.level == Level::Red),
         "{view:?}"
     );
+}
+
+#[test]
+fn a_name_whose_servers_all_stand_at_the_live_site_is_red() {
+    let mut world = world(GROUP);
+    for (update, verify, is_red) in [
+        (json!(["witness"]), json!(["main", "witness"]), false),
+        (json!(["main"]), json!(["main", "witness"]), true),
+        (json!(["main", null]), json!(["main", "secondary"]), false),
+        (json!(null), json!(["main"]), true),
+        (json!(null), json!(["secondary"]), false),
+    ] {
+        let seen = NameSeen {
+            points_at: None,
+            answers: Default::default(),
+            silent: Vec::new(),
+            detail: json!({ "updateAt": update, "verifyAt": verify }),
+        };
+        world.seen.insert("witness.dns.cs-primary".into(), Seen::Name(seen));
+        let view = check(&mut world);
+        let told =
+            view.lines.iter().any(|l| l.name == "witness.dns.cs-primary:path" && l.line.level == Level::Red);
+        assert_eq!(told, is_red, "{update} {verify}: {view:?}");
+    }
 }
 
 #[test]
