@@ -129,7 +129,7 @@ pub struct CopyProgress {
     pub rows: u64,
     /// Bytes that came.
     pub bytes: u64,
-    /// Bytes in all, as the source estimated them at the beginning.
+    /// Bytes in all, as the source estimated them at the beginning; 0: nobody measures this copy.
     pub bytes_total: u64,
     /// What is left at the rate so far; none: nobody can tell yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -156,7 +156,7 @@ pub struct ReplicationSeen {
     /// The source's half: bytes of log that are kept because of the slot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_bytes: Option<u64>,
-    /// The receiver's half: how far its initial copy is, while it goes on.
+    /// The receiver's half: how far its initial copy is, until every table is there; while it is said, nothing is protected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copy: Option<CopyProgress>,
     /// What is wrong with it, in the server's words.

@@ -174,14 +174,12 @@ pub(crate) fn behind(seen: &ReplicationSeen) -> Option<String> {
 /// How far an initial copy is.
 fn copied(copy: &CopyProgress) -> String {
     let size = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
-    let mut text = format!(
-        "COPIES: {} of {} tables, {} rows, {} of {}",
-        copy.tables_ready,
-        copy.tables,
-        copy.rows,
-        size(copy.bytes),
-        size(copy.bytes_total)
-    );
+    let mut text = format!("COPIES: {} of {} tables", copy.tables_ready, copy.tables);
+    // One that no act began is not measured.
+    if copy.bytes_total > 0 {
+        let (done, all) = (size(copy.bytes), size(copy.bytes_total));
+        text.push_str(&format!(", {} rows, {done} of {all}", copy.rows));
+    }
     if let Some(left) = copy.left {
         text.push_str(&format!(", {} left", lasting(left.0)));
     }

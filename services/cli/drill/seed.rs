@@ -74,6 +74,7 @@ fn known(group: &Group, resource: &ResourceView) -> Option<(Value, String, Value
                 Half::Receiver => json!({
                     "enabled": matches!(seen.state, ReplicationState::Running | ReplicationState::Draining),
                     "heartbeat": seen.heartbeat,
+                    "copying": seen.copy,
                 }),
             };
             (json!({ "driver": "memory", "half": seen.half }), in_service, state)

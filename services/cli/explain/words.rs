@@ -90,6 +90,12 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
         "`pointsman accept RUN --data-loss DURATION`, agreed with whoever owns the data.",
     ),
     (
+        "not-finished",
+        "Tables of the other site are still being copied, or were given up in the middle: nothing is protected, and nobody \
+         can tell what a move would lose. Planned moves are refused.",
+        "`pointsman status` shows how far it is; give a `reprotect --by copy` that was given up again.",
+    ),
+    (
         "capturing",
         "The source keeps changes and nobody applies them: its disk fills.",
         "Bring the receiver back.",

@@ -53,16 +53,19 @@ BEGIN
   RETURN CASE WHEN o IS NULL THEN NULL ELSE pg_replication_origin_progress(o, true) END;
 END $$;
 
--- Whether a mark has come and is durable: first seen, then flushed.
+-- Whether a mark has come and is durable: first seen, then flushed. It comes by a table of its own, so it says nothing of
+-- a table whose copy is not finished: only where every one is ready (they never go back) everything has come.
 CREATE OR REPLACE FUNCTION pointsman.receiver_drained(s name, m bigint) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE came boolean; upto pg_lsn;
+DECLARE sub oid := pointsman.subscription((pointsman.named(s)).subscription); came boolean; upto pg_lsn;
 BEGIN
   SELECT EXISTS (SELECT FROM pointsman.sentinel t WHERE t.mark = m
     AND t.site <> (SELECT site FROM pointsman.identity)) INTO came;
   -- The flush is what makes it a proof; before the mark came it would be waste.
   upto := CASE WHEN came THEN pointsman.receiver_progress(s) END;
-  RETURN jsonb_build_object('came', came, 'position', upto::text);
+  RETURN jsonb_build_object('came', came, 'position', upto::text,
+    'tables', (SELECT count(*) FROM pg_subscription_rel WHERE srsubid = sub),
+    'ready', (SELECT count(*) FROM pg_subscription_rel WHERE srsubid = sub AND srsubstate = 'r'));
 END $$;
 
 CREATE OR REPLACE FUNCTION pointsman.receiver_disable(g text, e bigint, r text, s name) RETURNS boolean

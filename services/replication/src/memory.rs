@@ -1,7 +1,7 @@
 //! Half a replication in memory.
 //!
-//! The state: `{slot, marks, exported, enabled, drained, abandoned, sequences, copied, kept, compared, heartbeat}`,
-//! each left out until it is set.
+//! The state: `{slot, marks, exported, enabled, drained, abandoned, sequences, copied, kept, compared, heartbeat,
+//! copying}`, each left out until it is set. `copying` is how far a copy is that is not finished: nothing is drained then.
 
 use responder::memory::Model;
 use responder::{DriverError, Look};
@@ -9,7 +9,7 @@ use schemas::args::{
     self, CleanupOutput, CompareOutput, CopyOutput, ExportArgs, ExportOutput, LedgerRef, MarkArgs,
     MarkOutput, ReceiverOutput, SlotOutput,
 };
-use schemas::{Action, Code, Digest, Epoch, Half, ReplicationSeen, ReplicationState, Seen};
+use schemas::{Action, Code, CopyProgress, Digest, Epoch, Half, ReplicationSeen, ReplicationState, Seen};
 use serde_json::{Value, json};
 
 /// The model for [`responder::memory::MemoryDriver`].
@@ -30,6 +30,10 @@ fn number(state: &Value, name: &str) -> i64 {
 fn mark(args: &Value) -> Result<MarkOutput, DriverError> {
     let read = args::read::<MarkArgs>(args);
     read.map(|args| args.mark).map_err(|problem| DriverError::not_done(Code::Malformed, problem.to_string()))
+}
+
+fn copying(state: &Value) -> Option<CopyProgress> {
+    serde_json::from_value(state.get("copying")?.clone()).ok()
 }
 
 fn exported(applied: String) -> Value {
@@ -74,7 +78,7 @@ impl Model for MemoryReplication {
             Action::Capture => (flag(state, "slot"), slot),
             Action::Discard => (!flag(state, "slot"), slot),
             Action::Drain => match mark(args) {
-                Ok(mark) => (number(state, "drained") >= mark.sentinel, received),
+                Ok(mark) => (number(state, "drained") >= mark.sentinel && copying(state).is_none(), received),
                 Err(error) => return Look::CannotTell(error.to_string()),
             },
             Action::SetSequences => match mark(args) {
@@ -101,6 +105,9 @@ impl Model for MemoryReplication {
             Action::Mark => next["marks"] = json!(number(state, "marks") + 1),
             Action::Capture => next["slot"] = json!(true),
             Action::Discard => next["slot"] = json!(false),
+            Action::Drain if copying(state).is_some() => {
+                return Err(DriverError::not_done(Code::Precondition, "the copy is not finished"));
+            }
             Action::Drain => next["drained"] = json!(mark(args)?.sentinel),
             Action::SetSequences => next["sequences"] = json!(mark(args)?.sequences),
             Action::StartReplication => {
@@ -124,6 +131,7 @@ impl Model for MemoryReplication {
                     next[name] = json!(true);
                 }
                 next["abandoned"] = json!(false);
+                next["copying"] = Value::Null;
             }
             Action::Compare => next["compared"] = json!(true),
             Action::Cleanup => next["kept"] = json!(false),
@@ -150,7 +158,7 @@ impl Model for MemoryReplication {
             lag_bytes: on.then_some(0),
             lag_seconds: None,
             heartbeat: state.get("heartbeat").and_then(|at| at.as_str()?.parse().ok()),
-            copy: None,
+            copy: copying(state),
             kept_bytes: None,
             trouble: None,
             detail: state.clone(),

@@ -281,8 +281,8 @@ impl Driver for PostgresReplication {
 
     /// The source's half: *stopped* without a slot, *capturing* with one that nobody reads, *running* while
     /// it is read; the lag is unknown unless it is read, and where the slot is lost. The receiver's half:
-    /// *stopped* unless enabled, else *running*, or *draining* while it is behind or has no worker.
-    /// `trouble` says what is wrong; `detail` has all that was seen.
+    /// *stopped* unless enabled, else *running*, or *draining* while it is behind or has no worker; in each of them
+    /// `copy` says that tables are missing. `trouble` says what is wrong; `detail` has all that was seen.
     async fn observe(&self) -> Result<Seen, DriverError> {
         let seen = async {
             let session = self.server.look(self.look_within()).await?;
@@ -294,7 +294,8 @@ impl Driver for PostgresReplication {
                 Half::Receiver { subscription, .. } => {
                     let mut seen = seen::Receiver::see(&session, subscription).await?.told();
                     let copy = copy::Seen::see(&session, subscription).await?;
-                    seen.copy = copy.and_then(|copy| copy.progress());
+                    // One that an act began is measured, and ends when that act has noted its end.
+                    seen.copy = copy.and_then(|copy| copy.progress()).or(seen.copy);
                     Ok(seen)
                 }
             }

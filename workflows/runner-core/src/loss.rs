@@ -34,13 +34,15 @@ pub(crate) struct Estimate {
     heartbeat: Option<DateTime<Utc>>,
     /// A drain of this run proved that everything came.
     drained: bool,
+    /// Tables are missing at the receiver: a heartbeat says nothing of them.
+    unfinished: bool,
     /// From what it is told.
     pub(crate) text: String,
 }
 
 impl Estimate {
     fn unknown(text: String) -> Estimate {
-        Estimate { estimate: None, alive: None, heartbeat: None, drained: false, text }
+        Estimate { estimate: None, alive: None, heartbeat: None, drained: false, unfinished: false, text }
     }
 }
 
@@ -80,7 +82,7 @@ impl Core {
         let run = run.and_then(|run| self.runs.get(&run));
         let all = self.replications(now, group, from, to);
         let each = all.iter().map(|(resource, _)| self.estimate_one(group, from, to, resource, run));
-        let worst = each.max_by_key(|found| (found.estimate.is_none(), found.estimate));
+        let worst = each.max_by_key(|found| (found.unfinished, found.estimate.is_none(), found.estimate));
         worst.unwrap_or_else(|| Estimate::unknown(format!("no replication from {from} to {to} is known")))
     }
 
@@ -93,6 +95,9 @@ impl Core {
         run: Option<&Run>,
     ) -> Estimate {
         let (source, receiver) = (replication(from, resource), replication(to, resource));
+        if let Some(text) = self.unfinished_copy(&receiver) {
+            return Estimate { unfinished: true, ..Estimate::unknown(text) };
+        }
         if run.is_some_and(|run| drained(run, &receiver)) {
             let text = format!("{resource}: drained");
             return Estimate {
@@ -138,6 +143,7 @@ impl Core {
             alive: Some(alive),
             heartbeat: Some(heartbeat),
             drained: false,
+            unfinished: false,
             text,
         }
     }
@@ -148,10 +154,15 @@ impl Core {
             return Ok("drained".into());
         }
         let Some(g) = self.groups.get(group) else { return Err("no such group".into()) };
-        let Some(limit) = &g.plan.loss else { return Ok("no limit".into()) };
-        let max = Iso(limit.max);
         let accepted = g.record.loss_accepted.as_ref().filter(|a| a.epoch == g.record.epoch);
         let by = |bound: Iso, by: &ByPerson| format!("at most {bound} accepted by {}", by.who.person);
+        if found.unfinished {
+            // Whole tables: no limit of time was meant for that, nor what the group's file accepts.
+            let accepted = accepted.map(|accepted| by(accepted.bound, &accepted.by));
+            return accepted.ok_or_else(|| format!("{}: the loss cannot be told", found.text));
+        }
+        let Some(limit) = &g.plan.loss else { return Ok("no limit".into()) };
+        let max = Iso(limit.max);
         match (found.estimate, accepted) {
             (Some(loss), _) if loss <= max => Ok(format!("within the limit of {max}")),
             (Some(loss), Some(accepted)) if loss <= accepted.bound => Ok(by(accepted.bound, &accepted.by)),
@@ -198,12 +209,10 @@ impl Core {
         let Some((from, to)) = self.may_lose(key, group) else { return true };
         let found = self.estimate(now, group, &from, &to, Some(key.run));
         let verdict = self.judge(now, group, &found);
+        let limit = self.groups.get(group).and_then(|g| g.plan.loss.as_ref());
         let good = found.drained
-            || self
-                .groups
-                .get(group)
-                .and_then(|g| g.plan.loss.as_ref())
-                .is_none_or(|limit| found.estimate.is_some_and(|loss| loss.0 <= limit.max));
+            || !found.unfinished
+                && limit.is_none_or(|limit| found.estimate.is_some_and(|loss| loss.0 <= limit.max));
         // What was seen before can only be worse than what is applied by now: unless that is good enough, the
         // receiver is asked again, for a while.
         if !good && !self.asked_for_loss(now, key, group, &from, &to) {

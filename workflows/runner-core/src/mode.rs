@@ -107,10 +107,12 @@ impl Core {
                     }
                     _ => String::new(),
                 };
-                let why = other.map_or(Vec::new(), |other| self.broken_between(g, live, other));
-                let why = match why.first() {
-                    Some((half, why)) => format!("{} at {} is broken ({why})", half.resource, half.site),
-                    None => "replication is not seen to run".to_owned(),
+                let broken = other.map_or(Vec::new(), |other| self.broken_between(g, live, other));
+                let copies = other.map_or(Vec::new(), |other| self.unfinished(g, live, other));
+                let why = match (broken.first(), copies.first()) {
+                    (Some((half, why)), _) => format!("{} at {} is broken ({why})", half.resource, half.site),
+                    (None, Some(copy)) => format!("unprotected: {copy}"),
+                    (None, None) => "replication is not seen to run".to_owned(),
                 };
                 (Mode::Normal, format!("{live} is live, {why}{debts}{next}"))
             }
@@ -126,6 +128,14 @@ impl Core {
                         "{live} is live, unprotected: {} at {} is broken ({why}){debts}; mend that, then the way back is \
                          pointsman failback {id} --why …",
                         half.resource, half.site
+                    );
+                    return (Mode::FailedOver, sentence);
+                }
+                let copies = other.map_or(Vec::new(), |other| self.unfinished(g, live, other));
+                if let Some(copy) = copies.first() {
+                    let sentence = format!(
+                        "{live} is live, unprotected: {copy}{debts}; when it is, the way back is pointsman failback {id} \
+                         --why …; a reprotect --by copy that was given up goes on when it is given again"
                     );
                     return (Mode::FailedOver, sentence);
                 }

@@ -304,7 +304,7 @@ impl Core {
                 true => lines.push(CheckLine::green("protected", format!("{other} follows {live}"))),
                 false => lines.push(CheckLine::amber(
                     "protected",
-                    format!("{other} does not follow {live}{}", self.troubles(g, other)),
+                    format!("{other} does not follow {live}{}", self.troubles(g, live, other)),
                     "pointsman status says what is in the way",
                 )),
             }
@@ -330,16 +330,17 @@ impl Core {
         lines
     }
 
-    /// What the receivers say in their server's words.
-    fn troubles(&self, g: &Group, receiver: &SiteId) -> String {
+    /// What the receivers say in their server's words, and what of them is not finished.
+    fn troubles(&self, g: &Group, live: &SiteId, receiver: &SiteId) -> String {
         let seen =
             g.plan.resources.iter().filter(|a| a.site == *receiver && a.service == Service::Replication);
-        let words: Vec<String> = seen
+        let mut words: Vec<String> = seen
             .filter_map(|address| match &self.observed.get(address)?.1.seen {
                 Seen::Replication(r) => Some(format!("{}: {}", address.resource, r.trouble.as_ref()?)),
                 _ => None,
             })
             .collect();
+        words.extend(self.unfinished(g, live, receiver));
         if words.is_empty() { String::new() } else { format!(" ({})", words.join("; ")) }
     }
 

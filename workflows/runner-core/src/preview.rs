@@ -70,6 +70,10 @@ impl Core {
             let text = format!("{} at {}: {why}", half.resource, half.site);
             facts.push(Fact { label: "replication".into(), text, verdict: Some("BROKEN".into()) });
         }
+        for text in g.map(|g| self.unfinished(g, &checked.from, &checked.to)).unwrap_or_default() {
+            facts.push(Fact { label: "replication".into(), text, verdict: Some("NOT FINISHED".into()) });
+        }
+        refusals.extend(self.refuse_unfinished(&start.group, &checked).err());
         if let Some(g) = g {
             for (key, doubt) in
                 g.record.doubts.iter().filter(|(_, d)| d.action.effect() == schemas::Effect::Opens)

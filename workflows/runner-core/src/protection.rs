@@ -2,7 +2,9 @@
 
 use engine::Purpose;
 use schemas::check::GroupLine;
-use schemas::{Address, CheckLine, GroupId, ReplicationState, ResourceId, Seen, Service, SiteId};
+use schemas::{
+    Address, CheckLine, Code, GroupId, Problem, ReplicationState, ResourceId, Seen, Service, SiteId,
+};
 
 use crate::core::Core;
 use crate::in_memory::Group;
@@ -86,11 +88,45 @@ impl Core {
         lines
     }
 
+    /// How far the copy of a receiver is, as it was last seen, in words; none where every table is there. What was
+    /// stopped in the middle is as unfinished: some tables have everything, others nothing.
+    pub(crate) fn unfinished_copy(&self, receiver: &Address) -> Option<String> {
+        let Seen::Replication(seen) = &self.observed.get(receiver)?.1.seen else { return None };
+        let copy = seen.copy.as_ref()?;
+        let Address { site, resource, .. } = receiver;
+        let (ready, tables) = (copy.tables_ready, copy.tables);
+        Some(format!("{resource}: the copy at {site} is not finished, {ready} of {tables} tables are there"))
+    }
+
+    /// The same of all receivers from one site to the other.
+    pub(crate) fn unfinished(&self, g: &Group, from: &SiteId, to: &SiteId) -> Vec<String> {
+        self.halves_of(g, from, to).iter().filter_map(|half| self.unfinished_copy(half)).collect()
+    }
+
+    /// A planned move closes the live site first, and then waits until everything is at the other one: that may be hours
+    /// while a table is copied. No red line: nobody goes past it by naming it.
+    pub(crate) fn refuse_unfinished(&self, group: &GroupId, checked: &Checked) -> Result<(), Problem> {
+        let planned = matches!(checked.purpose, Purpose::Move | Purpose::Return) && !checked.unplanned;
+        let Some(g) = self.groups.get(group).filter(|_| planned) else { return Ok(()) };
+        match self.unfinished(g, &checked.from, &checked.to).first() {
+            None => Ok(()),
+            Some(why) => Err(Problem::new(
+                Code::Precondition,
+                format!(
+                    "{why}: pointsman status {group} shows how far it is; a reprotect --by copy that was given up goes on \
+                     when it is given again"
+                ),
+            )),
+        }
+    }
+
     /// Whether the other site receives what is written at the live one. A receiver that is behind does; one that is
-    /// broken, and was told to be, does not.
+    /// broken, and was told to be, does not, nor does one whose copy is not finished.
     pub(crate) fn is_protected(&self, now: Now, group: &GroupId, live: &SiteId, other: &SiteId) -> bool {
-        let broken = |g| !self.broken_between(g, live, other).is_empty();
-        if self.groups.get(group).is_some_and(broken) {
+        let not = |g| {
+            !self.broken_between(g, live, other).is_empty() || !self.unfinished(g, live, other).is_empty()
+        };
+        if self.groups.get(group).is_some_and(not) {
             return false;
         }
         let all = self.replications(now, group, live, other);

@@ -105,12 +105,16 @@ impl Core {
             }
             _ => false,
         };
-        !all.is_empty() && all.iter().all(applies) && self.broken_between(g, live, standby).is_empty()
+        let whole =
+            self.broken_between(g, live, standby).is_empty() && self.unfinished(g, live, standby).is_empty();
+        !all.is_empty() && all.iter().all(applies) && whole
     }
 
     /// Whether the other site may be brought up to date in the way that was asked for.
     fn may_protect(&self, start: &Start, g: &Group, standby: &SiteId) -> Result<(), Problem> {
         let left = g.record.left.as_ref().filter(|left| left.site == *standby);
+        let live = g.record.live.as_ref();
+        let copies = live.map(|live| self.unfinished(g, live, standby)).unwrap_or_default();
         if start.waive_ledger && start.protect_by != Some(ProtectBy::Copy) {
             return Err(conflict("only a copy needs a ledger: there is none to be waived".into()));
         }
@@ -119,6 +123,9 @@ impl Core {
             ProtectBy::CatchUp if left.is_none() && self.follows(g, standby) => {
                 let detail = format!("{standby} follows already: there is nothing to bring up to date");
                 Err(conflict(detail))
+            }
+            ProtectBy::CatchUp if left.is_none() && !copies.is_empty() => {
+                Err(conflict(format!("{}: it goes on by itself", copies.join("; "))))
             }
             ProtectBy::CatchUp => {
                 let detail = format!(

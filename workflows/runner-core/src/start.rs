@@ -164,6 +164,7 @@ impl Core {
         let checked = self.check_start(&start)?;
         self.take_preflight(now, &start.group);
         self.refuse_red(now, &start.group, &checked, &start.overrides)?;
+        self.refuse_unfinished(&start.group, &checked)?;
         self.start_run(now, start).map(|(run, epoch)| OpReply::Started { run, epoch: epoch.0 })
     }
 

@@ -19,6 +19,9 @@ impl Core {
         all.extend(g.record.broken.iter().map(|(address, (since, why))| {
             format!("{} at {}: {why}; since {}", address.resource, address.site, since.format("%H:%M:%SZ"))
         }));
+        if g.record.active.is_none() {
+            all.extend(self.unfinished(g, &live, &other));
+        }
         let keep = g.plan.input.get("reverse").and_then(|r| r.get("wal_keep")).and_then(Value::as_u64);
         for address in self.halves(now, group, &live, &other, &live) {
             let fresh = self.observed.get(&address).filter(|(at, _)| now.boot < at.boot + SILENT_AFTER * 2);

@@ -83,7 +83,9 @@ fn receiver(
                 None => ("SENTINEL".to_owned(), "LSN".to_owned()),
             };
             vec![
-                format!("-- again and again, until came is true and position is at or after {lsn}:"),
+                format!(
+                    "-- again and again, until came is true, ready is tables, and position is at or after {lsn}:"
+                ),
                 format!("SELECT pointsman.receiver_drained({name}, {sentinel});"),
             ]
         }

@@ -29,9 +29,10 @@ pub(super) async fn look(
     match action {
         Action::Drain => {
             let mark = read::<MarkArgs>(args)?.mark;
-            return Ok(match drained(session, subscription, &mark).await? {
-                (true, applied) => Look::InEffect(output(applied)),
-                (false, applied) => Look::NotInEffect(json!({"applied": applied, "mark": mark.lsn})),
+            let reached = drained(session, subscription, &mark).await?;
+            return Ok(match reached.all {
+                true => Look::InEffect(output(reached.applied)),
+                false => Look::NotInEffect(json!(reached.words(&mark))),
             });
         }
         Action::SetSequences => {
@@ -49,7 +50,7 @@ pub(super) async fn look(
         // Without a note it was stopped by hand: the act notes where it stands.
         Action::StopReplication => {
             let proved = match read::<ReceiverArgs>(args)?.mark {
-                Some(mark) => drained(session, subscription, &mark).await?.0,
+                Some(mark) => drained(session, subscription, &mark).await?.all,
                 None => true,
             };
             seen.still() && (seen.noted() || !seen.exists) && proved
@@ -68,21 +69,47 @@ fn output(applied: Option<Lsn>) -> Value {
     json!(ReceiverOutput { applied: applied.map(|lsn| lsn.to_string()), sequences: BTreeMap::new() })
 }
 
-/// Whether the mark is applied *and* on disk here, and up to where all is.
-async fn drained(
-    session: &Session,
-    subscription: &str,
-    mark: &MarkOutput,
-) -> Result<(bool, Option<Lsn>), PgError> {
+/// How far a receiver is towards a mark.
+struct Reached {
+    /// The mark is applied *and* on disk here, and no table is still being copied.
+    all: bool,
+    /// Up to where all is that came after its table.
+    applied: Option<Lsn>,
+    /// How many tables are there, of how many.
+    tables: (u64, u64),
+}
+
+impl Reached {
+    fn words(&self, mark: &MarkOutput) -> String {
+        let applied = format!("applied {} of {}", shown(self.applied), mark.lsn);
+        match self.tables {
+            (ready, tables) if ready < tables => {
+                format!("{applied}, and the copy is not finished: {ready} of {tables} tables are there")
+            }
+            _ => applied,
+        }
+    }
+}
+
+/// A mark comes by a small table that is there in seconds: it proves nothing of one that is still being copied.
+async fn drained(session: &Session, subscription: &str, mark: &MarkOutput) -> Result<Reached, PgError> {
     #[derive(Deserialize)]
     struct Drained {
         came: bool,
         position: Option<Lsn>,
+        ready: Option<u64>,
+        tables: Option<u64>,
     }
     let wanted: Lsn = mark.lsn.parse().map_err(|e: postgres::BadLsn| precondition(e.to_string()))?;
     let found: Drained =
         session.json("SELECT pointsman.receiver_drained($1, $2)", &[&subscription, &mark.sentinel]).await?;
-    Ok((found.came && found.position.is_some_and(|at| at >= wanted), found.position))
+    let tables = match (found.ready, found.tables) {
+        (Some(ready), Some(tables)) => (ready, tables),
+        // The function of an older set-up does not say it.
+        _ => Receiver::see(session, subscription).await?.tables(),
+    };
+    let all = found.came && found.position.is_some_and(|at| at >= wanted) && tables.0 == tables.1;
+    Ok(Reached { all, applied: found.position, tables })
 }
 
 /// Waits for the mark; says at once what makes the wait vain.
@@ -94,8 +121,9 @@ pub(super) async fn drain(
     let mut first: Option<(i64, Option<Lsn>)> = None;
     let mut pauses = Pauses::up_to(EVERY);
     loop {
-        let (done, applied) = drained(session, subscription, mark).await?;
-        if done {
+        let reached = drained(session, subscription, mark).await?;
+        let applied = reached.applied;
+        if reached.all {
             return Ok(output(applied));
         }
         let seen = Receiver::see(session, subscription).await?;
@@ -124,11 +152,7 @@ pub(super) async fn drain(
         }
         if session.left() < EVERY * 4 {
             let trouble = seen.trouble().map(|text| format!("; {text}")).unwrap_or_default();
-            return Err(too_slow(format!(
-                "not drained in time: applied {} of {}{trouble}",
-                shown(applied),
-                mark.lsn
-            )));
+            return Err(too_slow(format!("not drained in time: {}{trouble}", reached.words(mark))));
         }
         pauses.wait().await;
     }
@@ -145,10 +169,11 @@ pub(super) async fn stop(
     mark: Option<&MarkOutput>,
     claim: &Claim,
 ) -> Result<Value, PgError> {
-    if let Some(mark) = mark
-        && let (false, applied) = drained(session, subscription, mark).await?
-    {
-        return Err(precondition(format!("not drained: applied {} of {}", shown(applied), mark.lsn)));
+    if let Some(mark) = mark {
+        let reached = drained(session, subscription, mark).await?;
+        if !reached.all {
+            return Err(precondition(format!("not drained: {}", reached.words(mark))));
+        }
     }
     let why = if mark.is_some() { "drained" } else { "stopped" };
     halt(session, subscription, why, None, claim).await

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use postgres::{Lsn, PgError, Session};
-use schemas::{Half, ReplicationSeen, ReplicationState};
+use schemas::{CopyProgress, Half, ReplicationSeen, ReplicationState};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -239,6 +239,19 @@ impl Receiver {
         (self.ready, self.tables)
     }
 
+    /// Tables are missing, whoever began their copy: at the first start, by an act, by a REFRESH. A receiver that was
+    /// stopped in the middle is as unfinished.
+    fn copying(&self) -> Option<CopyProgress> {
+        (self.ready < self.tables).then_some(CopyProgress {
+            tables: self.tables,
+            tables_ready: self.ready,
+            rows: 0,
+            bytes: 0,
+            bytes_total: 0,
+            left: None,
+        })
+    }
+
     /// Its worker lives and has heard from the source.
     pub(super) fn applies(&self) -> bool {
         self.enabled && self.pid.is_some() && self.heard_ago.is_some()
@@ -301,7 +314,7 @@ impl Receiver {
             // A sentinel of long ago says nothing where all that came is applied: nobody stamps one now.
             lag_seconds: self.heartbeat_ago.filter(|ago| self.enabled && (*ago <= FRESH || lag != Some(0))),
             heartbeat: self.heartbeat,
-            copy: None,
+            copy: self.copying(),
             kept_bytes: None,
             trouble: self.trouble(),
             detail: self.words(),

@@ -7,7 +7,7 @@ use schemas::Action;
 use schemas::args::{CompareOutput, CopyOutput, ExportOutput};
 use serde_json::{Value, json};
 
-use crate::pair::{Pair, act, refusal, seen};
+use crate::pair::{Pair, act, in_effect, refusal, seen};
 
 fn with(action: Action, epoch: u64, args: Value) -> Act {
     let mut act = act(action, epoch, Value::Null);
@@ -145,6 +145,13 @@ async fn a_copy_brings_everything_and_keeps_what_was_there() {
     assert!(refused.contains("goes on"), "{refused}");
     let progress = seen(&css).await.copy.unwrap();
     assert_eq!(progress.tables, 2, "{progress:?}");
+    // A mark comes meanwhile: it is of another table.
+    let mark = pair.source(&pair.sec).act(&act(Action::Mark, 2, Value::Null)).await.unwrap();
+    let came = format!("SELECT count(*) FROM pointsman.sentinel WHERE mark = {}", mark["sentinel"]);
+    pair.main.until(&came, "1").await;
+    assert!(!in_effect(&css, Action::Drain, &mark).await, "drained without table t");
+    let refused = refusal(css.act(&act(Action::StopReplication, 2, mark)).await);
+    assert!(refused.contains("the copy is not finished"), "{refused}");
     let kept = "SELECT count(*) FROM pointsman_kept.rev_config_1";
     assert_eq!(pair.main.psql(kept), "31");
     pair.main.cluster.kill9().unwrap();

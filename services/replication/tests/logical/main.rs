@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod abandoned;
+mod copying;
 mod home;
 mod moves;
 mod pair;

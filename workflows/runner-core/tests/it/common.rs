@@ -87,6 +87,21 @@ fn definition(name: &str) -> (String, (Digest, Arc<Definition>)) {
     (name.into(), (Digest::of(text.as_bytes()), Arc::new(definition)))
 }
 
+/// What is seen of a receiver's half that applies all that comes.
+pub(crate) fn receiver() -> ReplicationSeen {
+    ReplicationSeen {
+        half: Half::Receiver,
+        state: ReplicationState::Running,
+        lag_bytes: Some(0),
+        lag_seconds: None,
+        heartbeat: None,
+        kept_bytes: None,
+        copy: None,
+        trouble: None,
+        detail: Value::Null,
+    }
+}
+
 impl World {
     pub(crate) fn new() -> World {
         World::with(GROUP, None)
@@ -406,19 +421,6 @@ impl World {
                         epoch: None,
                         detail: Value::Null,
                     }),
-                    Service::Replication if self.state.contains_key(&name) => {
-                        Seen::Replication(ReplicationSeen {
-                            half: Half::Receiver,
-                            state: ReplicationState::Running,
-                            lag_bytes: None,
-                            lag_seconds: None,
-                            heartbeat: None,
-                            kept_bytes: None,
-                            copy: None,
-                            trouble: self.state[&name]["trouble"].as_str().map(str::to_owned),
-                            detail: Value::Null,
-                        })
-                    }
                     _ => Seen::Process(ProcessSeen {
                         running: match self.state.get(&name) == Some(&json!("unhealthy")) {
                             true => Running::Unhealthy,

@@ -6,6 +6,7 @@ mod boot;
 mod capturing;
 mod clients;
 mod common;
+mod copying;
 mod notify;
 mod preflight;
 mod reload;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::common::{GROUP, World};
+use crate::common::{GROUP, World, receiver};
 use schemas::op::{Op, OpReply};
-use schemas::{CheckLine, CheckView, Code, Level, NameSeen, Problem, Seen};
+use schemas::{CheckLine, CheckView, Code, Level, NameSeen, Problem, ReplicationSeen, Seen};
 use serde_json::json;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -18,6 +18,10 @@ fn world(group: &str) -> World {
 fn red(world: &mut World, address: &str) {
     let line = CheckLine::red("wal-keep", "it is not set", "set it");
     world.checks.insert(address.into(), vec![line]);
+}
+
+fn broken() -> Seen {
+    Seen::Replication(ReplicationSeen { trouble: Some("its worker is gone".into()), ..receiver() })
 }
 
 fn refusal(reply: OpReply) -> Problem {
@@ -75,7 +79,7 @@ fn a_planned_move_does_not_start_while_what_it_drains_is_broken() {
     let half = "secondary.replication.csp";
     let line = "secondary.replication.csp:broken";
     let mut world = world(GROUP);
-    world.state.insert(half.into(), json!({ "trouble": "its worker is gone" }));
+    world.seen.insert(half.into(), broken());
     world.run_until(|w| !kinds(w, "group.replication").is_empty());
     let problem = refusal(world.ask("switchover", &[], &[]));
     assert_eq!(problem.code, Code::RedPrecondition);
@@ -91,10 +95,10 @@ fn a_planned_move_does_not_start_while_what_it_drains_is_broken() {
 
     for mended in [false, true] {
         let mut world = self::world(GROUP);
-        world.state.insert(half.into(), json!({ "trouble": "its worker is gone" }));
+        world.seen.insert(half.into(), broken());
         world.run_until(|w| !kinds(w, "group.replication").is_empty());
         if mended {
-            world.state.insert(half.into(), json!({}));
+            world.seen.insert(half.into(), Seen::Replication(receiver()));
         }
         let reply = world.ask(if mended { "switchover" } else { "failover" }, &[], &[]);
         assert!(matches!(reply, OpReply::Started { .. }), "{reply:?}");

@@ -1,0 +1,119 @@
+//! A standby whose tables are not all there: it protects nobody, whatever its heartbeat says.
+
+use std::time::Duration;
+
+use schemas::duration::Iso;
+use schemas::op::{Op, OpReply, Preview};
+use schemas::view::{Mode, RunState};
+use schemas::{Code, CopyProgress, Level, ReplicationSeen, ReplicationState, Seen};
+use serde_json::json;
+
+use crate::common::{GROUP, World, receiver};
+
+const WORDS: &str = "csp: the copy at secondary is not finished, 3 of 5 tables are there";
+const LIMIT: &str = "loss: { max: 30s, unknown: ask }";
+const STANDING: &str = "loss: { max: 30s, unknown: { accepted_by: ops, why: a drill, until: 2030-01-01 } }";
+
+/// The receiver has just applied a heartbeat; so many of its tables are there.
+fn copied(world: &mut World, tables_ready: u64) {
+    let copy = CopyProgress { tables: 5, tables_ready, rows: 0, bytes: 0, bytes_total: 0, left: None };
+    let half = ReplicationSeen {
+        state: ReplicationState::Draining,
+        heartbeat: Some(world.now.wall),
+        copy: (tables_ready < 5).then_some(copy),
+        ..receiver()
+    };
+    world.seen.insert("secondary.replication.csp".into(), Seen::Replication(half));
+}
+
+fn world(limit: &str) -> World {
+    let mut world = World::with(&format!("{GROUP}{limit}\n"), Some(Duration::from_secs(60)));
+    copied(&mut world, 3);
+    world.adopt("main");
+    world.run_until(|w| w.group().mode == Mode::Normal);
+    world
+}
+
+fn preview(world: &mut World, workflow: &str) -> Preview {
+    let op = Op::Start {
+        workflow: workflow.into(),
+        group: "cfg".parse().unwrap(),
+        to: None,
+        supersede: None,
+        accept_unfenced: Vec::new(),
+        accept_data_loss: None,
+        by: None,
+        overrides: Vec::new(),
+        waive_ledger: false,
+        dry_run: true,
+    };
+    match world.op("", op) {
+        OpReply::Preview(preview) => *preview,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn status_and_check_say_that_it_is_not_finished() {
+    let mut world = world(LIMIT);
+    let group = world.group();
+    let loss = group.loss.unwrap();
+    assert_eq!((loss.verdict.as_str(), loss.estimate, loss.text.as_str()), ("UNKNOWN", None, WORDS));
+    assert_eq!(group.sentence, format!("main is live, unprotected: {WORDS}"));
+    assert_eq!(group.warnings, [WORDS]);
+    let OpReply::Checks(checks) = world.op("", Op::Check { group: None }) else { panic!() };
+    let line = checks[0].lines.iter().find(|line| line.name == "cfg:protected").unwrap();
+    assert!(line.line.level == Level::Amber && line.line.text.contains(WORDS), "{line:?}");
+
+    copied(&mut world, 5);
+    let group = world.group();
+    assert_eq!(group.loss.unwrap().verdict, "WITHIN LIMIT");
+    assert_eq!(group.sentence, "main is live, protected");
+    assert!(group.warnings.is_empty(), "{:?}", group.warnings);
+}
+
+#[test]
+fn a_planned_move_towards_it_is_refused() {
+    let mut world = world("");
+    let preview = preview(&mut world, "switchover");
+    assert!(preview.refusals.iter().any(|problem| problem.to_string().contains(WORDS)), "{preview:?}");
+    match world.ask("switchover", &[], &[]) {
+        OpReply::Problem(problem) => {
+            assert_eq!(problem.code, Code::Precondition);
+            assert!(problem.to_string().contains(WORDS), "{problem}");
+        }
+        other => panic!("{other:?}"),
+    }
+    copied(&mut world, 5);
+    let run = world.start("switchover", &[]);
+    world.run_until(|w| w.run(run).state.ended());
+    assert_eq!(world.run(run).state, RunState::Completed);
+}
+
+/// Two hours into a copy the live site is lost. No limit and no standing acceptance was meant for that.
+#[test]
+fn a_half_copied_standby_is_opened_only_by_a_persons_word() {
+    for limit in ["", LIMIT, STANDING] {
+        let mut world = world(limit);
+        world.silence("main");
+        let facts = preview(&mut world, "failover").facts;
+        let loss = facts.iter().find(|fact| fact.label == "loss").unwrap();
+        assert!(loss.text.contains(WORDS) && loss.verdict.as_deref() == Some("UNKNOWN"), "{limit}: {loss:?}");
+        let run = world.start("failover", &["main"]);
+        world.run_until(|w| w.run(run).waits_for.iter().any(|wait| wait.contains("--data-loss")));
+        let waits = world.run(run).waits_for;
+        assert!(waits.iter().any(|wait| wait.contains(WORDS)), "{limit}: {waits:?}");
+        let waited = world.now.boot + Duration::from_secs(20);
+        world.run_until(|w| w.now.boot > waited);
+        assert_ne!(
+            world.state.get("secondary.database.config"),
+            Some(&json!("open")),
+            "{limit}: it was opened"
+        );
+
+        let data_loss = Some(Iso(Duration::from_secs(60)));
+        world.op("the old rows do", Op::Accept { run: run.to_string(), unfenced: None, data_loss });
+        world.run_until(|w| w.run(run).state.ended());
+        assert_eq!(world.state.get("secondary.database.config"), Some(&json!("open")), "{limit}");
+    }
+}
