@@ -1,7 +1,7 @@
 //! How the groups stand: partial truth is shown as such, each fact with its age.
 
 use schemas::op::{Op, OpReply};
-use schemas::view::{DebtView, GroupView, Mode, RunState};
+use schemas::view::{DebtView, GroupView, LossView, Mode, RunState};
 use schemas::{Code, GroupId, Level, Problem};
 
 use crate::bus::{Bus, strange};
@@ -53,7 +53,13 @@ fn normal(group: &GroupView) -> bool {
         && group.doubts.is_empty()
         && group.check.as_ref().is_none_or(|check| check.level() != Level::Red)
         && group.warnings.is_empty()
+        && !group.loss.as_ref().is_some_and(too_much)
         && group.resources.iter().all(|resource| !resource.silent)
+}
+
+/// More would be lost now than was agreed, or nobody can tell. A group without a limit has agreed on nothing.
+fn too_much(loss: &LossView) -> bool {
+    loss.verdict == "ABOVE LIMIT" || loss.verdict == "UNKNOWN" && loss.limit.is_some()
 }
 
 fn print(group: &GroupView, out: &Output) {

@@ -10,8 +10,9 @@ mod silence;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use schemas::duration::Iso;
 use schemas::op::{Op, OpReply, ProtectBy};
-use schemas::view::RunState;
+use schemas::view::{LossView, RunState};
 use schemas::{Code, Problem};
 
 use pretend::{Runner, group, preview, run, step};
@@ -59,6 +60,27 @@ fn status_is_0_when_all_is_normal_and_8_when_not() {
     let reply: OpReply = serde_json::from_slice(&json.stdout).unwrap();
     assert!(matches!(reply, OpReply::Groups(groups) if groups.len() == 1));
     assert_eq!(runner.asked()[0].op, Op::Status { group: Some("cfg".parse().unwrap()) });
+}
+
+#[test]
+fn status_is_8_when_more_would_be_lost_than_agreed_or_nobody_can_tell() {
+    let limit = Some(Iso(Duration::from_secs(30)));
+    for (verdict, limit, wanted) in [
+        ("WITHIN LIMIT", limit, 0),
+        ("ABOVE LIMIT", limit, 8),
+        ("UNKNOWN", limit, 8),
+        ("UNKNOWN", None, 0),
+        ("NO LIMIT", None, 0),
+    ] {
+        let runner = Runner::start(move |_| {
+            let mut cfg = group("cfg");
+            let text = "csp: as the test says".to_owned();
+            cfg.loss = Some(LossView { estimate: None, limit, text, verdict: verdict.into() });
+            Some(OpReply::Groups(vec![cfg]))
+        });
+        let status = pointsman(&runner.url(), &["status"]);
+        assert_eq!(code(&status), wanted, "{}", text(&status));
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use schemas::SiteId;
 use schemas::view::{DebtView, Mode};
 
@@ -10,6 +10,8 @@ use crate::system::System;
 
 /// So long nothing must happen; twice what a failover by monitoring waits for here.
 const QUIET: Duration = Duration::from_secs(15);
+/// The live site stamps one every 5 s: an estimate beyond this is of a link that is cut.
+const HEARTBEATS: Duration = Duration::from_secs(15);
 
 /// `up` is normal. Without the link nothing starts, since the witness hears both, and status says so. Then a drill.
 #[test]
@@ -27,6 +29,13 @@ fn up_is_normal_a_lost_link_is_told_and_a_failover_is_one_command() {
         (8, said) if said.contains("AMBER") && said.contains("secondary.replication.csp") => Ok(()),
         (code, said) => Err(anyhow!("exit {code}: {said}")),
     });
+    system.until("status says what would be lost now, beside it", || {
+        let loss = system.status()?.loss.context("no loss")?;
+        let grown = loss.estimate.is_some_and(|lost| lost.0 > HEARTBEATS);
+        if grown { Ok(()) } else { Err(anyhow!("{loss:?}")) }
+    });
+    let (_, said) = system.status_line();
+    assert!(said.contains("loss now: csp: heartbeat "), "{said}");
     system.written_at("main");
     assert_eq!(system.newest_run().unwrap().id, before, "a run has started");
     assert_eq!(system.status().unwrap().mode, Mode::Normal);

@@ -134,6 +134,12 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
         "`pointsman status` names the command.",
     ),
     (
+        "fresh",
+        "Whether less would be lost now than the group's `loss.max`; from half of it on it is amber. Red, it stands against \
+         planned moves only: a failover meets the loss gate.",
+        "See what holds the receiver up: `pointsman status`, its server's log, the link.",
+    ),
+    (
         "trigger",
         "Whether what monitoring would start is a workflow that leaves a site.",
         "Mend `trigger.run` of the group's file.",

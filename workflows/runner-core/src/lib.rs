@@ -16,6 +16,7 @@ mod entry;
 mod events;
 mod fault;
 mod followed;
+mod fresh;
 mod gate;
 mod group;
 mod in_memory;

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use engine::Purpose;
 use schemas::duration::Iso;
 use schemas::op::Fact;
 use schemas::view::LossView;
@@ -86,7 +87,8 @@ impl Core {
         worst.unwrap_or_else(|| Estimate::unknown(format!("no replication from {from} to {to} is known")))
     }
 
-    fn estimate_one(
+    /// The same of one replication.
+    pub(crate) fn estimate_one(
         &self,
         group: &GroupId,
         from: &SiteId,
@@ -137,7 +139,11 @@ impl Core {
         });
         let alive = closed.map_or(alive, |closed| closed.min(alive));
         let lost = between(heartbeat, alive);
-        let text = format!("{resource}: heartbeat {lost} before {since}");
+        let opened = self.opened_alike(group, from, to).map(|opened| between(opened, alive));
+        let (lost, text) = match opened.filter(|since_then| *since_then < lost) {
+            Some(lost) => (lost, format!("{resource}: {from} was opened {lost} before {since}")),
+            None => (lost, format!("{resource}: heartbeat {lost} before {since}")),
+        };
         Estimate {
             estimate: Some(lost),
             alive: Some(alive),
@@ -146,6 +152,16 @@ impl Core {
             unfinished: false,
             text,
         }
+    }
+
+    /// When the live site was opened by a move in order from the other one. That has everything of before, so no more can
+    /// be lost than what was written since, however old the heartbeat is that came the last time round.
+    fn opened_alike(&self, group: &GroupId, live: &SiteId, other: &SiteId) -> Option<DateTime<Utc>> {
+        let record = &self.groups.get(group)?.record;
+        let left = record.left.as_ref().filter(|left| left.site == *other && left.drained)?;
+        let purpose = self.runs.get(&left.run)?.definition.info().purpose;
+        let moved = matches!(purpose, Purpose::Move | Purpose::Return);
+        (moved && record.live.as_ref() == Some(live)).then_some(left.since)
     }
 
     /// What lets an opening with this loss through; else why it waits.

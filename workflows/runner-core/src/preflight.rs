@@ -13,14 +13,16 @@ use serde_json::Value;
 
 use crate::core::{Asked, Core, SILENT_AFTER, Timer};
 use crate::entry::GroupEntry;
+use crate::fresh::FRESH;
 use crate::in_memory::Group;
 use crate::name_lines::{path_line, ttl_line};
+use crate::purpose::Leaves;
 use crate::query::Purpose;
 use crate::seam::{Answered, Now};
 use crate::start::Checked;
 
 /// What was looked at longer ago says nothing about now.
-const FRESH: Duration = Duration::from_secs(180);
+const LATEST: Duration = Duration::from_secs(180);
 /// How long the services may take to look.
 pub(crate) const CHECK_WITHIN: Duration = Duration::from_secs(4);
 /// A difference of clocks that somebody should mend, and one that makes times meaningless.
@@ -93,22 +95,22 @@ impl Core {
         Some(CheckView { group: id.clone(), lines: lines.cloned().collect(), at })
     }
 
-    /// The red lines of the latest round that stand against leaving `from`; `unplanned`: it is lost.
-    pub(crate) fn red_lines(
-        &self,
-        now: Now,
-        id: &GroupId,
-        from: &SiteId,
-        unplanned: bool,
-    ) -> Vec<&GroupLine> {
+    /// The red lines of the latest round that stand against a start that leaves `from` so.
+    pub(crate) fn red_lines(&self, now: Now, id: &GroupId, from: &SiteId, leaves: Leaves) -> Vec<&GroupLine> {
         let Some(g) = self.groups.get(id) else { return Vec::new() };
-        if g.preflight.at.is_none_or(|at| now.boot > at.boot + FRESH) {
+        if g.preflight.at.is_none_or(|at| now.boot > at.boot + LATEST) {
             return Vec::new();
         }
-        let lost = |line: &GroupLine| {
-            unplanned && line.address.as_ref().is_some_and(|address| address.site == *from)
+        let counts = |line: &&GroupLine| {
+            let there = line.address.as_ref().is_some_and(|address| address.site == *from);
+            let passed = match leaves {
+                Leaves::Lost => there || line.line.what == FRESH,
+                Leaves::Planned => false,
+                Leaves::Live => line.line.what == FRESH,
+            };
+            line.line.level == Level::Red && !passed
         };
-        g.preflight.lines.iter().filter(|line| line.line.level == Level::Red && !lost(line)).collect()
+        g.preflight.lines.iter().filter(counts).collect()
     }
 
     /// Refuses a start while a red line was not overridden by its name, for a preview as for the start itself.
@@ -120,7 +122,7 @@ impl Core {
         overrides: &[String],
     ) -> Result<(), Problem> {
         let undrainable = self.undrainable(now, id, checked);
-        let mut red = self.red_lines(now, id, &checked.from, checked.unplanned);
+        let mut red = self.red_lines(now, id, &checked.from, checked.leaves());
         red.extend(&undrainable);
         if let Some(stranger) = overrides.iter().find(|name| !red.iter().any(|line| line.name == **name)) {
             let detail = format!("no red line is called `{stranger}`: pointsman check {id}");
@@ -215,6 +217,7 @@ impl Core {
             ));
         }
         lines.extend(self.state_line(g, address, &seen.seen));
+        lines.extend(self.fresh_line(g, address));
         lines.extend(ttl_line(g, &seen.seen));
         lines.extend(path_line(g, &seen.seen));
         match checked {

@@ -83,7 +83,7 @@ impl Core {
             }
         }
         let undrainable = self.undrainable(now, &start.group, &checked);
-        let red = self.red_lines(now, &start.group, &checked.from, checked.unplanned);
+        let red = self.red_lines(now, &start.group, &checked.from, checked.leaves());
         for line in red.into_iter().chain(&undrainable) {
             let overridden = start.overrides.contains(&line.name);
             let waits = checked.unplanned && line.address.as_ref().is_some_and(|a| a.service == Service::Dns);

@@ -1,6 +1,5 @@
 //! Which way a group is protected: what the receivers of its replications were last seen to do.
 
-use engine::Purpose;
 use schemas::check::GroupLine;
 use schemas::{
     Address, CheckLine, Code, GroupId, Problem, ReplicationState, ResourceId, Seen, Service, SiteId,
@@ -8,6 +7,7 @@ use schemas::{
 
 use crate::core::Core;
 use crate::in_memory::Group;
+use crate::purpose::Leaves;
 use crate::seam::Now;
 use crate::start::Checked;
 
@@ -63,7 +63,7 @@ impl Core {
     /// What stands against a planned move, and against no other: replications that it would drain, and that are broken
     /// or do not run. It would close the live site and then wait for what does not come.
     pub(crate) fn undrainable(&self, now: Now, group: &GroupId, checked: &Checked) -> Vec<GroupLine> {
-        let planned = matches!(checked.purpose, Purpose::Move | Purpose::Return) && !checked.unplanned;
+        let planned = checked.leaves() == Leaves::Planned;
         let Some(g) = self.groups.get(group).filter(|_| planned) else { return Vec::new() };
         let (from, to) = (&checked.from, &checked.to);
         let red = |half: Address, what: &str, text: String, remedy: String| GroupLine {
@@ -106,7 +106,7 @@ impl Core {
     /// A planned move closes the live site first, and then waits until everything is at the other one: that may be hours
     /// while a table is copied. No red line: nobody goes past it by naming it.
     pub(crate) fn refuse_unfinished(&self, group: &GroupId, checked: &Checked) -> Result<(), Problem> {
-        let planned = matches!(checked.purpose, Purpose::Move | Purpose::Return) && !checked.unplanned;
+        let planned = checked.leaves() == Leaves::Planned;
         let Some(g) = self.groups.get(group).filter(|_| planned) else { return Ok(()) };
         match self.unfinished(g, &checked.from, &checked.to).first() {
             None => Ok(()),

@@ -6,7 +6,28 @@ use schemas::{Access, Address, Code, Epoch, GroupId, Problem, Seen, Service, Sit
 
 use crate::core::Core;
 use crate::in_memory::Group;
-use crate::start::Start;
+use crate::start::{Checked, Start};
+
+/// How a start leaves the site that is live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leaves {
+    /// It is lost.
+    Lost,
+    /// Closed in order.
+    Planned,
+    /// As it is; or none was.
+    Live,
+}
+
+impl Checked {
+    pub(crate) fn leaves(&self) -> Leaves {
+        match self.purpose {
+            _ if self.unplanned => Leaves::Lost,
+            Purpose::Move | Purpose::Return => Leaves::Planned,
+            Purpose::Establish | Purpose::Protect | Purpose::Tidy => Leaves::Live,
+        }
+    }
+}
 
 fn conflict(detail: String) -> Problem {
     Problem::new(Code::Conflict, detail)

@@ -7,6 +7,7 @@ use schemas::{CloudEvent, Code, GroupId, Problem, SiteId};
 
 use crate::core::{Core, Timer};
 use crate::entry::{ByPerson, GroupEntry};
+use crate::purpose::Leaves;
 use crate::seam::{Now, TriggerMode};
 use crate::start::Start;
 
@@ -124,7 +125,7 @@ impl Core {
                 let within = self.groups.get(group).map(|g| g.plan.approval_within).unwrap_or_default();
                 self.timer(now.boot + within, Timer::Approval(group.clone()));
             }
-            Ok(_) if !self.red_lines(now, group, site, true).is_empty() => {
+            Ok(_) if !self.red_lines(now, group, site, Leaves::Lost).is_empty() => {
                 self.ask_because_red(now, group, site, &detection);
             }
             Ok(_) => {
@@ -153,7 +154,7 @@ impl Core {
     /// A red precondition: a person decides. Approving it overrides what was red, by the names recorded here.
     fn ask_because_red(&mut self, now: Now, group: &GroupId, site: &SiteId, detection: &Detection) {
         let red: Vec<String> =
-            self.red_lines(now, group, site, true).iter().map(|line| line.name.clone()).collect();
+            self.red_lines(now, group, site, Leaves::Lost).iter().map(|line| line.name.clone()).collect();
         let verdict = format!("ask: red, so it does not start by itself: {}", red.join(", "));
         self.verdict(now, group, detection, site, &verdict);
         let within = self.groups.get(group).map(|g| g.plan.approval_within).unwrap_or_default();
