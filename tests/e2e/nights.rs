@@ -1,9 +1,11 @@
 //! Bad nights, each by the name that an operator would give it: docs/nights.md has them all.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use lab::system::loss::By;
-use lab::system::plan::{GROUP, PROCESSES, Site};
+use lab::system::plan::{GROUP, PROCESSES, Role, Site};
 use lab::system::{STATUS_EVERY, until, until_every, users};
 use schemas::view::{GroupView, Mode, RunState, StepState};
 
@@ -90,6 +92,93 @@ fn mains_database_service_is_dead_and_its_database_is_open() {
     lab.written_at(Secondary);
     lab.lives_at(Secondary);
     lab.no_read_failed();
+    lab.passed();
+}
+
+/// A switch of main's power, as its operator's scripts tell of it: served at the witness, named in the group's file.
+struct Switch {
+    scripts: PathBuf,
+}
+
+impl Switch {
+    /// It is on, and counts from the next `config reload` on.
+    fn install(lab: &mut Bench) -> Switch {
+        let switch = Switch { scripts: lab.plan.path("scripts/power-main") };
+        let on = lab.plan.path("power-main-is-on").display().to_string();
+        std::fs::create_dir_all(&switch.scripts).unwrap();
+        for (what, line) in [
+            ("start", format!(": >'{on}'")),
+            ("stop", format!("rm -f '{on}'")),
+            ("check", format!("[ -e '{on}' ]")),
+        ] {
+            let script = switch.scripts.join(what);
+            std::fs::write(&script, format!("#!/bin/sh\n{line}\n")).unwrap();
+            std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        switch.throw("start");
+        let scripts = switch.scripts.display();
+        let process = format!(
+            "process:\n  power-main: {{ driver: exec, closes: main, start: {scripts}/start, stop: {scripts}/stop, \
+             check: {scripts}/check }}\n"
+        );
+        edit(&lab.plan.host_file("wdns"), |text| format!("{text}{process}"));
+        lab.kill_services("wdns").unwrap();
+        lab.start_services("wdns").unwrap();
+        let paths = "  paths: [database, { process: power-main, site: witness }]";
+        edit(&lab.plan.host("wrun").join(format!("groups/{GROUP}.yaml")), |text| {
+            text.replace("  paths: [database]", paths)
+        });
+        switch
+    }
+
+    /// Throws it by its script: `start` or `stop`.
+    fn throw(&self, what: &str) {
+        assert!(Command::new(self.scripts.join(what)).status().unwrap().success());
+    }
+}
+
+fn edit(file: &Path, change: impl FnOnce(&str) -> String) {
+    let text = std::fs::read_to_string(file).unwrap();
+    let changed = change(&text);
+    assert_ne!(changed, text, "{}", file.display());
+    std::fs::write(file, changed).unwrap();
+}
+
+#[test]
+fn mains_services_are_dead_and_its_power_is_switched_off() {
+    let mut lab = Bench::start("night-power");
+    let switch = Switch::install(&mut lab);
+    ask_a_person(&lab);
+    let of_switch = |view: &GroupView| {
+        let seen = view.resources.iter().find(|r| r.address.to_string() == "witness.process.power-main");
+        seen.is_some_and(|r| !r.silent && r.observation.is_some())
+    };
+    status(&lab, "the switch is seen", of_switch);
+    for role in Role::SERVED {
+        lab.kill_services(Main.host(role)).unwrap();
+    }
+    lab.begin("failover", Secondary);
+    waits(&lab, "--unfenced main");
+    lab.written_at(Main);
+    assert!(lab.is_open(Main) && !lab.is_open(Secondary), "its switch is on, and it lives");
+
+    // Its power goes, and the switch says so: nobody has to take a risk.
+    lab.lose_site(Main, By::Kill).unwrap();
+    switch.throw("stop");
+    let run = lab.completed(None, 0);
+    lab.written_at(Secondary);
+    lab.lives_at(Secondary);
+    let view = status(&lab, "main counts as shut", |view| !view.sites[&"main".parse().unwrap()].counts_open);
+    let why = &view.sites[&"main".parse().unwrap()].why;
+    assert!(why.contains("fence path witness.process.power-main"), "{why}");
+    let told = lab.pointsman.text(&lab.desk(), &["report", &run.id.to_string()]).unwrap();
+    assert!(!told.contains("may still take writes"), "somebody accepted something: {told}");
+
+    switch.throw("start");
+    lab.return_site(Main).unwrap();
+    status(&lab, "nothing is owed", |view| view.debts.is_empty() && view.doubts.is_empty());
+    assert!(!lab.is_open(Main) && lab.is_open(Secondary));
+    lab.written_at(Secondary);
     lab.passed();
 }
 

@@ -64,6 +64,11 @@ impl Ghosts {
         self.records.get(&(runner, group.clone()))
     }
 
+    /// Whether it is a database that may be open at one site only.
+    pub(crate) fn guards(&self, address: &Address) -> bool {
+        self.one_live.contains_key(address)
+    }
+
     /// A runner's journal is set back.
     pub(crate) fn set_back(&mut self, runner: usize, records: BTreeMap<GroupId, Record>) {
         self.records.retain(|(of, _), _| *of != runner);

@@ -70,6 +70,8 @@ pub struct Ground {
     pub statements: BTreeMap<StatementId, Statement>,
     /// Acts that the resource refuses.
     pub broken: BTreeSet<(Address, Action)>,
+    /// Switches of a site's power: while one does not run, nothing at that site accepts a write.
+    pub switches: BTreeMap<Address, SiteId>,
     /// Whether resources compare epochs themselves (the second line of law 6).
     pub second_line: bool,
     pub(crate) epochs: BTreeMap<Address, (Epoch, RunId)>,
@@ -83,6 +85,7 @@ impl Default for Ground {
             effects: Vec::new(),
             statements: BTreeMap::new(),
             broken: BTreeSet::new(),
+            switches: BTreeMap::new(),
             second_line: true,
             epochs: BTreeMap::new(),
             last: 0,
@@ -100,9 +103,13 @@ impl Ground {
         self.states.get(address).unwrap_or(&Value::Null)
     }
 
-    /// Whether a database is open; one that nobody closed is.
+    /// Whether a database is open; one that nobody closed is, while its site has power.
     pub fn is_open(&self, address: &Address) -> bool {
-        self.state(address) != "closed"
+        self.state(address) != "closed" && self.has_power(&address.site)
+    }
+
+    fn has_power(&self, site: &SiteId) -> bool {
+        self.switches.iter().all(|(switch, of)| of != site || self.state(switch) == "running")
     }
 
     /// Whether `action` is in effect now.
@@ -272,7 +279,7 @@ impl Ground {
             }
             Service::Process => {
                 let running = if state == "running" { Running::Healthy } else { Running::Stopped };
-                Seen::Process(ProcessSeen { running, closes: None, detail })
+                Seen::Process(ProcessSeen { running, closes: self.switches.get(address).cloned(), detail })
             }
             Service::Replication => Seen::Replication(ReplicationSeen {
                 half: if flag(state, "source") { Half::Source } else { Half::Receiver },

@@ -24,6 +24,8 @@ pub struct Scene {
     pub traced: bool,
     /// The first states of resources; the others are `null`.
     pub states: BTreeMap<Address, Value>,
+    /// Switches of a site's power, beside the groups' files.
+    pub switches: BTreeMap<Address, SiteId>,
 }
 
 /// A site by its name.
@@ -103,7 +105,22 @@ impl Scene {
             second_line: true,
             traced: true,
             states,
+            switches: BTreeMap::new(),
         }
+    }
+
+    /// With a switch of a site's power at a third place, which is on: a fence path of the first group.
+    #[must_use]
+    pub fn with_switch(mut self, switch: &Address, of: &str) -> Scene {
+        if let Some(plan) = self.groups.first_mut() {
+            plan.fence_paths.push(switch.clone());
+            if !plan.resources.contains(switch) {
+                plan.resources.push(switch.clone());
+            }
+        }
+        self.states.insert(switch.clone(), "running".into());
+        self.switches.insert(switch.clone(), site(of));
+        self
     }
 
     /// Without history, unless `POINTSMAN_TRACE` is set.

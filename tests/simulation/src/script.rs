@@ -5,7 +5,7 @@ use std::time::Duration;
 use runner_core::{Record, RunEntry};
 use schemas::op::{Op, OpReply, OpRequest};
 use schemas::view::{RunState, RunView};
-use schemas::{GroupId, MessageId, RunId, SiteId};
+use schemas::{Address, GroupId, MessageId, RunId, SiteId};
 use uuid::Uuid;
 
 use crate::event::Event;
@@ -263,6 +263,24 @@ impl World {
         }
         self.pass(Duration::from_secs(5));
         self.ghosts.end(&self.ground, 0);
+    }
+
+    /// Somebody throws the switch of a site whose services are dead: nothing at the site accepts a write.
+    pub fn power_off(&mut self, switch: &Address) {
+        self.note(|| format!("{switch} is switched off"));
+        self.ground.states.insert(switch.clone(), "stopped".into());
+    }
+
+    /// And switches it on again. What boots there starts closed.
+    pub fn power_on(&mut self, switch: &Address) {
+        self.note(|| format!("{switch} is switched on"));
+        let of = self.ground.switches.get(switch).cloned();
+        for (address, state) in &mut self.ground.states {
+            if Some(&address.site) == of.as_ref() && self.ghosts.guards(address) {
+                *state = "closed".into();
+            }
+        }
+        self.ground.states.insert(switch.clone(), "running".into());
     }
 
     /// All links are mended, all processes started, chance rests.

@@ -116,8 +116,12 @@ impl World {
                 |a: &&Address| plan.one_live.contains(&a.resource) && a.service == schemas::Service::Database;
             plan.resources.iter().filter(of).map(|a| (a.clone(), plan.group.clone()))
         });
-        let ground =
-            Ground { states: scene.states.clone(), second_line: scene.second_line, ..Ground::default() };
+        let ground = Ground {
+            states: scene.states.clone(),
+            switches: scene.switches.clone(),
+            second_line: scene.second_line,
+            ..Ground::default()
+        };
         let hosts = registered(&scene).into_iter().zip(1u128..).map(|((name, resources), n)| {
             (name.clone(), Host::new(&name, resources, scene.service_rules, n))
         });

@@ -108,10 +108,24 @@ const CASES: &[Case] = &[
         ends: RunState::Completed,
         may_be_lost: false,
     },
+    Case {
+        name: "failover, main's power is off",
+        before: with_a_switch,
+        script: failover_off,
+        ends: RunState::Completed,
+        may_be_lost: false,
+    },
 ];
+
+/// A switch of main's power, at the witness.
+const SWITCH: &str = "witness.process.power-main";
 
 fn adopted() -> World {
     ready(whole().untraced())
+}
+
+fn with_a_switch() -> World {
+    ready(whole().untraced().with_switch(&address(SWITCH), "main"))
 }
 
 /// Nothing runs, every site is closed.
@@ -177,6 +191,20 @@ fn failover_cut(w: &mut World) -> RunId {
     w.pass(Duration::from_secs(7));
     let run = w.start(0, start_of("failover", &["main"]));
     w.until_ended(run);
+    run
+}
+
+/// No service listens at main; a fence path proves that it is off, and nobody accepts anything.
+fn failover_off(w: &mut World) -> RunId {
+    let switch = address(SWITCH);
+    w.kill_host_for_good("main");
+    w.power_off(&switch);
+    let run = w.start(0, start_of("failover", &[]));
+    w.until_ended(run);
+    if !w.record(0, "cfg").accepted.is_empty() {
+        w.fail("somebody accepted something");
+    }
+    w.power_on(&switch);
     run
 }
 
@@ -341,4 +369,5 @@ sweeps! {
     reprotect_by_catch_up 8;
     reprotect_by_copy 9;
     cleanup_after_a_copy 10;
+    failover_main_off 11;
 }

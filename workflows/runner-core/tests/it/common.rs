@@ -64,6 +64,8 @@ pub(crate) struct World {
     pub(crate) acts: Vec<String>,
     claimed: BTreeMap<String, (Epoch, RunId)>,
     addresses: Vec<Address>,
+    /// Resources on which an act of an earlier life may still be under way.
+    pub(crate) unended: BTreeSet<String>,
     /// What each resource's service says of its preconditions.
     pub(crate) checks: BTreeMap<String, Vec<CheckLine>>,
     /// What a resource's service sees, where it is something else than usual.
@@ -163,6 +165,7 @@ impl World {
             acts: Vec::new(),
             claimed: BTreeMap::new(),
             addresses,
+            unended: BTreeSet::new(),
             checks: BTreeMap::new(),
             seen: BTreeMap::new(),
             entries: Vec::new(),
@@ -430,12 +433,13 @@ impl World {
                         detail: Value::Null,
                     }),
                 };
+                let earlier = Key { run: RunId(Uuid::nil()), position: Position::boot(Uuid::nil()) };
                 serde_json::to_vec(&Observation {
                     seen,
                     group: None,
                     epoch,
                     run,
-                    unended: Vec::new(),
+                    unended: self.unended.contains(&name).then_some(earlier).into_iter().collect(),
                     ledger,
                     adopted: true,
                     armed: true,

@@ -7,6 +7,7 @@ mod capturing;
 mod clients;
 mod common;
 mod copying;
+mod fence;
 mod fresh;
 mod notify;
 mod preflight;

@@ -1,0 +1,117 @@
+//! Fence paths: a switch of a site's power that is seen off opens the other site, and nobody has to take a risk.
+
+use std::time::Duration;
+
+use schemas::view::{GroupView, RunState};
+use schemas::{ProcessSeen, RunId, Running, Seen};
+use serde_json::{Value, json};
+
+use crate::common::{GROUP, World};
+
+const SWITCH: &str = "witness.process.power-main";
+
+/// Main is live and answers no more; at the witness is a switch of its power, which `prepare` says more about.
+fn world(prepare: impl FnOnce(&mut World)) -> World {
+    let paths = "paths: [database, { process: power-main, site: witness }]";
+    let group = GROUP.replace("paths: [database]", paths);
+    assert!(group.contains(paths));
+    let mut world = World::with(&group, None);
+    prepare(&mut world);
+    // It looks at everything, the switch among it.
+    world.adopt("main");
+    world.silence("main");
+    world
+}
+
+fn switch(world: &mut World, running: Running, closes: Option<&str>) {
+    let closes = closes.map(|site| site.parse().unwrap());
+    let seen = ProcessSeen { running, closes, detail: Value::Null };
+    world.seen.insert(SWITCH.into(), Seen::Process(seen));
+}
+
+fn off(world: &mut World) {
+    switch(world, Running::Stopped, Some("main"));
+    world.unended.clear();
+}
+
+fn pass(world: &mut World, seconds: u64) {
+    let end = world.now.boot + Duration::from_secs(seconds);
+    world.run_until(|w| w.now.boot >= end);
+}
+
+/// It waits for a person.
+fn asks(world: &mut World, run: RunId) -> bool {
+    world.run(run).waits_for.iter().any(|wait| wait.contains("--unfenced main"))
+}
+
+fn opened(world: &World) -> u32 {
+    world.applied("secondary.database.config.enable-access")
+}
+
+/// It completes, and there is no acceptance.
+fn completes(world: &mut World, run: RunId) -> GroupView {
+    world.run_until(|w| w.run(run).state.ended());
+    assert_eq!(world.run(run).state, RunState::Completed, "{:#?}", world.run(run));
+    assert_eq!(opened(world), 1);
+    assert!(!world.entries.iter().any(|entry| entry.kind == "group.accepted"), "nobody accepted anything");
+    world.group()
+}
+
+#[test]
+fn a_switch_that_is_seen_off_opens_the_other_site_and_nobody_accepts() {
+    let mut world = world(off);
+    let run = world.start("failover", &[]);
+    let group = completes(&mut world, run);
+    let why = format!("fence path {SWITCH}");
+    let main = &group.sites[&"main".parse().unwrap()];
+    assert!(!main.counts_open && main.why.contains(&why), "{main:?}");
+    let recorded = |entry: &runner_core::Append| json!(entry.body).to_string().contains(&why);
+    assert!(world.entries.iter().any(recorded), "the journal says what proved it");
+    let owed = |debt: &schemas::view::DebtView| debt.what == "database.disable-access";
+    assert!(group.debts.iter().any(owed), "when it comes back it is closed: {:#?}", group.debts);
+}
+
+#[test]
+fn a_switch_that_proves_nothing_opens_nothing() {
+    let proves_nothing: [(&str, fn(&mut World)); 6] = [
+        ("it is on", |w| switch(w, Running::Healthy, Some("main"))),
+        ("it is neither", |w| switch(w, Running::Unhealthy, Some("main"))),
+        ("nobody can tell", |w| switch(w, Running::Unknown, Some("main"))),
+        ("it closes no site", |w| switch(w, Running::Stopped, None)),
+        ("it closes the other site", |w| switch(w, Running::Stopped, Some("secondary"))),
+        ("an act of an earlier life may switch it on again", |w| {
+            off(w);
+            w.unended.insert(SWITCH.into());
+        }),
+    ];
+    for (what, prepare) in proves_nothing {
+        let mut world = world(prepare);
+        let run = world.start("failover", &[]);
+        world.run_until(|w| asks(w, run));
+        pass(&mut world, 40);
+        assert!(asks(&mut world, run) && opened(&world) == 0, "{what}, and it was opened");
+        // It is thrown while the run waits.
+        off(&mut world);
+        completes(&mut world, run);
+    }
+}
+
+/// What was seen half a minute ago may have changed since.
+#[test]
+fn a_look_at_a_switch_counts_for_thirty_seconds() {
+    // Its service has fallen silent since: the look of the adoption is a moment old.
+    let mut fresh = world(off);
+    fresh.silence("witness");
+    fresh.start("failover", &[]);
+    fresh.run_until(|w| opened(w) == 1);
+
+    let mut stale = world(off);
+    stale.silence("witness");
+    pass(&mut stale, 31);
+    let run = stale.start("failover", &[]);
+    stale.run_until(|w| asks(w, run));
+    pass(&mut stale, 10);
+    assert!(asks(&mut stale, run) && opened(&stale) == 0, "an old look opened it");
+    stale.speak("witness");
+    completes(&mut stale, run);
+}
