@@ -28,7 +28,8 @@ impl Bench {
         .unwrap();
     }
 
-    fn slots(&self, site: Site) -> String {
+    /// The slots of the configuration database at a site.
+    pub(crate) fn slots(&self, site: Site) -> String {
         let sql =
             "SELECT coalesce(string_agg(slot_name, ' ' ORDER BY slot_name), '') FROM pg_replication_slots
                     WHERE slot_name LIKE 'lab_config%'";

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod acts;
+mod back_out;
 mod bench;
 mod by_hand;
 mod components;

@@ -23,7 +23,7 @@ mod database;
 mod desk;
 mod name;
 mod process;
-mod psql;
+pub(crate) mod psql;
 mod replication;
 mod scripts;
 mod wire;

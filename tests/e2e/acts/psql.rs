@@ -178,7 +178,7 @@ pub(crate) struct Session {
 
 impl Session {
     /// Returns once the statements are done.
-    fn start(dsn: &str, sql: &str) -> Session {
+    pub(crate) fn start(dsn: &str, sql: &str) -> Session {
         let mut child = Command::new(tools::postgres("psql").unwrap())
             .args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", dsn])
             .stdin(Stdio::piped())

@@ -160,6 +160,15 @@ impl End {
     }
 }
 
+impl End {
+    /// The same, but for whether the sequences were set: they are beside the step that fails, and what is beside it
+    /// is given up wherever it stands.
+    pub(crate) fn without_sequences(&self) -> End {
+        let effects = self.effects.iter().filter(|(what, _)| !what.contains("set-sequences"));
+        End { states: self.states.clone(), effects: effects.map(|(e, n)| (e.clone(), *n)).collect() }
+    }
+}
+
 pub(crate) fn end(world: &World) -> End {
     let mut effects: BTreeMap<String, usize> = BTreeMap::new();
     for effect in &world.ground.effects {

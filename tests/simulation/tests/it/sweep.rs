@@ -13,9 +13,10 @@ macro_rules! say {
 use std::time::Duration;
 
 use journal::memory::Moment;
+use schemas::op::Op;
 use schemas::view::RunState;
 use schemas::{Action, RunId};
-use simulation::{Death, Lost, World, address};
+use simulation::{Death, Lost, Then, World, address};
 
 use crate::common::{End, Script, asleep, difference, end, ready, start_of, whole};
 
@@ -113,6 +114,20 @@ const CASES: &[Case] = &[
         before: with_a_switch,
         script: failover_off,
         ends: RunState::Completed,
+        may_be_lost: false,
+    },
+    Case {
+        name: "switchover that backs out with its replication stopped",
+        before: adopted,
+        script: back_out_late,
+        ends: RunState::BackedOut,
+        may_be_lost: false,
+    },
+    Case {
+        name: "switchover that a person cancels before the opening",
+        before: adopted,
+        script: cancelled,
+        ends: RunState::BackedOut,
         may_be_lost: false,
     },
 ];
@@ -222,6 +237,24 @@ fn back_out(w: &mut World) -> RunId {
     run
 }
 
+/// The slot of the way back cannot be made: replication is drained and stopped, and is started again.
+fn back_out_late(w: &mut World) -> RunId {
+    w.ground.broken.insert((address("secondary.replication.css"), Action::Capture));
+    switchover(w)
+}
+
+/// All that can be undone is done, and only the sequences keep the other site from being opened: what is asked of
+/// them is lost. Then somebody changes his mind.
+fn cancelled(w: &mut World) -> RunId {
+    w.tap("sequences", Then::Lose, |e| e.asks("secondary", Action::SetSequences));
+    let run = w.start(0, start_of("switchover", &[]));
+    let css = address("secondary.replication.css");
+    w.until("the slot of the way back", |w| w.ground.state(&css)["slot"] == true);
+    w.ask_runner(0, "not today", Op::Cancel { run: run.to_string(), leave: false });
+    w.until_ended(run);
+    run
+}
+
 fn establish(w: &mut World) -> RunId {
     let run = w.start(0, start_of("establish", &[]));
     w.until_ended(run);
@@ -277,9 +310,10 @@ fn play(case: &Case, disturb: impl FnOnce(&mut World)) -> World {
 fn same_end(case: &Case, w: &World, at: &str, calm: &End) {
     let now = end(w);
     let lost = case.may_be_lost && now.states.values().any(|state| state["abandoned"] == true);
-    let (calm, now) = match lost {
-        true => (&calm.without_replication(), &now.without_replication()),
-        false => (calm, &now),
+    let (calm, now) = match (lost, case.ends) {
+        (true, _) => (&calm.without_replication(), &now.without_replication()),
+        (false, RunState::BackedOut) => (&calm.without_sequences(), &now.without_sequences()),
+        (false, _) => (calm, &now),
     };
     if calm != now {
         w.fail(&format!("{}, {at}: another end\n{}", case.name, difference(calm, now)));
@@ -370,4 +404,6 @@ sweeps! {
     reprotect_by_copy 9;
     cleanup_after_a_copy 10;
     failover_main_off 11;
+    switchover_back_late 12;
+    switchover_cancelled 13;
 }
