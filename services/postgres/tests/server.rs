@@ -308,7 +308,7 @@ fn the_certificates_of_a_connection_string_are_named() {
     let file = folder.path().join("a.dsn");
     let named = |text: &str| {
         std::fs::write(&file, text).unwrap();
-        let server = Server::new(file.clone(), "database", "config", Uuid::new_v4(), None);
+        let server = Server::new(file.clone(), "database", "config", &Life::new(Uuid::new_v4()), None);
         server.certificates().unwrap()
     };
     assert_eq!(named("host=a"), (None, None));
