@@ -51,6 +51,60 @@ fn main_comes_back_after_a_kill_and_is_closed() {
     lab.passed();
 }
 
+/// The database of main alone is gone, and its masters live. A failover stops them; their control server, which is slow
+/// to stop, starts them again; and they are gone before a name moves, so that their proxies let go.
+#[test]
+fn masters_without_their_database_are_stopped_before_the_names_move() {
+    use Site::{Main, Secondary};
+    let mut lab = Bench::start("masters");
+    let slow = |process: &str, what: &str, seconds: &str| {
+        let file = lab.plan.script(Main, process, what);
+        let text = std::fs::read_to_string(&file).unwrap();
+        let slower = text.replacen("#!/bin/sh\n", &format!("#!/bin/sh\nsleep {seconds}\n"), 1);
+        assert_ne!(slower, text);
+        std::fs::write(&file, slower).unwrap();
+    };
+    slow("master-scs", "stop", "1");
+    for process in ["cs-primary", "cs-backup"] {
+        // Not while its stop is still looking.
+        slow(process, "start", "0.3");
+    }
+    lab.postgres[Main.index()].kill9().unwrap();
+    until("the master has lost its database", WITHIN, || {
+        let said = lab.ask(Main, "cs-primary", "PING")?;
+        if said == "PONG no-database" { Ok(Some(())) } else { Err(anyhow::anyhow!("{said}")) }
+    })
+    .unwrap();
+    assert!(lab.newest_run().unwrap().is_none(), "a master answers: the site is not lost");
+
+    let before = lab.bind.serial().unwrap();
+    lab.begin("failover", Secondary);
+    until("a name has moved", WITHIN, || Ok((lab.bind.serial()? != before).then_some(()))).unwrap();
+    for process in PROCESSES.iter().filter(|process| process.live_only) {
+        assert_eq!(lab.running(Main, process.name), 0, "a name has moved, and {} runs at main", process.name);
+    }
+    let log = std::fs::read_to_string(lab.plan.path("log").join("main-master-scs")).unwrap();
+    assert!(log.contains("starting it again"), "the night was not played: {log}");
+
+    let run = lab.completed(None, 0);
+    let again: Vec<_> = run.steps.iter().filter(|step| step.phase.as_deref() == Some("settle")).collect();
+    let names: Vec<&str> = again.iter().map(|step| step.name.as_str()).collect();
+    let order = ["stop master-scs@main", "stop cs-backup@main", "stop cs-primary@main", "stop scs-msg@main"];
+    assert_eq!(names, order, "{run:#?}");
+    let points = run.steps.iter().filter(|step| step.function == "dns.point");
+    let first = points.filter_map(|step| step.started).min();
+    assert!(again.iter().all(|step| step.ended.is_some() && step.ended <= first), "{run:#?}");
+
+    until("all use secondary", WITHIN, || {
+        let wrong = lab.not_served_by(Secondary);
+        if wrong.is_empty() { Ok(Some(())) } else { Err(anyhow::anyhow!("{}", wrong.join("; "))) }
+    })
+    .unwrap();
+    lab.written_at(Secondary);
+    lab.no_read_failed();
+    lab.passed();
+}
+
 /// The database of main is gone and nobody can stop its masters: their proxies hold on to them, until a failover
 /// makes them let go. Then somebody can, and each process stops, the one that starts others again first.
 #[test]

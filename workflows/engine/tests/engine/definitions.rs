@@ -137,8 +137,10 @@ fn a_failover_whose_source_answers_loses_nothing() {
     );
     assert!(run.calls().iter().all(|(_, c)| c.timeout == Some(std::time::Duration::from_secs(15))));
     let asked = play(&mut run, well);
+    // Beside the starts, and looked at below.
+    let rest: Vec<&String> = asked[4..].iter().filter(|what| !is_stop_at_main(what)).collect();
     assert_eq!(
-        asked[4..],
+        rest,
         [
             "group.await-closed -@main",
             "replication.mark csp@main",
@@ -148,12 +150,9 @@ fn a_failover_whose_source_answers_loses_nothing() {
             "replication.capture css@secondary",
             "database.enable-access config@secondary",
             "process.start scs-msg@secondary",
-            "process.stop master-scs@main", // Looked at again, in order: one may have started another.
-            "dns.point cs@witness",         // Beside the starts.
             "process.start cs-primary@secondary",
-            "process.stop cs-primary@main",
             "process.start master-scs@secondary",
-            "process.stop scs-msg@main",
+            "dns.point cs@witness",
             "dns.follow s2dns@secondary",
             "dns.follow s1app@main",
             "dns.follow s2app@secondary",
@@ -161,7 +160,60 @@ fn a_failover_whose_source_answers_loses_nothing() {
             "group.await-followed -@secondary",
         ]
     );
+    assert_eq!(stopped_before_the_names(&asked), STOPS);
     assert!(matches!(run.machine.outcome(), Some(Outcome::Completed { .. })));
+}
+
+/// In order: one may have started another.
+const STOPS: [&str; 3] =
+    ["process.stop master-scs@main", "process.stop cs-primary@main", "process.stop scs-msg@main"];
+
+fn is_stop_at_main(what: &str) -> bool {
+    what.starts_with("process.stop ") && what.ends_with("@main")
+}
+
+/// What was stopped again at main: after the opening, and before any name moved.
+fn stopped_before_the_names(asked: &[String]) -> Vec<&str> {
+    let at = |part: &str| asked.iter().position(|what| what.starts_with(part)).unwrap();
+    let (open, point) = (at("database.enable-access"), at("dns.point"));
+    let again = |at: usize| at > 4 && is_stop_at_main(&asked[at]);
+    let found: Vec<usize> = (0..asked.len()).filter(|at| again(*at)).collect();
+    assert!(found.iter().all(|at| (open..point).contains(at)), "{asked:#?}");
+    found.into_iter().map(|at| asked[at].as_str()).collect()
+}
+
+#[test]
+fn masters_without_their_database_are_stopped_before_the_names_move() {
+    let database = |what: &str| {
+        let of = what.starts_with("database.") || what.starts_with("replication.");
+        of && what.ends_with("@main")
+    };
+    let mut run = night("failover");
+    let asked = play(&mut run, |what| if database(what) { Err(silent()) } else { well(what) });
+    assert!(asked.contains(&"replication.abandon csp@secondary".to_owned()), "{asked:#?}");
+    assert_eq!(stopped_before_the_names(&asked), STOPS);
+    assert!(matches!(run.machine.outcome(), Some(Outcome::Completed { .. })), "{:?}", run.wants());
+
+    // Who did not answer the first time is not asked again.
+    let mut run = night("failover");
+    let asked = play(&mut run, |what| match what {
+        "process.stop cs-primary@main" => Err(silent()),
+        what if database(what) => Err(silent()),
+        what => well(what),
+    });
+    assert_eq!(stopped_before_the_names(&asked), [STOPS[0], STOPS[2]]);
+
+    // And of those who fall silent meanwhile one is waited for, not each.
+    let mut run = night("failover");
+    let stops = std::cell::Cell::new(0);
+    let asked = play(&mut run, |what| {
+        if is_stop_at_main(what) {
+            stops.set(stops.get() + 1);
+        }
+        if database(what) || stops.get() > 3 && is_stop_at_main(what) { Err(silent()) } else { well(what) }
+    });
+    assert_eq!(stopped_before_the_names(&asked), STOPS[..1]);
+    assert!(matches!(run.machine.outcome(), Some(Outcome::Completed { .. })), "{:?}", run.wants());
 }
 
 #[test]
@@ -181,6 +233,11 @@ fn a_failover_from_a_silent_site_owes_what_it_could_not_ask() {
     );
     assert!(asked[8..].contains(&"replication.stop msp@secondary".to_owned()), "{asked:#?}");
     assert!(!asked.iter().any(|a| a.contains("mark")));
+    assert_eq!(
+        asked.iter().filter(|a| is_stop_at_main(a)).count(),
+        3,
+        "a silent site is asked twice: {asked:#?}"
+    );
     assert!(matches!(run.machine.outcome(), Some(Outcome::Completed { .. })), "{:?}", run.wants());
 }
 
