@@ -144,6 +144,7 @@ fn act(heading: &Heading, step: &PlanStep) -> String {
     let Some(address) = &step.foreseen.address else { return String::new() };
     let call = &step.foreseen.call;
     let mut line = format!("pointsman act {}.{} {} --here", address.service, address.resource, call.action);
+    let action = Action::of(address.service, &call.action);
     let mut extra = call.args.clone();
     if let Value::Object(members) = &mut extra {
         members.remove("resource");
@@ -154,13 +155,23 @@ fn act(heading: &Heading, step: &PlanStep) -> String {
         if mark {
             members.insert("mark".into(), "MARK".into());
         }
+        // What only an earlier step tells.
+        match action {
+            Some(Action::Export) if !members.contains_key("applied") => {
+                members.insert("applied".into(), "APPLIED".into());
+            }
+            Some(Action::Copy) if !members.contains_key("ledger") && !members.contains_key("waived") => {
+                members.insert("ledger".into(), "LEDGER".into());
+            }
+            _ => {}
+        }
         if !members.is_empty() {
-            // The mark is what the step `mark` printed as its output.
-            let text = Value::Object(members.clone()).to_string().replace("\"MARK\"", "MARK");
+            // The mark is what the step `mark` printed as its output, the ledger what `export` did.
+            let text = Value::Object(members.clone()).to_string();
+            let text = text.replace("\"MARK\"", "MARK").replace("\"LEDGER\"", "LEDGER");
             line.push_str(&format!(" --args '{}'", text.replace('\'', "'\\''")));
         }
     }
-    let action = Action::of(address.service, &call.action);
     if action.is_some_and(|action| action.effect() == Effect::Opens) {
         line.push_str(&format!(" --accept-unfenced {}", heading.left.as_deref().unwrap_or("OTHER-SITE")));
     }

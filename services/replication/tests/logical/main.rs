@@ -5,6 +5,7 @@ mod abandoned;
 mod copying;
 mod home;
 mod moves;
+mod page;
 mod pair;
 mod preflight;
 mod slots;
