@@ -152,7 +152,7 @@ pub struct StepView {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Limited {
-    /// From the first step of the part `fence`. (How long a lost site was silent before is in the report's RTO.)
+    /// From when users were seen to be limited before the run was decided, or else from the first step of the part `fence`.
     pub since: DateTime<Utc>,
     /// To the end of the last of the parts `open`, `start`, `name` and `clients`; none: it goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -189,8 +189,8 @@ pub struct RunView {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<DateTime<Utc>>,
-    /// For how long its users were, or are, limited to reading; none before the first step that takes something
-    /// from them, and for a run that moves nothing.
+    /// For how long its users were, or are, limited to reading; none while nothing was taken from them, and for a
+    /// run that moves nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limited: Option<Limited>,
     /// Its latest journal sequence.
@@ -259,6 +259,9 @@ pub struct GroupView {
     /// The site that is recorded as live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub live: Option<SiteId>,
+    /// Since when its users can only read, as it was seen; none while they can write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited_since: Option<DateTime<Utc>>,
     /// Its sites, and which of them count as open.
     pub sites: BTreeMap<SiteId, SiteView>,
     /// The run that has not ended.

@@ -85,6 +85,7 @@ pub(crate) fn group(name: &str) -> GroupView {
         sentence: "live at main, protected".into(),
         epoch: Epoch(11),
         live: Some("main".parse().unwrap()),
+        limited_since: None,
         sites: [("main".parse().unwrap(), site(true)), ("secondary".parse().unwrap(), site(false))].into(),
         run: None,
         debts: Vec::new(),

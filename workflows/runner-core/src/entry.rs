@@ -212,6 +212,9 @@ pub struct Started {
     /// Sites that the decision calls lost.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<SiteId>,
+    /// Since when users could only read as it was decided; none: they could write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited: Option<DateTime<Utc>>,
     /// Who decided.
     pub who: Who,
     /// Why.

@@ -143,6 +143,8 @@ fn group_name(entry: &GroupEntry) -> Option<&'static str> {
         GroupEntry::Loss { .. } => "loss",
         GroupEntry::LastSeen { alive: Some(_), .. } => "silent",
         GroupEntry::LastSeen { alive: None, .. } => "heard-again",
+        GroupEntry::Limited { since: Some(_), .. } => "limited",
+        GroupEntry::Limited { since: None, .. } => "limited-over",
         GroupEntry::Preflight { .. } => "preflight",
         GroupEntry::Overridden { .. } => "overridden",
         GroupEntry::SplitBrain { sites } if sites.is_empty() => "split-brain-over",

@@ -46,6 +46,8 @@ pub struct Record {
     /// Sources' halves that are silent, and until when they were seen alive.
     #[serde(with = "pairs")]
     pub last_seen: BTreeMap<Address, DateTime<Utc>>,
+    /// At which live site users can only read, and since when.
+    pub limited: Option<(SiteId, DateTime<Utc>)>,
     /// Sites that were seen open at once.
     pub split: Vec<SiteId>,
     /// Replications that are broken: since when, and why.
@@ -190,6 +192,7 @@ impl Record {
                 self.accepted.clear();
                 self.loss_accepted = None;
                 self.split.clear();
+                self.limited.take_if(|limited| live.as_ref() != Some(&limited.0));
             }
             GroupEntry::RunStarted { run, epoch, decision, .. } => {
                 self.epoch = *epoch;
@@ -216,6 +219,7 @@ impl Record {
                     && *state != RunState::Fenced
                 {
                     self.live = Some(live.clone());
+                    self.limited.take_if(|limited| limited.0 != *live);
                 }
             }
             GroupEntry::Opening { address, key, epoch } => {
@@ -245,6 +249,7 @@ impl Record {
             GroupEntry::LastSeen { address, alive: None } => {
                 self.last_seen.remove(address);
             }
+            GroupEntry::Limited { site, since } => self.limited = since.map(|since| (site.clone(), since)),
             GroupEntry::Replication { address, trouble: Some(why) } => {
                 self.broken.insert(address.clone(), (at, why.clone()));
             }

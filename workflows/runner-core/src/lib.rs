@@ -21,6 +21,7 @@ mod gate;
 mod group;
 mod in_memory;
 mod left;
+mod limited;
 mod live;
 mod loss;
 mod mode;

@@ -2,10 +2,9 @@
 
 use engine::Purpose;
 use schemas::view::{Mode, ResourceView};
-use schemas::{Address, GroupId, ResourceId, Seen, Service, SiteId};
+use schemas::{GroupId, SiteId};
 
 use crate::core::Core;
-use crate::in_memory::Group;
 use crate::purpose::nothing_live;
 use crate::seam::Now;
 use crate::views::text;
@@ -60,34 +59,8 @@ impl Core {
             return (Mode::Unknown, nothing_live(id, g));
         };
         let other = g.plan.sites.iter().find(|s| *s != live);
-        // An answer that is late on a busy host is no lost site: three beats have to be missing.
-        let lately = now.wall - crate::core::SILENT_AFTER;
-        let silent = |r: &&ResourceView| r.silent && r.heard.is_none_or(|heard| heard < lately);
-        let all = resources.iter().filter(|r| r.address.site == *live).count();
-        if all > 0 && resources.iter().filter(|r| r.address.site == *live).filter(silent).count() == all {
-            return (
-                Mode::Limited,
-                format!(
-                    "{live} is live and silent: pointsman failover {id} --to {} --why …",
-                    text(&other.cloned())
-                ),
-            );
-        }
-        if let Some((resource, why)) = self.blind_at(now, g, live) {
-            let sentence = format!(
-                "{live} is live and {resource} there cannot be looked at ({why}): start it again, or pointsman failover {id} \
-                 --to {} --why …",
-                text(&other.cloned())
-            );
-            return (Mode::Limited, sentence);
-        }
-        if let Some(dead) = dead_at(g, live, resources) {
-            let sentence = format!(
-                "{live} is live, its database answers, and nothing of {dead} runs there: start it again there; if that cannot \
-                 be done, pointsman failover {id} --to {} --why … (it drains first)",
-                text(&other.cloned())
-            );
-            return (Mode::Limited, sentence);
+        if let Some(found) = self.limited(now, id, resources) {
+            return (Mode::Limited, found.sentence(now));
         }
         let debts = match g.record.debts.len() {
             0 => String::new(),
@@ -154,37 +127,4 @@ impl Core {
             }
         }
     }
-
-    /// A database of the live site whose service answers and could not look for some time; and why.
-    fn blind_at(&self, now: Now, g: &Group, live: &SiteId) -> Option<(ResourceId, String)> {
-        g.plan.one_live.iter().find_map(|resource| {
-            let address =
-                Address { site: live.clone(), service: Service::Database, resource: resource.clone() };
-            let since = self.blind.get(&address)?;
-            let Seen::Nothing(why) = &self.observed.get(&address)?.1.seen else { return None };
-            let why = why.detail.clone().unwrap_or_else(|| why.title.clone());
-            (now.boot >= *since + crate::core::SILENT_AFTER).then(|| (resource.clone(), why))
-        })
-    }
-}
-
-/// What runs at the live site only, if every part of it is seen not to run.
-fn dead_at(g: &Group, live: &SiteId, resources: &[ResourceView]) -> Option<String> {
-    let parts = g.plan.live_only.iter().map(|name| {
-        let of = |view: &&ResourceView| {
-            view.address.site == *live
-                && view.address.service == Service::Process
-                && view.address.resource == *name
-        };
-        let view = resources.iter().find(of).filter(|view| !view.silent)?;
-        match &view.observation.as_ref()?.seen {
-            Seen::Process(seen) => {
-                Some(matches!(seen.running, schemas::Running::Stopped | schemas::Running::Unhealthy))
-            }
-            _ => None,
-        }
-    });
-    let dead: Vec<Option<bool>> = parts.collect();
-    let all = !dead.is_empty() && dead.iter().all(|part| *part == Some(true));
-    all.then(|| g.plan.live_only.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
 }

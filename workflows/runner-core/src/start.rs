@@ -97,6 +97,9 @@ impl Core {
                 Some(Problem::new(Code::StaleEpoch, format!("superseded by run {}", id.short(4)))),
             );
         }
+        self.note_limited(now, &start.group);
+        let limited =
+            self.groups.get(&start.group).and_then(|g| g.record.limited.as_ref()).map(|(_, since)| *since);
         let started = Started {
             group: Some(start.group.clone()),
             workflow: checked.name.clone(),
@@ -110,6 +113,7 @@ impl Core {
             from: Some(checked.from.clone()),
             to: Some(checked.to.clone()),
             lost: if checked.unplanned { vec![checked.from.clone()] } else { Vec::new() },
+            limited,
             who: start.by.who.clone(),
             why: start.by.why.clone(),
             input: checked.input,

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use engine::Purpose;
 use schemas::view::{
-    DebtView, GroupView, Limited, ResourceView, RunState, RunView, SiteView, StepState, StepView, WorldView,
+    DebtView, GroupView, Limited, Mode, ResourceView, RunState, RunView, SiteView, StepState, StepView,
+    WorldView,
 };
 use schemas::{Access, Address, GroupId, Key, Position, Problem, Seen, Service, SiteId};
 use serde_json::Value;
@@ -72,7 +73,8 @@ fn limited(run: &Run) -> Option<Limited> {
         step.call.phase.as_deref().is_some_and(|phase| phases.contains(&phase))
     };
     let began = |step: &Step| run.calls.get(&step.position).map_or(step.since, |record| record.intended);
-    let since = run.steps.iter().filter(|step| of(step, &["fence"])).map(began).min().filter(|_| moves)?;
+    let fenced = run.steps.iter().filter(|step| of(step, &["fence"])).map(began).min();
+    let since = run.started.limited.into_iter().chain(fenced).min().filter(|_| moves)?;
     // Undone: they were given back what was taken from them.
     let undone = |step: &&Step| step.position.as_str().contains("!undo");
     let served = run.steps.iter().filter(|step| of(step, &SERVING) || undone(step));
@@ -221,6 +223,13 @@ impl Core {
             .map(|site| (site.clone(), self.site_view(now, id, site, &resources)))
             .collect();
         let (mode, sentence) = self.mode(now, id, &resources);
+        let run = run.map(|run| Box::new(run_view(run, &self.lives, true)));
+        let limited_since = match &run {
+            Some(run) => run.limited.filter(|limited| limited.until.is_none()).map(|limited| limited.since),
+            None => {
+                self.limited(now, id, &resources).filter(|_| mode == Mode::Limited).map(|found| found.since)
+            }
+        };
         let debts = g
             .record
             .debts
@@ -252,8 +261,9 @@ impl Core {
             sentence,
             epoch: g.record.epoch,
             live: g.record.live.clone(),
+            limited_since,
             sites,
-            run: run.map(|run| Box::new(run_view(run, &self.lives, true))),
+            run,
             debts,
             doubts,
             loss: self.loss_view(now, id),

@@ -64,6 +64,7 @@ impl Core {
         let looks = now.boot >= g.watch.looked + LOOK_EVERY;
         let loses = g.record.active.and_then(|run| self.runs.get(&run));
         let loses = loses.is_some_and(|run| !run.started.lost.is_empty());
+        self.note_limited(now, group);
         if let Some((live, other)) = self.live_and_other(group) {
             let sources = self.halves(now, group, &live, &other, &live);
             let receivers = self.halves(now, group, &live, &other, &other);

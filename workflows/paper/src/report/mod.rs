@@ -53,7 +53,7 @@ pub struct Report {
     pub rto: Objective,
     /// How much was lost, and what was asked for.
     pub rpo: Objective,
-    /// For how long users could only read; none for a run that moves nothing.
+    /// For how long users could only read, from when that was seen, also before the run; none for a run that moves nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limited_ms: Option<u64>,
     /// Where what only one site had was stored, before a copy laid over it.

@@ -85,6 +85,9 @@ pub(super) fn rto(evidence: &Evidence, view: &RunView, phases: &[Phase]) -> Obje
     let target = target(evidence, "rto");
     let (since, what) = match detected(evidence) {
         Some((first, _)) => (first, "the first word of monitoring"),
+        None if view.limited.is_some_and(|limited| limited.since < view.started) => {
+            (view.started, "the start by a person (users were limited before that)")
+        }
         None => (view.started, "the start by a person (when the trouble began is not known here)"),
     };
     let reached = phases.iter().rfind(|phase| SERVING.contains(&phase.name.as_str()));

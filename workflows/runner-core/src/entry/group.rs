@@ -137,6 +137,15 @@ pub enum GroupEntry {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         alive: Option<DateTime<Utc>>,
     },
+    /// Users of the live site can only read, or can write there again.
+    #[serde(rename = "group.limited")]
+    Limited {
+        /// The live site.
+        site: SiteId,
+        /// Since when, as it was seen; none: it is over.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<DateTime<Utc>>,
+    },
     /// What is not green of the group's preconditions has changed.
     #[serde(rename = "group.preflight")]
     Preflight {

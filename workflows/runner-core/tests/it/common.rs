@@ -120,6 +120,8 @@ impl World {
     pub(crate) fn killed(self, group: &str) -> World {
         let mut next = World::before(group, None);
         next.now = self.now;
+        // Requests that were answered are not asked again.
+        next.last = self.last;
         for entry in &self.entries {
             if let runner_core::Stream::Group(group) = &entry.stream {
                 let (kind, body) = (&entry.kind, entry.body.clone());

@@ -9,6 +9,7 @@ mod common;
 mod copying;
 mod fence;
 mod fresh;
+mod limited;
 mod notify;
 mod preflight;
 mod reload;
