@@ -193,6 +193,9 @@ pub struct RunView {
     /// run that moves nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limited: Option<Limited>,
+    /// Tables that it compared, and of which nobody knows whether they are equal at both sites: `public.entry of css@main`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_compared: Vec<String>,
     /// Its latest journal sequence.
     pub sequence: u64,
     /// What holds it or what it waits for, and which command ends that.

@@ -82,6 +82,9 @@ pub(crate) fn lines(run: &RunView, out: &Output) -> Vec<String> {
         }
         None => format!("  limited since {}: users can only read", out.clock(limited.since)),
     }));
+    if !run.not_compared.is_empty() {
+        lines.push(format!("  {} not compared: {}", out.warn("amber"), run.not_compared.join(", ")));
+    }
     lines.extend(run.waits_for.iter().map(|wait| format!("  waits for {wait}")));
     if let Some(problem) = &run.problem {
         lines.push(format!("  {problem}"));

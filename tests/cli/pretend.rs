@@ -116,6 +116,7 @@ pub(crate) fn run(state: RunState) -> RunView {
         started: at,
         ended: state.ended().then_some(at),
         limited: None,
+        not_compared: Vec::new(),
         sequence: 41,
         waits_for: Vec::new(),
         steps: Vec::new(),

@@ -124,16 +124,21 @@ BEGIN
   RETURN dropped;
 END $$;
 
--- Rows and an order-free checksum of one table that is published or received here.
-CREATE OR REPLACE FUNCTION pointsman.table_sum(t text) RETURNS jsonb
+-- Rows and an order-free checksum of one table that is published or received here, in so many parts (a power of 2): which
+-- part a row is in tells the hash of its key; without one all are in one part.
+DROP FUNCTION IF EXISTS pointsman.table_sum(text);
+CREATE OR REPLACE FUNCTION pointsman.table_sums(t text, key jsonb, parts int) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE result jsonb;
+DECLARE columns text; result jsonb;
 BEGIN
   IF NOT EXISTS (SELECT FROM pg_subscription_rel x WHERE x.srrelid = to_regclass(t))
      AND NOT EXISTS (SELECT FROM pg_publication_tables p WHERE format('%I.%I', p.schemaname, p.tablename) = t) THEN
     RAISE EXCEPTION '% is neither published nor received', t USING ERRCODE = 'PM006';
   END IF;
-  EXECUTE format('SELECT jsonb_build_object(''rows'', count(*), ''sum'', coalesce(sum(hashtextextended(x::text, 0)::numeric), 0)::text)'
-    || ' FROM %s x', to_regclass(t)::text) INTO result;
+  SELECT string_agg(format('x.%I', k.name), ', ' ORDER BY k.i) INTO columns
+    FROM jsonb_array_elements_text(key) WITH ORDINALITY k(name, i);
+  EXECUTE format('SELECT coalesce(jsonb_object_agg(p.part, jsonb_build_object(''rows'', p.rows, ''sum'', p.sum)), ''{}'')'
+    || ' FROM (SELECT %s AS part, count(*) AS rows, sum(hashtextextended(x::text, 0)::numeric)::text AS sum FROM %s x GROUP BY 1) p',
+    coalesce('hashtextextended(ROW(' || columns || ')::text, 1) & ' || (parts - 1), '0'), to_regclass(t)::text) INTO result;
   RETURN result;
 END $$;

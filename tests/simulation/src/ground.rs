@@ -72,6 +72,8 @@ pub struct Ground {
     pub broken: BTreeSet<(Address, Action)>,
     /// Switches of a site's power: while one does not run, nothing at that site accepts a write.
     pub switches: BTreeMap<Address, SiteId>,
+    /// Receivers of which a table changes whenever it is compared.
+    pub busy: BTreeSet<Address>,
     /// Whether resources compare epochs themselves (the second line of law 6).
     pub second_line: bool,
     pub(crate) epochs: BTreeMap<Address, (Epoch, RunId)>,
@@ -86,6 +88,7 @@ impl Default for Ground {
             statements: BTreeMap::new(),
             broken: BTreeSet::new(),
             switches: BTreeMap::new(),
+            busy: BTreeSet::new(),
             second_line: true,
             epochs: BTreeMap::new(),
             last: 0,
@@ -134,7 +137,17 @@ impl Ground {
             Action::Compare => flag(state, "compared"),
             Action::Cleanup => !flag(state, "kept"),
         };
-        if yes { Looked::InEffect(output(action)) } else { Looked::NotInEffect(state.clone()) }
+        match yes {
+            true if action == Action::Compare => Looked::InEffect(self.compared(address)),
+            true => Looked::InEffect(output(action)),
+            false => Looked::NotInEffect(state.clone()),
+        }
+    }
+
+    fn compared(&self, address: &Address) -> Value {
+        let equal = (!self.busy.contains(address)).then_some(true);
+        let sum = json!({ "rows": 1, "sum": "1" });
+        json!({ "equal": equal, "tables": { "public.entry": { "source": sum, "receiver": sum, "equal": equal } } })
     }
 
     /// A statement arrives at its resource.

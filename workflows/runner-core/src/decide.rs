@@ -175,6 +175,7 @@ impl Core {
         let group = run.started.group.clone();
         let live = self.live_after(id, state);
         let left = run.left(state, live.as_ref(), now.wall);
+        let not_compared = run.not_compared().filter(|_| state == RunState::Completed);
         let open: Vec<(Key, Doubt)> = run
             .calls
             .iter()
@@ -200,7 +201,8 @@ impl Core {
         self.append_run(now, id, RunEntry::Ended { state, problem });
         if let Some(group) = group {
             self.owe_claims(now, &group, id);
-            self.append_group(now, &group, &GroupEntry::RunEnded { run: id, state, live, left });
+            let entry = GroupEntry::RunEnded { run: id, state, live, left, not_compared };
+            self.append_group(now, &group, &entry);
             self.owe_ended(now, id);
             self.take_next_file(now, &group);
             self.pay(now, &group, None);

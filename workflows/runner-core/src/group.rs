@@ -53,6 +53,8 @@ pub struct Record {
     /// Replications that are broken: since when, and why.
     #[serde(with = "pairs")]
     pub broken: BTreeMap<Address, (DateTime<Utc>, String)>,
+    /// Tables of the latest copy of which nobody knows whether they are equal at both sites.
+    pub not_compared: Vec<String>,
     /// When the latest opening was intended.
     pub opened: Option<DateTime<Utc>>,
     /// What is owed.
@@ -192,6 +194,7 @@ impl Record {
                 self.accepted.clear();
                 self.loss_accepted = None;
                 self.split.clear();
+                self.not_compared.clear();
                 self.limited.take_if(|limited| live.as_ref() != Some(&limited.0));
             }
             GroupEntry::RunStarted { run, epoch, decision, .. } => {
@@ -208,7 +211,10 @@ impl Record {
                     }
                 }
             }
-            GroupEntry::RunEnded { run, live, left, state } => {
+            GroupEntry::RunEnded { run, live, left, state, not_compared } => {
+                if let Some(tables) = not_compared {
+                    self.not_compared.clone_from(tables);
+                }
                 if left.is_some() && *state != RunState::Fenced {
                     self.left.clone_from(left);
                 }

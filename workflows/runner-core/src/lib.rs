@@ -7,6 +7,7 @@
 mod by_hand;
 mod call;
 mod claims;
+mod compared;
 mod copied;
 mod core;
 mod debts;

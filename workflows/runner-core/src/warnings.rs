@@ -29,6 +29,13 @@ impl Core {
                 of_source(&address, seen, keep, &g.record, &mut all);
             }
         }
+        if !g.record.not_compared.is_empty() {
+            all.push(format!(
+                "not compared: {}: whenever both sites were looked at, it changed; compare it when nobody writes, then \
+                 pointsman adopt {group} --why …",
+                g.record.not_compared.join(", ")
+            ));
+        }
         all
     }
 }

@@ -28,3 +28,23 @@ fn a_checkpoint_with_debts_is_read_back() {
     let stored = serde_json::to_value(&entry).unwrap();
     assert_eq!(serde_json::from_value::<GroupEntry>(stored).unwrap(), entry);
 }
+
+/// What could not be compared is remembered until a later run has compared, or somebody took the world as it is.
+#[test]
+fn what_is_not_compared_is_kept_until_it_is() {
+    let at = chrono::DateTime::UNIX_EPOCH;
+    let run = RunId(Uuid::from_u128(7));
+    let ended = |not_compared: Option<Vec<String>>| GroupEntry::RunEnded {
+        run,
+        state: schemas::view::RunState::Completed,
+        live: None,
+        left: None,
+        not_compared,
+    };
+    let mut record = Record::default();
+    record.apply(at, &ended(Some(vec!["public.entry of css@main".into()])));
+    record.apply(at, &ended(None));
+    assert_eq!(record.not_compared, ["public.entry of css@main"]);
+    record.apply(at, &ended(Some(Vec::new())));
+    assert_eq!(record.not_compared, [] as [String; 0]);
+}

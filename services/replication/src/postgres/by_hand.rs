@@ -246,7 +246,8 @@ fn compare(subscription: &str, dsn: &str, peer: &str) -> Vec<String> {
         &[
             "-- the same, or again: somebody wrote meanwhile, or it has not come yet".to_owned(),
             format!(
-                "SELECT t AS \"table\", pointsman.table_sum(t) \
+                "SELECT t AS \"table\", \
+                 coalesce(pointsman.table_sums(t, '[]', 1) -> '0', '{{\"rows\": 0, \"sum\": \"0\"}}') AS sums \
                  FROM jsonb_array_elements_text(pointsman.receiver_tables({})) AS t WHERE t NOT LIKE 'pointsman.%';",
                 text(subscription)
             ),
@@ -316,7 +317,7 @@ mod tests {
                 "copy_begin(group_name, epoch, run, 'fwd', :'peer', :'source', :'tables'::jsonb, 'LEDGER')",
             ),
             (Action::Copy, "copy_ended("),
-            (Action::Compare, "pointsman.table_sum(t)"),
+            (Action::Compare, "pointsman.table_sums(t, '[]', 1)"),
         ] {
             let said = shown(&receiver, action, json!({}));
             assert!(said.contains(part), "{action}: {said}");

@@ -197,3 +197,46 @@ async fn a_copy_brings_everything_and_keeps_what_was_there() {
     css.act(&with(Action::Copy, 2, waived)).await.unwrap();
     pair.same(&pair.sec, &pair.main).await;
 }
+
+/// Somebody who writes all the time.
+async fn writer(pair: &Pair, sql: &'static str, pause: Duration) -> tokio::task::JoinHandle<()> {
+    let session = pair.main.session("app", "config").await;
+    tokio::spawn(async move {
+        loop {
+            session.batch_execute(sql).await.unwrap();
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+        }
+    })
+}
+
+async fn compared(receiver: &impl Driver) -> CompareOutput {
+    serde_json::from_value(receiver.act(&act(Action::Compare, 1, Value::Null)).await.unwrap()).unwrap()
+}
+
+/// Both sides are compared while users write; only a row that is written to all the time leaves it undecided.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sides_are_compared_although_somebody_writes_all_the_time() {
+    let pair = Pair::start().await;
+    let fill = "INSERT INTO t (v) SELECT 'x' FROM generate_series(1, 5000); INSERT INTO u VALUES (1)";
+    pair.main.cluster.psql_as("app", "config", fill).unwrap();
+    pair.same(&pair.main, &pair.sec).await;
+    let csp = pair.receiver(&pair.sec);
+    let writing = writer(&pair, "INSERT INTO t (v) VALUES ('new')", Duration::from_millis(1)).await;
+    let found = compared(&*csp).await;
+    assert_eq!(found.equal, Some(true), "{found:?}");
+    assert!(found.tables["public.t"].source.rows > 5000, "nobody wrote: {found:?}");
+    // A row that is missing there is found all the same.
+    pair.sec.psql("DELETE FROM t WHERE id = 1");
+    let found = compared(&*csp).await;
+    assert_eq!((found.equal, found.tables["public.u"].equal), (Some(false), Some(true)), "{found:?}");
+    writing.abort();
+    pair.main.cluster.psql_as("app", "config", "DELETE FROM t WHERE id = 1").unwrap();
+
+    let writing = writer(&pair, "UPDATE t SET v = md5(random()::text) WHERE id = 2", Duration::ZERO).await;
+    let found = compared(&*csp).await;
+    let (t, u) = (&found.tables["public.t"], &found.tables["public.u"]);
+    assert_eq!((found.equal, t.equal, u.equal), (None, None, Some(true)), "{found:?}");
+    writing.abort();
+}

@@ -271,3 +271,27 @@ fn a_site_that_may_have_kept_rows_comes_home_by_copy() {
     let copied = w.ground.effects.iter().find(|e| e.action == schemas::Action::Copy).unwrap();
     assert!(copied.address.site.as_str() == "main");
 }
+
+/// A table that changes whenever it is compared is not called equal in silence.
+#[test]
+fn a_copy_that_could_not_be_compared_is_said() {
+    for busy in [true, false] {
+        let mut w = ready(whole());
+        w.kill_host("main", Lost::Process);
+        w.restart = None;
+        goes(&mut w, start_of("failover", &["main"]));
+        w.heal();
+        w.until("the close is paid", |w| w.record(0, "cfg").debts.is_empty());
+        w.ground.states.insert(address("main.replication.csp"), serde_json::json!({ "slot": true }));
+        if busy {
+            w.ground.busy.insert(address("main.replication.css"));
+        }
+        let run = w.start(0, by(ProtectBy::Copy));
+        assert_eq!(w.until_ended(run), RunState::Completed);
+        let said: &[&str] = if busy { &["public.entry of css@main"] } else { &[] };
+        assert_eq!(w.view(0, run).not_compared, said);
+        let amber = format!("not compared: {}", said.join(", "));
+        let warned = group(&mut w).warnings.iter().any(|line| line.starts_with(&amber));
+        assert_eq!(warned, busy);
+    }
+}

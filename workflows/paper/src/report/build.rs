@@ -35,6 +35,7 @@ impl Report {
             limited_ms: view.limited.and_then(|limited| between(limited.since, limited.until?)),
             ledgers: ledgers(&view),
             ledger_waived: waived(evidence),
+            not_compared: view.not_compared.clone(),
             decisions: decisions(evidence, &view),
             steps,
             debts: debts(evidence),

@@ -62,6 +62,9 @@ pub struct Report {
     /// Who went on without such a ledger, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger_waived: Option<String>,
+    /// Tables that it compared, and of which nobody knows whether they are equal at both sites.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_compared: Vec<String>,
     /// Who decided what, and why.
     pub decisions: Vec<Decision>,
     /// Each call, in the order in which they began.

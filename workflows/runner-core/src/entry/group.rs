@@ -66,6 +66,9 @@ pub enum GroupEntry {
         /// How the other one was left, where the run tells.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         left: Option<Left>,
+        /// What its comparisons left undecided; none: it compared nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        not_compared: Option<Vec<String>>,
     },
     /// An opening is intended: the site counts as open from here on.
     #[serde(rename = "group.opening")]
