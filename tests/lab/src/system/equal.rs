@@ -89,20 +89,93 @@ impl Lab {
     }
 }
 
-/// The numbers of the users' rows that a ledger has as inserted.
+/// A ledger beside what the users know.
+#[derive(Debug)]
+pub struct Judged {
+    /// Users' rows that it has.
+    pub rows: usize,
+    /// Of those, rows that got no answer.
+    pub unanswered: usize,
+    /// What should not be so.
+    pub wrong: Vec<String>,
+}
+
+/// Compares a ledger, line by line, with the users' rows that are lost: each is there as the insert that the writer made,
+/// once. Beside them it has at most rows that got no answer, and the beats of the masters.
 ///
 /// # Errors
 ///
 /// When it is no ledger.
-pub fn saved(ledger: &std::path::Path) -> anyhow::Result<BTreeSet<i64>> {
-    let text = std::fs::read_to_string(ledger).with_context(|| format!("read {}", ledger.display()))?;
+pub fn judge_ledger(text: &str, lost: &BTreeSet<i64>, unanswered: &BTreeSet<i64>) -> anyhow::Result<Judged> {
+    let mut lines = text.lines();
+    let head: Value = serde_json::from_str(lines.next().context("the ledger is empty")?)?;
+    if head["ledger"].is_null() {
+        bail!("no head of a ledger: {head}");
+    }
     let mut saved = BTreeSet::new();
-    for line in text.lines() {
+    let mut wrong = Vec::new();
+    for line in lines {
         let line: Value = serde_json::from_str(line)?;
-        if line["table"] == "public.entry" && line["do"] == "insert" {
-            let n = line["new"]["n"].as_str().with_context(|| format!("no number: {line}"))?;
-            saved.insert(n.parse()?);
+        let (table, what) = (line["table"].as_str(), line["do"].as_str());
+        let beat = (table, what) == (Some("public.master_session"), Some("update"));
+        if beat && line["key"]["slot"] == "1" {
+            continue;
+        }
+        let insert = (table, what) == (Some("public.entry"), Some("insert"));
+        let n = line["new"]["n"].as_str().and_then(|n| n.parse::<i64>().ok());
+        let fits = |n: &i64| {
+            let known = lost.contains(n) || unanswered.contains(n);
+            insert && known && line["new"]["text"] == format!("row-{n}")
+        };
+        match n.filter(fits) {
+            Some(n) if saved.insert(n) => {}
+            Some(_) => wrong.push(format!("twice in the ledger: {line}")),
+            None => wrong.push(format!("in the ledger and not lost: {line}")),
         }
     }
-    Ok(saved)
+    let unsaved: Vec<&i64> = lost.difference(&saved).collect();
+    if !unsaved.is_empty() {
+        wrong.push(format!("lost and not in the ledger: {unsaved:?}"));
+    }
+    Ok(Judged { rows: saved.len(), unanswered: saved.difference(lost).count(), wrong })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn row(table: &str, what: &str, n: i64, text: &str) -> Value {
+        json!({ "table": table, "do": what, "key": { "id": "7" }, "new": { "n": n.to_string(), "text": text } })
+    }
+
+    /// What is wrong with a ledger that has these lines, where row 1 is lost and row 2 got no answer.
+    fn wrong(lines: &[Value]) -> anyhow::Result<Vec<String>> {
+        let head = json!({ "ledger": 1 });
+        let text: String = [&head].into_iter().chain(lines).map(|line| format!("{line}\n")).collect();
+        Ok(judge_ledger(&text, &BTreeSet::from([1]), &BTreeSet::from([2]))?.wrong)
+    }
+
+    #[test]
+    fn a_ledger_is_judged_line_by_line() -> anyhow::Result<()> {
+        let lost = row("public.entry", "insert", 1, "row-1");
+        let unanswered = row("public.entry", "insert", 2, "row-2");
+        let beat =
+            json!({ "table": "public.master_session", "do": "update", "key": { "slot": "1" }, "new": {} });
+        assert!(wrong(&[lost.clone(), beat, unanswered.clone()])?.is_empty());
+        assert_eq!(wrong(&[unanswered])?, ["lost and not in the ledger: [1]"]);
+        for more in [
+            lost.clone(),
+            row("public.entry", "update", 1, "row-1"),
+            row("public.entry", "insert", 2, "row-3"),
+            row("public.entry", "insert", 3, "row-3"),
+            row("public.other", "insert", 2, "row-2"),
+            json!({ "table": "public.entry", "do": "delete", "key": { "id": "7" } }),
+        ] {
+            assert_eq!(wrong(&[lost.clone(), more.clone()])?.len(), 1, "{more}");
+        }
+        assert!(judge_ledger("{}\n", &BTreeSet::new(), &BTreeSet::new()).is_err());
+        Ok(())
+    }
 }

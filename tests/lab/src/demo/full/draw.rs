@@ -9,11 +9,11 @@ use super::leg::{Leg, Request};
 use crate::demo::chance::Chance;
 
 /// Kills inside steps of databases and their replication that are drawn for a leg.
-pub const IN_DATABASES: usize = 7;
+pub const IN_DATABASES: usize = 8;
 /// Kills inside its other steps.
-pub const ELSEWHERE: usize = 5;
-/// What a service needs for an act on an idle machine: later than that its answer is there.
-const AFTER_AT_MOST_US: u64 = 4_000;
+pub const ELSEWHERE: usize = 4;
+/// Less than a service needs for an act on an idle machine and the runner to note it: later than that its answer is there.
+const AFTER_AT_MOST_US: u64 = 3_000;
 
 /// Who dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,8 +99,8 @@ fn shot(victim: Victim, request: Request, chance: &mut Chance) -> anyhow::Result
 mod tests {
     use super::*;
 
-    /// The same seed repeats the draw, another one does not; each leg has all its kills, more than half of them
-    /// in databases.
+    /// The same seed repeats the draw, another one does not; each leg has all its kills, two thirds of them in
+    /// databases: what they hit is judged afterwards.
     #[test]
     fn a_seed_draws_the_same_kills_again() {
         for leg in Leg::CYCLE {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use async_nats::{Client, Message, Subscriber};
+use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use futures_util::future::{join_all, select};
 use futures_util::stream::{SelectAll, select_all};
@@ -29,6 +30,8 @@ pub struct Fired {
     pub subject: String,
     /// The run and the step that the message was about.
     pub key: Option<Key>,
+    /// When it was done.
+    pub at: DateTime<Utc>,
 }
 
 type Pids = Arc<Mutex<BTreeMap<Victim, u32>>>;
@@ -152,7 +155,8 @@ async fn one(shot: &Shot, mut messages: SelectAll<Subscriber>, pids: &Pids, told
         }
         let Some(pid) = pids.lock().ok().and_then(|mut pids| pids.remove(&shot.victim)) else { continue };
         marked::signal(&[pid], Signal::KILL);
-        let fired = Fired { shot: shot.clone(), subject: message.subject.to_string(), key: key(&message) };
+        let (subject, key) = (message.subject.to_string(), key(&message));
+        let fired = Fired { shot: shot.clone(), subject, key, at: Utc::now() };
         let _ = told.send(fired);
         return;
     }

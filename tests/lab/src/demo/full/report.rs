@@ -1,7 +1,7 @@
 //! What is written down of the whole cycle, a row a leg, and printed.
 
 use schemas::RunId;
-use schemas::view::{RunState, RunView};
+use schemas::view::{RunState, RunView, StepView};
 use serde::Serialize;
 
 use super::draw::Victim;
@@ -71,11 +71,13 @@ pub struct Kill {
     pub at: String,
     /// So much later.
     pub after_us: u128,
-    /// Whether a database or its replication was asked.
-    pub in_database: bool,
-    /// The step that the message was about, and whether it was in doubt then or later.
+    /// The step of the leg's run that the message was about; none: it was about another run, or a debt.
     pub step: Option<String>,
-    /// Whether that step was in doubt.
+    /// Whether that step had not ended yet.
+    pub inside: bool,
+    /// Whether it had not, and a database or its replication was asked.
+    pub in_database: bool,
+    /// Whether that step was in doubt, then or later.
     pub left_in_doubt: bool,
 }
 
@@ -83,31 +85,49 @@ pub struct Kill {
 #[must_use]
 pub fn kill(fired: &Fired, view: &RunView) -> Kill {
     let position = fired.key.as_ref().filter(|key| key.run == view.id).map(|key| &key.position);
-    let step = view.steps.iter().find(|step| Some(&step.position) == position);
+    let step = view.steps.iter().rfind(|step| Some(&step.position) == position);
+    let inside = step.is_some_and(|step| step.ended.is_none_or(|ended| fired.at < ended));
+    let of_database = |step: &StepView| {
+        ["database.", "replication."].iter().any(|service| step.function.starts_with(service))
+    };
     Kill {
         who: fired.shot.victim.to_string(),
         at: fired.subject.clone(),
         after_us: fired.shot.after.as_micros(),
-        in_database: fired.shot.request.of_database(),
         step: step.map(|step| step.name.clone()),
+        inside,
+        in_database: inside && step.is_some_and(of_database),
         left_in_doubt: step.is_some_and(|step| step.in_doubt),
     }
+}
+
+/// Those that came inside a step of a database or its replication.
+#[must_use]
+pub fn in_databases(kills: &[Kill]) -> usize {
+    kills.iter().filter(|kill| kill.in_database).count()
+}
+
+/// Whether it was enough: so many at least, and of all that were done half in databases.
+#[must_use]
+pub fn enough(kills: &[Kill], least: usize) -> bool {
+    kills.len() >= least && in_databases(kills) * 2 >= kills.len()
 }
 
 /// Prints a leg.
 pub fn print(row: &Row, view: &RunView) {
     for kill in &row.kills {
-        let left = match (&kill.step, kill.left_in_doubt) {
-            (Some(step), true) => format!("{step} was in doubt"),
-            (Some(step), false) => format!("{step} was known already"),
-            (None, _) => "a step of an earlier run".to_owned(),
+        let left = match &kill.step {
+            Some(step) if !kill.inside => format!("{step} was known already"),
+            Some(step) if kill.left_in_doubt => format!("{step} was in doubt"),
+            Some(step) => format!("{step} was under way"),
+            None => "no step of this run".to_owned(),
         };
         println!("   killed {} {} µs after `{}`: {left}", kill.who, kill.after_us, kill.at);
     }
     let doubts = view.steps.iter().filter(|step| step.in_doubt);
     let settled = doubts.map(|step| step.settled_by.as_deref().unwrap_or("nothing")).collect::<Vec<_>>();
     let runner = row.kills.iter().filter(|kill| kill.who == Victim::Runner.to_string()).count();
-    let inside = row.kills.iter().filter(|kill| kill.in_database).count();
+    let inside = in_databases(&row.kills);
     println!(
         "   run {} {}: {} steps, {} ms, {} in doubt, settled by {}",
         view.id,
@@ -118,7 +138,7 @@ pub fn print(row: &Row, view: &RunView) {
         if settled.is_empty() { "-".to_owned() } else { settled.join(", ") },
     );
     println!(
-        "   {} kills ({runner} of the runner, {} of services; {inside} in databases)",
+        "   {} kills ({runner} of the runner, {} of services; {inside} inside steps of databases)",
         row.kills.len(),
         row.kills.len() - runner,
     );
@@ -133,5 +153,57 @@ pub fn print(row: &Row, view: &RunView) {
     }
     if let Some(equal) = row.databases_equal {
         println!("   databases equal, table by table: {}", if equal { "yes" } else { "NO" });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::demo::full::draw::Shot;
+    use crate::demo::full::leg::Leg;
+
+    const RUN: &str = "01990000-0000-7000-8000-0000000a7f3a";
+    const OTHER: &str = "01990000-0000-7000-8000-0000000a7f3b";
+
+    fn step(position: &str, function: &str) -> Value {
+        json!({
+            "number": 1, "position": position, "name": function, "state": "done", "function": function, "attempts": 1,
+            "inDoubt": false, "started": "2026-11-25T02:00:00Z", "ended": "2026-11-25T02:00:05Z",
+        })
+    }
+
+    /// Whatever was drawn, a kill is inside a database if a step of this run that asks one had not ended.
+    #[test]
+    fn a_kill_is_judged_by_what_it_hit() -> anyhow::Result<()> {
+        let view: RunView = serde_json::from_value(json!({
+            "id": RUN, "workflow": "failover:1.0.0", "state": "completed", "epoch": 2,
+            "who": { "person": "anna", "claimed": "anna@wb" }, "why": "a test", "started": "2026-11-25T02:00:00Z",
+            "sequence": 9, "steps": [step("/do/0/a", "database.enable-access"), step("/do/1/b", "process.start")],
+        }))?;
+        let (databases, _) = Leg::Failover.requests();
+        let request = *databases.first().ok_or_else(|| anyhow::anyhow!("nothing is asked"))?;
+        let kill = |run: &str, position: &str, second: u32| -> anyhow::Result<Kill> {
+            let shot = Shot { victim: Victim::Runner, request, subjects: Vec::new(), after: Duration::ZERO };
+            let key: schemas::Key = serde_json::from_value(json!(format!("{run}:{position}")))?;
+            let at = format!("2026-11-25T02:00:0{second}Z").parse::<chrono::DateTime<chrono::Utc>>()?;
+            Ok(super::kill(&Fired { shot, subject: "-".to_owned(), key: Some(key), at }, &view))
+        };
+        let inside = kill(RUN, "/do/0/a", 4)?;
+        assert!(inside.inside && inside.in_database);
+        let known = kill(RUN, "/do/0/a", 6)?;
+        assert!(known.step.is_some() && !known.inside && !known.in_database, "its answer was known already");
+        assert!(!kill(OTHER, "/do/0/a", 4)?.in_database, "of another run");
+        let process = kill(RUN, "/do/1/b", 4)?;
+        assert!(process.inside && !process.in_database, "no database was asked");
+
+        let mut all = vec![inside, known];
+        assert!(enough(&all, 2) && !enough(&all, 3));
+        all.push(process);
+        assert!(!enough(&all, 2), "less than half");
+        Ok(())
     }
 }

@@ -23,7 +23,7 @@ use crate::system::{Lab, STATUS_EVERY, equal, until, until_every, users};
 /// For what takes moments on an idle machine.
 pub(super) const WITHIN: Duration = Duration::from_secs(60);
 const RUN_WITHIN: Duration = Duration::from_secs(150);
-/// So many kills a leg has at least, half of them in databases.
+/// So many kills a leg has at least, and of those that were done half inside steps of databases.
 const KILLS: usize = 10;
 const SHOW_EVERY: Duration = Duration::from_millis(400);
 
@@ -35,6 +35,8 @@ pub(super) struct Cycle {
     lost: BTreeSet<i64>,
     /// Those of the latest failover.
     lost_last: BTreeSet<i64>,
+    /// When the round began, as the writer notes times: what got no answer before is in no ledger of it.
+    since: i64,
     ledgers: BTreeSet<PathBuf>,
     newest: Option<RunId>,
     reads: [users::Reads; 2],
@@ -56,6 +58,7 @@ impl Cycle {
             legs: Vec::new(),
             lost: BTreeSet::new(),
             lost_last: BTreeSet::new(),
+            since: 0,
             ledgers: BTreeSet::new(),
             newest,
             reads: Default::default(),
@@ -93,6 +96,7 @@ impl Cycle {
                 _ => {}
             }
             if leg == Leg::Failover {
+                self.since = now_ms();
                 case::pause_replication(lab)?;
             }
             let hunt = Hunt::start(lab, shots)?;
@@ -274,24 +278,14 @@ impl Cycle {
         let all = lab.ledgers(Site::Main)?;
         let new: Vec<&PathBuf> = all.difference(&self.ledgers).collect();
         let [ledger] = new.as_slice() else { bail!("one new ledger is wanted: {new:?}") };
-        let saved = equal::saved(ledger)?;
-        let lost = &self.lost_last;
-        let unanswered: BTreeSet<i64> = users::unanswered(&lab.plan.writer_file())
-            .iter()
-            .filter(|row| row.site() == Some(Site::Main))
-            .map(|row| row.n)
-            .collect();
-        let unsaved: Vec<&i64> = lost.difference(&saved).collect();
-        if !unsaved.is_empty() {
-            self.wrong.push(format!("lost and not in the ledger: {unsaved:?}"));
-        }
-        let more: Vec<&i64> = saved.difference(lost).filter(|n| !unanswered.contains(n)).collect();
-        if !more.is_empty() {
-            self.wrong.push(format!("in the ledger and not lost: {more:?}"));
-        }
-        let unanswered = saved.difference(lost).count();
+        let text = std::fs::read_to_string(ledger)?;
+        let unanswered = users::unanswered(&lab.plan.writer_file());
+        let of_round = unanswered.iter().filter(|row| row.at >= self.since && row.site() == Some(Site::Main));
+        let unanswered: BTreeSet<i64> = of_round.map(|row| row.n).collect();
+        let judged = equal::judge_ledger(&text, &self.lost_last, &unanswered)?;
+        self.wrong.extend(judged.wrong);
         self.ledgers = all;
-        Ok((saved.len(), unanswered))
+        Ok((judged.rows, judged.unanswered))
     }
 
     fn note_reads(&mut self, lab: &Lab) -> users::Reads {
@@ -356,9 +350,12 @@ impl Cycle {
         if row.reads_failed > 0 {
             self.wrong.push(format!("{name}: {} of {} reads failed", row.reads_failed, row.reads));
         }
-        let inside = row.kills.iter().filter(|kill| kill.in_database).count();
-        if row.kills.len() < KILLS || inside * 2 < KILLS {
-            self.wrong.push(format!("{name}: {} kills, {inside} of them in databases", row.kills.len()));
+        if !report::enough(&row.kills, KILLS) {
+            let inside = report::in_databases(&row.kills);
+            self.wrong.push(format!(
+                "{name}: {} kills, {inside} of them inside steps of databases",
+                row.kills.len()
+            ));
         }
         self.legs.push(row);
         Ok(())
