@@ -86,6 +86,7 @@ pub struct Core {
     pub(crate) queries: BTreeMap<u64, Query>,
     pub(crate) heard: BTreeMap<Address, Now>,
     pub(crate) observed: BTreeMap<Address, (Now, Observation)>,
+    pub(crate) looked: BTreeMap<Address, crate::gate::Looked>,
     /// Databases whose services answer and cannot look, since when by the boot-time clock.
     pub(crate) blind: BTreeMap<Address, Duration>,
     /// The last sign of life of each source's half, by its own clock.
@@ -130,6 +131,7 @@ impl Core {
             queries: BTreeMap::new(),
             heard: BTreeMap::new(),
             observed: BTreeMap::new(),
+            looked: BTreeMap::new(),
             blind: BTreeMap::new(),
             alive: BTreeMap::new(),
             checked: BTreeMap::new(),

@@ -9,6 +9,7 @@ use schemas::{
 
 use crate::core::{Core, Timer};
 use crate::entry::{ByPerson, GroupEntry, Owed, SettledAs};
+use crate::in_memory::Group;
 use crate::live::{Live, Stage};
 use crate::rules::Rule;
 use crate::seam::{Now, ReplyTo};
@@ -17,8 +18,20 @@ use crate::seam::{Now, ReplyTo};
 pub(crate) const OPEN_WITHIN: Duration = Duration::from_secs(5);
 /// A proof older than this is looked at again.
 const PROOF_COUNTS: Duration = Duration::from_secs(30);
+/// A fence path says nothing against a database that was seen open so shortly before, or later. Longer than several looks
+/// of a wait: they are asked for together, answer in any order, and a busy service may miss some.
+const PATH_AFTER: Duration = Duration::from_secs(4);
 /// Between two looks at what is waited for.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// The latest looks at a database, by the boot-time clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Looked {
+    /// When one ended, answered or not.
+    pub(crate) ended: Duration,
+    /// When it was seen open, or not quite closed.
+    pub(crate) open: Option<Duration>,
+}
 
 /// Why a site does not count as open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,18 +68,20 @@ impl Core {
         if g.proofs.get(&address).is_some_and(|at| now.boot < *at + PROOF_COUNTS) {
             return Ok(Shut::Proof);
         }
+        let mut wait = format!("proof that {resource} at {site} is closed");
         for path in &g.plan.fence_paths {
-            let off = self.observed.get(path).is_some_and(|(at, seen)| {
+            let off = self.observed.get(path).filter(|(at, seen)| {
                 now.boot < at.boot + PROOF_COUNTS
                     && matches!(&seen.seen, Seen::Process(p)
                         if p.closes.as_ref() == Some(site) && p.running == Running::Stopped)
                     && seen.unended.is_empty()
             });
-            if off {
-                return Ok(Shut::FencePath(path.clone()));
+            let Some((at, _)) = off else { continue };
+            match self.against_path(g, site, at.boot) {
+                None => return Ok(Shut::FencePath(path.clone())),
+                Some(why) => wait.push_str(&format!(" ({path} says that {site} is off, but {why})")),
             }
         }
-        let mut wait = format!("proof that {resource} at {site} is closed");
         if let Some(accepted) = g.record.accepted.get(site)
             && (accepted.epoch == g.record.epoch || !self.rules.keep(Rule::AcceptanceOneEpoch))
         {
@@ -80,6 +95,22 @@ impl Core {
                 format!("{:.1} s until no earlier yes for {site} can act", (until - now.boot).as_secs_f64());
         }
         Err(wait)
+    }
+
+    /// What speaks against a fence path that was seen off: a database of its site that was seen open since or shortly
+    /// before, or that was not looked at.
+    fn against_path(&self, g: &Group, site: &SiteId, off: Duration) -> Option<String> {
+        g.plan.one_live.iter().find_map(|resource| {
+            let address =
+                Address { site: site.clone(), service: Service::Database, resource: resource.clone() };
+            match self.looked.get(&address) {
+                Some(Looked { open: Some(open), .. }) if off < *open + PATH_AFTER => {
+                    Some(format!("{resource} there was seen open"))
+                }
+                Some(Looked { ended, .. }) if off < *ended + PATH_AFTER => None,
+                _ => Some(format!("{resource} there was not looked at since")),
+            }
+        })
     }
 
     fn other_sites(&self, group: &schemas::GroupId, site: &SiteId) -> Vec<SiteId> {
@@ -108,14 +139,7 @@ impl Core {
                     }
                     // The bound of the opening counts from when the gate lets it through.
                     let moved = now.boot + deadline.saturating_sub(now.boot).max(OPEN_WITHIN);
-                    self.wait_for_close(
-                        now,
-                        key,
-                        &group,
-                        &site,
-                        std::slice::from_ref(&address.resource),
-                        wait,
-                    );
+                    self.wait_for_close(now, key, &group, &site, wait);
                     if let Some(live) = self.lives.get_mut(key) {
                         live.deadline = moved;
                     }
@@ -162,7 +186,7 @@ impl Core {
             }
             match shut {
                 Ok(shut) => by = Some(shut),
-                Err(wait) => return self.wait_for_close(now, key, &group, site, &databases, wait),
+                Err(wait) => return self.wait_for_close(now, key, &group, site, wait),
             }
         }
         self.lives.remove(key);
@@ -182,27 +206,17 @@ impl Core {
         true
     }
 
-    /// Looks at the site and its fence paths again, and says what would end the wait.
-    fn wait_for_close(
-        &mut self,
-        now: Now,
-        key: &Key,
-        group: &schemas::GroupId,
-        site: &SiteId,
-        databases: &[ResourceId],
-        wait: String,
-    ) {
-        let paths = self.groups.get(group).map(|g| g.plan.fence_paths.clone()).unwrap_or_default();
-        let addresses = databases
-            .iter()
-            .map(|resource| Address {
-                site: site.clone(),
-                service: Service::Database,
-                resource: resource.clone(),
-            })
-            .chain(paths);
+    /// Looks at the site's databases and at the fence paths again, and says what would end the wait.
+    fn wait_for_close(&mut self, now: Now, key: &Key, group: &schemas::GroupId, site: &SiteId, wait: String) {
+        let Some(g) = self.groups.get(group) else { return };
+        let databases = g.plan.one_live.iter().map(|resource| Address {
+            site: site.clone(),
+            service: Service::Database,
+            resource: resource.clone(),
+        });
+        let addresses: Vec<Address> = databases.chain(g.plan.fence_paths.iter().cloned()).collect();
         if self.looks_again(now, key) {
-            for address in addresses.collect::<Vec<_>>() {
+            for address in addresses {
                 self.look_at(now, &address, None);
             }
         }
@@ -260,6 +274,9 @@ impl Core {
     /// An observation proves a close if its service holds this epoch and nothing there is unended.
     pub(crate) fn note_observation(&mut self, now: Now, address: &Address, seen: &Observation) {
         let Seen::Database(database) = &seen.seen else { return };
+        if database.access != Access::Closed {
+            self.looked.entry(address.clone()).or_default().open = Some(now.boot);
+        }
         let Some((id, g)) = self.groups.iter_mut().find(|(_, g)| g.plan.resources.contains(address)) else {
             return;
         };

@@ -199,6 +199,9 @@ impl Core {
             // A busy service: its beats tell.
             Answered::Silence => false,
         };
+        if address.service == Service::Database {
+            self.looked.entry(address.clone()).or_default().ended = now.boot;
+        }
         if let Answered::Reply(body) = answer
             && let Ok(seen) = serde_json::from_slice::<Observation>(&body)
         {

@@ -56,6 +56,8 @@ pub(crate) struct World {
     answers: BTreeMap<u64, OpReply>,
     last: u64,
     silent: BTreeSet<String>,
+    /// Sites whose services answer a look and nothing else.
+    pub(crate) looks_only: BTreeSet<String>,
     pub(crate) state: BTreeMap<String, Value>,
     applied: BTreeMap<String, u32>,
     /// Acts that fail.
@@ -161,6 +163,7 @@ impl World {
             answers: BTreeMap::new(),
             last: 0,
             silent: BTreeSet::new(),
+            looks_only: BTreeSet::new(),
             state: BTreeMap::from([("main.database.config".into(), json!("open"))]),
             applied: BTreeMap::new(),
             failing: BTreeSet::new(),
@@ -386,7 +389,9 @@ impl World {
     fn serve(&mut self, request: BusRequest) -> Answered {
         let prefix = Prefix::new("pointsman").unwrap();
         let (address, verb) = prefix.parse_request(&request.subject).unwrap();
-        if self.silent.contains(address.site.as_str()) {
+        let looks = matches!(verb, Verb::Observe | Verb::Check);
+        let deaf = !looks && self.looks_only.contains(address.site.as_str());
+        if deaf || self.silent.contains(address.site.as_str()) {
             return Answered::NoResponders;
         }
         let name = address.to_string();

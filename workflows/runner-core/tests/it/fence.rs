@@ -12,10 +12,15 @@ const SWITCH: &str = "witness.process.power-main";
 
 /// Main is live and answers no more; at the witness is a switch of its power, which `prepare` says more about.
 fn world(prepare: impl FnOnce(&mut World)) -> World {
+    looking(None, prepare)
+}
+
+/// With a preflight every so often, and as a person starts a move.
+fn looking(preflight_every: Option<Duration>, prepare: impl FnOnce(&mut World)) -> World {
     let paths = "paths: [database, { process: power-main, site: witness }]";
     let group = GROUP.replace("paths: [database]", paths);
     assert!(group.contains(paths));
-    let mut world = World::with(&group, None);
+    let mut world = World::with(&group, preflight_every);
     prepare(&mut world);
     // It looks at everything, the switch among it.
     world.adopt("main");
@@ -99,14 +104,19 @@ fn a_switch_that_proves_nothing_opens_nothing() {
 /// What was seen half a minute ago may have changed since.
 #[test]
 fn a_look_at_a_switch_counts_for_thirty_seconds() {
-    // Its service has fallen silent since: the look of the adoption is a moment old.
-    let mut fresh = world(off);
-    fresh.silence("witness");
+    // Main was long silent when the switch was seen off, and its own service has fallen silent since.
+    let seen_off = || {
+        let mut world = world(off);
+        pass(&mut world, 10);
+        world.group();
+        world.silence("witness");
+        world
+    };
+    let mut fresh = seen_off();
     fresh.start("failover", &[]);
     fresh.run_until(|w| opened(w) == 1);
 
-    let mut stale = world(off);
-    stale.silence("witness");
+    let mut stale = seen_off();
     pass(&mut stale, 31);
     let run = stale.start("failover", &[]);
     stale.run_until(|w| asks(w, run));
@@ -114,4 +124,41 @@ fn a_look_at_a_switch_counts_for_thirty_seconds() {
     assert!(asks(&mut stale, run) && opened(&stale) == 0, "an old look opened it");
     stale.speak("witness");
     completes(&mut stale, run);
+}
+
+/// It is wired to something else, or main has power again: its database answers, and takes writes.
+#[test]
+fn a_switch_is_not_believed_while_the_database_is_seen_open() {
+    let mut world = world(off);
+    // Nothing there can be closed: its services answer looks alone.
+    world.looks_only.insert("main".into());
+    world.speak("main");
+    let run = world.start("failover", &[]);
+    world.run_until(|w| asks(w, run));
+    pass(&mut world, 40);
+    let waits = world.run(run).waits_for;
+    assert!(asks(&mut world, run) && opened(&world) == 0, "two sites were opened");
+    let said = format!("({SWITCH} says that main is off, but config there was seen open)");
+    assert!(waits.iter().any(|wait| wait.contains(&said)), "{waits:?}");
+    let group = world.group();
+    let main = &group.sites[&"main".parse().unwrap()];
+    assert!(main.counts_open && main.why.contains(&said), "{main:?}");
+
+    // Then its power is off indeed.
+    world.silence("main");
+    completes(&mut world, run);
+}
+
+/// A start looks at the switch and not at the site that it calls lost, whose silence of a while ago proves nothing.
+#[test]
+fn the_database_is_looked_at_before_a_switch_is_believed() {
+    let mut world = looking(Some(Duration::from_secs(60)), off);
+    pass(&mut world, 20);
+    // It answers again, and nobody has looked since.
+    world.looks_only.insert("main".into());
+    world.speak("main");
+    let run = world.start("failover", &[]);
+    world.run_until(|w| asks(w, run));
+    pass(&mut world, 10);
+    assert!(asks(&mut world, run) && opened(&world) == 0, "two sites were opened");
 }
