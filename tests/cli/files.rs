@@ -42,6 +42,14 @@ fn a_bad_file_is_2_with_file_line_and_column() {
     for part in ["groups/g.yaml:4:1", "unknown field `fenc`", "fenc: {}", "^^^^"] {
         assert!(text(&check).contains(part), "`{part}` is not in\n{}", text(&check));
     }
+    let host = "version: 1\nsite: a\ngroups: [g]\nbus: { servers: [\"nats://127.0.0.1:1\"] }\nstate: state\nprocess:\n  \
+                power-b: { driver: exec, start: on.sh, stop: off.sh, closes: b, health: { http: \"http://127.0.0.1:1/\" } }\n";
+    std::fs::write(folder.join("host.yaml"), host).unwrap();
+    let check = run(&["config", "check", "--config", "host.yaml"], folder);
+    assert_eq!(code(&check), 2, "{}", text(&check));
+    for part in ["host.yaml:7:", "`closes: b` needs `driver: exec` with a `check` script"] {
+        assert!(text(&check).contains(part), "`{part}` is not in\n{}", text(&check));
+    }
     std::fs::write(
         folder.join("w.yaml"),
         "document: { dsl: '1.0.3', name: x }\ndo:\n  - a: { nonsense: 1 }\n",

@@ -45,7 +45,7 @@ pub struct SystemdSettings {
     /// How long after a stop it is watched.
     #[serde(default = "settle")]
     pub settle: Span,
-    /// The site whose power or network it switches.
+    /// Refused: a unit that does not run proves nothing about a site.
     #[serde(default)]
     pub closes: Option<SiteId>,
 }
@@ -71,7 +71,7 @@ pub struct ExecSettings {
     /// How long after a stop it is watched.
     #[serde(default = "settle")]
     pub settle: Span,
-    /// The site whose power or network it switches.
+    /// The site whose power or network it switches. It needs `check`.
     #[serde(default)]
     pub closes: Option<SiteId>,
 }
@@ -151,11 +151,13 @@ impl Settings {
         let resource = place.resource.clone();
         match self {
             Settings::Systemd(its) => {
+                proves(its.closes.as_ref(), None)?;
                 let manager = Systemd::new(its.unit, its.bus);
                 let health = health(its.health, place)?;
-                Ok(gated(manager, resource, health, its.closes, its.settle.duration(), on_return))
+                Ok(gated(manager, resource, health, None, its.settle.duration(), on_return))
             }
             Settings::Exec(its) => {
+                proves(its.closes.as_ref(), its.check.as_ref())?;
                 let health = health(its.health, place)?;
                 let manager = Scripts {
                     start: place.folder.join(its.start),
@@ -175,6 +177,18 @@ impl Settings {
                 Ok(Box::new(MemoryProcess::service(place.world.clone(), resource.as_str(), its.closes)))
             }
         }
+    }
+}
+
+/// A switch that is seen off lets the other site open. So a person's script has to say it: that nobody answers a health
+/// gate, or that a unit is not started, says no more than that.
+fn proves(closes: Option<&SiteId>, check: Option<&PathBuf>) -> Result<(), Problem> {
+    match (closes, check) {
+        (Some(site), None) => Err(wrong(format!(
+            "`closes: {site}` needs `driver: exec` with a `check` script, which exits 1 only while {site} certainly has no \
+             power or no network; a health gate that nobody answers, or a unit that does not run, does not prove that"
+        ))),
+        _ => Ok(()),
     }
 }
 

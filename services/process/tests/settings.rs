@@ -35,7 +35,8 @@ fn read(text: Value) -> Result<Box<dyn Driver>, String> {
 fn what_operators_write_is_read() {
     for good in [
         json!({ "driver": "exec", "start": "/dr/start.sh", "stop": "/dr/stop.sh", "check": "/dr/ping.sh", "settle": "20s" }),
-        json!({ "driver": "exec", "start": "a", "stop": "b", "closes": "main" }),
+        json!({ "driver": "exec", "start": "a", "stop": "b", "check": "c", "closes": "main" }),
+        json!({ "driver": "exec", "start": "a", "stop": "b" }),
         json!({ "driver": "systemd", "unit": "web.service" }),
         json!({ "driver": "systemd", "unit": "web.service", "health": { "http": "http://127.0.0.1:8080/up", "status": 204 } }),
         json!({ "driver": "systemd", "unit": "web.service", "health": { "http": "http://[::1]" } }),
@@ -57,6 +58,14 @@ fn what_operators_write_is_read() {
         ),
         (json!({ "driver": "systemd", "unit": "w", "health": { "tcp": "a:1" } }), "proves nothing"),
         (json!({ "driver": "systemd", "unit": "w", "health": { "http": "https://a/" } }), "http://"),
+        // What does not answer is not off: a switch that restarts refuses connections.
+        (
+            json!({ "driver": "exec", "start": "a", "stop": "b", "closes": "main",
+                "health": { "http": "http://10.0.0.9/power" } }),
+            "`closes: main` needs `driver: exec` with a `check` script",
+        ),
+        (json!({ "driver": "exec", "start": "a", "stop": "b", "closes": "main" }), "needs `driver: exec`"),
+        (json!({ "driver": "systemd", "unit": "w.service", "closes": "main" }), "needs `driver: exec`"),
     ] {
         let told = read(bad.clone()).err().unwrap_or_else(|| panic!("{bad} was taken"));
         assert!(told.contains(words), "{told}");
