@@ -129,6 +129,11 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
         "Stop it, and take away what starts it.",
     ),
     (
+        "fence-path",
+        "Whether a fence path of the group can prove that a site of the group is off, and does not say so in peace.",
+        "Mend `closes:`, the switch or its check script (docs/workflows/failover.md).",
+    ),
+    (
         "protected",
         "Whether the other site receives what is written.",
         "`pointsman status` names the command.",

@@ -218,6 +218,7 @@ impl Core {
         }
         lines.extend(self.state_line(g, address, &seen.seen));
         lines.extend(self.fresh_line(g, address));
+        lines.extend(fence_line(g, address, &seen.seen));
         lines.extend(ttl_line(g, &seen.seen));
         lines.extend(path_line(g, &seen.seen));
         match checked {
@@ -358,6 +359,41 @@ fn live_only(g: &Group, address: &Address) -> bool {
     let all = g.plan.input.get("live_only").and_then(Value::as_array);
     address.service == Service::Process
         && all.into_iter().flatten().any(|name| name.as_str() == Some(address.resource.as_str()))
+}
+
+/// Whether a fence path could prove its site off, and does not say so in peace.
+fn fence_line(g: &Group, address: &Address, seen: &Seen) -> Option<CheckLine> {
+    let Seen::Process(p) = seen else { return None };
+    if !g.plan.fence_paths.contains(address) {
+        return None;
+    }
+    let what = "fence-path";
+    let Some(site) = p.closes.as_ref().filter(|site| g.plan.sites.contains(site)) else {
+        let why = match &p.closes {
+            None => "its host's file says no `closes:`".to_owned(),
+            Some(site) => format!("`closes: {site}` is no site of {}", g.plan.group),
+        };
+        // Not red: on the night it keeps no failover from being started, which then waits for another proof.
+        return Some(CheckLine::amber(
+            what,
+            format!("{why}: it can prove nothing"),
+            "mend it there, or take it out of `fence.paths` in the group's file",
+        ));
+    };
+    Some(match p.running {
+        Running::Healthy => CheckLine::green(what, format!("{site} is on")),
+        Running::Stopped if g.record.active.is_some() => CheckLine::green(what, format!("{site} is off")),
+        Running::Stopped => CheckLine::amber(
+            what,
+            format!("it says that {site} is off, and no run is under way"),
+            format!("if {site} is up, mend its check or its wiring: a failover would trust it"),
+        ),
+        Running::Unhealthy | Running::Unknown => CheckLine::amber(
+            what,
+            format!("nobody can tell whether {site} is on or off"),
+            "look at the switch, and at its check script: exit 0 on, 1 off, else it cannot tell",
+        ),
+    })
 }
 
 /// One release apart works together.

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::common::{GROUP, World, receiver};
 use schemas::op::{Op, OpReply};
-use schemas::{CheckLine, CheckView, Code, Level, NameSeen, Problem, ReplicationSeen, Seen};
+use schemas::{
+    CheckLine, CheckView, Code, Level, NameSeen, Problem, ProcessSeen, ReplicationSeen, Running, Seen, SiteId,
+};
 use serde_json::json;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -195,6 +197,35 @@ fn what_the_runner_says_of_itself_counts_for_the_group() {
     assert!(problem.to_string().contains("cfg:runner-bus"), "{problem}");
     world.own(Vec::new());
     assert!(!told(&mut world));
+}
+
+#[test]
+fn a_fence_path_that_would_not_help_or_says_off_in_peace_is_told_by_day() {
+    let switch = "witness.process.power-main";
+    let group =
+        GROUP.replace("paths: [database]", "paths: [database, { process: power-main, site: witness }]");
+    let site = |name: &str| -> Option<SiteId> { Some(name.parse().unwrap()) };
+    for (running, closes, level, words) in [
+        (Running::Healthy, site("main"), Level::Green, "main is on"),
+        (Running::Stopped, site("main"), Level::Amber, "main is off"),
+        (Running::Stopped, site("secondary"), Level::Amber, "secondary is off"),
+        (Running::Unknown, site("main"), Level::Amber, "nobody can tell"),
+        (Running::Unhealthy, site("main"), Level::Amber, "nobody can tell"),
+        (Running::Healthy, None, Level::Amber, "no `closes:`"),
+        (Running::Stopped, site("mian"), Level::Amber, "closes: mian"),
+    ] {
+        let mut world = World::with(&group, Some(MINUTE));
+        let seen = ProcessSeen { running, closes, detail: serde_json::Value::Null };
+        world.seen.insert(switch.into(), Seen::Process(seen));
+        world.adopt("main");
+        let lines = check(&mut world).lines;
+        let name = format!("{switch}:fence-path");
+        let told = lines.iter().find(|line| line.name == name).unwrap_or_else(|| panic!("{lines:?}"));
+        assert!(told.line.level == level && told.line.text.contains(words), "{words}: {told:?}");
+    }
+    // What is no fence path has no such line.
+    let others = check(&mut world(GROUP));
+    assert!(!others.lines.iter().any(|line| line.line.what == "fence-path"), "{others:?}");
 }
 
 #[test]
