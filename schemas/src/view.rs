@@ -148,6 +148,15 @@ pub struct StepView {
     pub waits_for: Option<String>,
 }
 
+impl StepView {
+    /// By what the site that this step waited for counts as closed: `proof`, `fence path ADDRESS`, `accepted by PERSON`.
+    /// None for any other step, and before it does.
+    pub fn closed_by(&self) -> Option<&str> {
+        let by = self.output.get("by").filter(|_| self.function == "group.await-closed");
+        by.and_then(Value::as_str)
+    }
+}
+
 /// The time in which users could only read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -125,6 +125,9 @@ pub(crate) fn step(step: &StepView, out: &Output) -> String {
     if let Some(by) = step.settled_by.as_ref().filter(|_| step.in_doubt) {
         notes.push(format!("settled by {by}"));
     }
+    if let Some(by) = step.closed_by() {
+        notes.push(format!("counts as closed: {by}"));
+    }
     if let Some(wait) = &step.waits_for {
         notes.push(format!("waits for {wait}"));
     }

@@ -173,6 +173,7 @@ fn mains_services_are_dead_and_its_power_is_switched_off() {
     assert!(why.contains("fence path witness.process.power-main"), "{why}");
     let told = lab.pointsman.text(&lab.desk(), &["report", &run.id.to_string()]).unwrap();
     assert!(!told.contains("may still take writes"), "somebody accepted something: {told}");
+    assert!(told.contains("counts as closed: fence path witness.process.power-main"), "{told}");
 
     switch.throw("start");
     lab.return_site(Main).unwrap();

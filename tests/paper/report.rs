@@ -45,6 +45,8 @@ fn a_report_says_what_happened_and_only_the_head_from_outside_proves_it() {
         "| clients |",
         "| RTO | 5 min 0 s |",
         "accept: main may still take writes (epoch 2)",
+        "done | counts as closed: accepted by anna |",
+        "closed main: counts as closed: accepted by anna |",
         "anna",
         "power is off",
         "database.enable-access is asked of secondary.database.config",

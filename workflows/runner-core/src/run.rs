@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use engine::{Change, Definition, Machine, Purpose, Want};
 use schemas::view::RunState;
 use schemas::{Effect, GroupId, Position, Problem, RunId};
+use serde_json::Value;
 use thiserror::Error;
 
 use crate::call::{CallRecord, CallState};
@@ -48,6 +49,8 @@ pub(crate) struct Step {
     pub(crate) by_hand: Option<&'static str>,
     /// When the engine went past it.
     pub(crate) left: Option<DateTime<Utc>>,
+    /// What the runner itself answered; a service's answer is in its call.
+    pub(crate) output: Value,
 }
 
 /// A run and what its entries say.
@@ -112,6 +115,7 @@ impl Run {
                             error: None,
                             by_hand: None,
                             left: None,
+                            output: Value::Null,
                         });
                     }
                 }
@@ -166,15 +170,22 @@ impl Run {
     }
 
     fn note(&mut self, entry: &engine::Entry, when: DateTime<Utc>) {
-        let (at, error) = match entry {
-            engine::Entry::Failed { at, error, .. } => (at, Some(error.clone())),
-            engine::Entry::Left { at, .. } | engine::Entry::Ended { at, .. } => (at, None),
-            engine::Entry::Undone { at, .. } | engine::Entry::Settled { at, .. } => (at, None),
+        let (at, error, output) = match entry {
+            engine::Entry::Failed { at, error, .. } => (at, Some(error.clone()), None),
+            engine::Entry::Left { at, output, .. } | engine::Entry::Ended { at, output, .. } => {
+                (at, None, Some(output))
+            }
+            engine::Entry::Undone { at, .. } | engine::Entry::Settled { at, .. } => (at, None, None),
             _ => return,
         };
+        let asked = self.calls.contains_key(at);
         if let Some(step) = self.steps.iter_mut().rev().find(|s| s.position == *at) {
             step.left = Some(when);
             step.error = error;
+            // Where both entries come, the first one has it as it was given.
+            if let Some(output) = output.filter(|_| !asked && step.output.is_null()) {
+                step.output = output.clone();
+            }
         }
     }
 

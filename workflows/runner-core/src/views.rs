@@ -118,6 +118,7 @@ fn step_view(run: &Run, lives: &BTreeMap<Key, Live>, step: &Step, number: u32) -
         _ => None,
     };
     let (settled_by, output, refused) = settled(record);
+    let output = if output.is_null() { step.output.clone() } else { output };
     let problem = step.error.as_ref().map(crate::fault::problem_of).or(refused);
     StepView {
         number,

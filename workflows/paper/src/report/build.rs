@@ -65,6 +65,7 @@ fn steps(evidence: &Evidence, view: &RunView) -> Vec<Step> {
         took_ms: took(step),
         doubts: doubts.remove(&step.position).unwrap_or_default(),
         settled_by: step.settled_by.clone(),
+        closed_by: step.closed_by().map(str::to_owned),
         problem: step.problem.clone(),
     };
     view.steps.iter().map(step).collect()

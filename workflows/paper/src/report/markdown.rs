@@ -131,6 +131,7 @@ impl Report {
             if step.attempts > 1 {
                 notes.push(format!("{} attempts", step.attempts));
             }
+            notes.extend(step.closed_by.as_ref().map(|by| format!("counts as closed: {by}")));
             notes.extend(step.problem.as_ref().map(ToString::to_string));
             vec![
                 step.number.to_string(),

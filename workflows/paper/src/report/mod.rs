@@ -160,6 +160,9 @@ pub struct Step {
     /// What settled it: `reply`, `outcome`, `undelivered`, or who.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled_by: Option<String>,
+    /// By what the site that it waited for counted as closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_by: Option<String>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,

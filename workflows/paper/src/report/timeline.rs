@@ -74,6 +74,10 @@ fn of_run(entry: &RunEntry, evidence: &Evidence, view: &RunView) -> Option<Strin
                 }
                 format!("{}: failed: {why}", step(at))
             }
+            engine::Entry::Left { at, output, .. } | engine::Entry::Ended { at, output, .. } => {
+                let waited = view.steps.iter().find(|step| step.position == *at && step.output == *output)?;
+                format!("{}: counts as closed: {}", step(at), waited.closed_by()?)
+            }
             _ => return None,
         },
     })

@@ -70,6 +70,9 @@ fn a_switch_that_is_seen_off_opens_the_other_site_and_nobody_accepts() {
     let why = format!("fence path {SWITCH}");
     let main = &group.sites[&"main".parse().unwrap()];
     assert!(!main.counts_open && main.why.contains(&why), "{main:?}");
+    let closed_by: Vec<String> =
+        world.run(run).steps.iter().filter_map(|step| step.closed_by().map(str::to_owned)).collect();
+    assert_eq!(closed_by, [why.clone()], "and so does the step that waited");
     let recorded = |entry: &runner_core::Append| json!(entry.body).to_string().contains(&why);
     assert!(world.entries.iter().any(recorded), "the journal says what proved it");
     let owed = |debt: &schemas::view::DebtView| debt.what == "database.disable-access";
