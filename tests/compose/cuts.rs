@@ -22,6 +22,7 @@ fn up_is_normal_a_lost_link_is_told_and_a_failover_is_one_command() {
         (code, said) => Err(anyhow!("exit {code}: {said}")),
     });
     system.written_at("main");
+    system.until("every container with a health check is healthy", || system.all_healthy());
     let before = system.newest_run().unwrap().id;
 
     system.cut(&["main", "secondary"]);

@@ -35,7 +35,7 @@ use state::{Asked, Beside, State};
 /// Kept back of an act's bound, to end its session and look when it went wrong.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// So long counts what was seen of what would keep a close from holding: it is dear, and an opening waits for it.
+/// So long counts, for an opening, that nothing was seen to keep a close from holding: that look is dear.
 const BESIDE_COUNTS: Duration = Duration::from_secs(10);
 
 /// How long a server may take to start closed: it recovers from a crash first.
@@ -150,13 +150,19 @@ impl Driver for PostgresAccess {
         by_hand::lines(&path_word(&self.dsn), group, action)
     }
 
-    /// Refuses what cannot be closed, in both directions: nothing is opened that cannot be closed again. What was seen
-    /// of that within the last 10 s counts; that a close has closed, it sees for itself.
+    /// Refuses what cannot be closed, in both directions: nothing is opened that cannot be closed again; for
+    /// an opening, what was seen to be good within the last 10 s counts.
     async fn check(&self, action: Action, _args: &Value) -> Result<(), Problem> {
         let problem = |error: PgError| Problem::new(error.code(), error.to_string());
         let session = self.server.look(self.look_within.duration()).await.map_err(problem)?;
         let asked = Asked::see(&session, &self.writers, &self.mode).await.map_err(problem)?;
-        let known = self.beside().as_ref().filter(|(at, _)| at.elapsed() < BESIDE_COUNTS).cloned();
+        // A close is checked before it shuts anybody out; an opening is waited for by all.
+        let good = |(at, seen): &&(Instant, Beside)| {
+            action == Action::EnableAccess
+                && at.elapsed() < BESIDE_COUNTS
+                && seen.cannot_close(&self.writers).is_none()
+        };
+        let known = self.beside().as_ref().filter(good).cloned();
         let beside = match known {
             Some((_, beside)) => beside,
             None => self.see_beside(&session).await.map_err(problem)?,

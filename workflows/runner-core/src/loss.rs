@@ -246,12 +246,14 @@ impl Core {
                 true
             }
             Err(why) => {
-                for (resource, _) in self.replications(now, group, &from, &to) {
-                    self.look_at(now, &replication(&to, &resource), None);
-                }
                 let run = key.run.short(4);
                 let how = format!("{why}: pointsman accept {run} --data-loss DURATION --why …");
-                self.wait_for_loss(now, key, how.clone());
+                // Whatever wakes it, an answer too, it asks again by its own timer only.
+                if self.wait_for_loss(now, key, how.clone()) {
+                    for (resource, _) in self.replications(now, group, &from, &to) {
+                        self.look_at(now, &replication(&to, &resource), None);
+                    }
+                }
                 self.wait_for_person(now, key, how);
                 false
             }
@@ -276,13 +278,14 @@ impl Core {
         now.boot >= since + LOOK_WITHIN || self.replications(now, group, from, to).iter().all(fresh)
     }
 
-    fn wait_for_loss(&mut self, now: Now, key: &Key, what: String) {
+    /// Whether what is waited for is to be looked at now.
+    fn wait_for_loss(&mut self, now: Now, key: &Key, what: String) -> bool {
         if let Some(live) = self.lives.get_mut(key) {
             // The bound of the opening counts from when the gate lets it through.
             live.deadline = now.boot + live.deadline.saturating_sub(now.boot).max(OPEN_WITHIN);
             live.wait(what);
         }
-        self.looks_again(now, key);
+        self.looks_again(now, key)
     }
 
     /// A look at one half of a replication: an opening may wait for it.
