@@ -103,7 +103,8 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
     (
         "stopped",
         "Nothing is kept and nothing applied, or a program does not run.",
-        "As it should be at the site that is not live.",
+        "As it should be at the site that is not live. Where it stands against a planned move, bring that site up to date first: \
+         `pointsman reprotect`.",
     ),
     (
         "broken",

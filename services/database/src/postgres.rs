@@ -38,6 +38,10 @@ const SETTLE: Duration = Duration::from_secs(2);
 /// So long counts, for an opening, that nothing was seen to keep a close from holding: that look is dear.
 const BESIDE_COUNTS: Duration = Duration::from_secs(10);
 
+/// Said before anybody is shut out: half a close would be left.
+const OLD_SET_UP: &str =
+    "its set-up is of an older version: run `pointsman setup postgres --print` in it again";
+
 /// How long a server may take to start closed: it recovers from a crash first.
 const START_WITHIN: Duration = Duration::from_secs(15 * 60);
 
@@ -156,6 +160,9 @@ impl Driver for PostgresAccess {
         let problem = |error: PgError| Problem::new(error.code(), error.to_string());
         let session = self.server.look(self.look_within.duration()).await.map_err(problem)?;
         let asked = Asked::see(&session, &self.writers, &self.mode).await.map_err(problem)?;
+        if !asked.set_up {
+            return Err(Problem::new(Code::BadConfiguration, OLD_SET_UP));
+        }
         // A close is checked before it shuts anybody out; an opening is waited for by all.
         let good = |(at, seen): &&(Instant, Beside)| {
             action == Action::EnableAccess

@@ -20,8 +20,11 @@ const OLD: Duration = Duration::from_secs(60);
 #[derive(Clone, Default)]
 pub struct Life {
     id: Uuid,
-    parked: Arc<Mutex<HashMap<To, Vec<(Instant, Connection)>>>>,
+    parked: Arc<Mutex<Parked>>,
 }
+
+/// Those that wait, each since when; the one that was used last is the last one.
+type Parked = HashMap<To, Vec<(Instant, Connection)>>;
 
 /// Where a connection goes and as what it was seen there.
 pub(crate) type To = (String, Option<Identity>);
@@ -43,7 +46,7 @@ impl Life {
         self.id
     }
 
-    fn parked(&self) -> MutexGuard<'_, HashMap<To, Vec<(Instant, Connection)>>> {
+    fn parked(&self) -> MutexGuard<'_, Parked> {
         self.parked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

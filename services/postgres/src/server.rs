@@ -220,7 +220,7 @@ impl Server {
             Purpose::Look => format!("{}?", self.this_life),
         };
         let to = (dsn.text.clone(), self.identity.clone());
-        if let Some(session) = self.parked(&to, &application, until).await {
+        if let Some(session) = self.parked(&to, purpose, &application, until).await {
             return Ok(session);
         }
         let server = place(&dsn.config);
@@ -250,7 +250,7 @@ impl Server {
     /// A session on a parked connection, under its new name and bounds. It was seen to be the right server when
     /// it was opened. One that was closed meanwhile, or does not answer, is dropped; one that was used a moment ago is
     /// not asked first.
-    async fn parked(&self, to: &To, application: &str, until: Instant) -> Option<Session> {
+    async fn parked(&self, to: &To, purpose: Purpose, application: &str, until: Instant) -> Option<Session> {
         let (since, connection) = self.life.take(to)?;
         let trusted = since.elapsed() < TRUSTED && !connection.is_closed();
         let within = until.saturating_duration_since(Instant::now());
@@ -261,7 +261,8 @@ impl Server {
             literal(application),
             millis = millis(within),
         );
-        match trusted {
+        // An act is found again by its name: it is sent when the server has taken that.
+        match trusted && purpose == Purpose::Look {
             true => session.send_settings(set).await.ok()?,
             false => drop(session.simple(&set).await.ok()?),
         }

@@ -145,8 +145,8 @@ impl Session {
         self.until.saturating_duration_since(Instant::now())
     }
 
-    /// Sends settings (`SET …`) and does not wait for the answer: the server takes them before the next statement, which
-    /// fails if they did.
+    /// Sends settings (`SET …`) and does not wait for the answer: the server comes to them before the next statement, which
+    /// counts as lost, so that nobody knows whether it had its effect, where they were not taken.
     ///
     /// # Errors
     ///
@@ -156,7 +156,11 @@ impl Session {
         let mut sent: Settings = Box::pin(async move { client.simple_query(&sql).await });
         // The first poll hands them to the connection.
         match futures_util::poll!(&mut sent) {
-            Poll::Ready(done) => drop(done?),
+            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Err(error)) => {
+                self.failed.store(true, Ordering::Relaxed);
+                return Err(error.into());
+            }
             Poll::Pending => *self.settings() = Some(sent),
         }
         Ok(())
@@ -175,16 +179,14 @@ impl Session {
         let settings = self.settings().take();
         let act = async move {
             match settings {
-                Some(settings) => {
-                    let (set, done) = futures_util::join!(settings, act);
-                    set.and(done)
-                }
-                None => act.await,
+                Some(settings) => futures_util::join!(settings, act),
+                None => (Ok(Vec::new()), act.await),
             }
         };
         let done = match tokio::time::timeout_at(self.until.into(), act).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(error.into()),
+            Ok((Ok(_), Ok(value))) => Ok(value),
+            Ok((Ok(_), Err(error))) => Err(error.into()),
+            Ok((Err(error), _)) => Err(PgError::Lost(format!("its settings were not taken: {error}"))),
             Err(_) => Err(PgError::Timeout(start.elapsed())),
         };
         self.open.fetch_sub(1, Ordering::Relaxed);

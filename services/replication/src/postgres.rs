@@ -294,8 +294,9 @@ impl Driver for PostgresReplication {
                 Half::Receiver { subscription, .. } => {
                     let mut seen = seen::Receiver::see(&session, subscription).await?.told();
                     let copy = copy::Seen::see(&session, subscription).await?;
-                    // One that an act began is measured, and ends when that act has noted its end.
-                    seen.copy = copy.and_then(|copy| copy.progress()).or(seen.copy);
+                    // One that an act began is measured; that tables are missing, the server says.
+                    let measured = copy.and_then(|copy| copy.progress());
+                    seen.copy = seen.copy.map(|missing| measured.unwrap_or(missing));
                     Ok(seen)
                 }
             }

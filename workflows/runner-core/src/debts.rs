@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use engine::InDoubt;
-use schemas::{Action, Address, Attempt, Effect, GroupId, Key};
+use schemas::{Action, Address, Attempt, Code, Effect, GroupId, Key, Seen, Service};
 use serde_json::Value;
 
 use crate::core::{Core, Timer};
@@ -161,12 +161,28 @@ impl Core {
             .map(|(id, _)| *id)
             .collect();
         for debt in debts {
+            let Some(g) = self.groups.get(group) else { return };
+            let address = g.record.debts.get(&debt).map(|debt| &debt.owed.address);
+            let gone =
+                address.filter(|address| g.unpaid.contains_key(&debt) && self.is_gone(address)).cloned();
+            if let Some(address) = gone {
+                // A try would fail as the one before did, and every try is an entry.
+                self.look_at(now, &address, None);
+                continue;
+            }
             // One that was just paid before it may have to end first.
             let owed = self.groups.get(group).and_then(|g| g.record.debts.get(&debt));
             if owed.is_some_and(|debt| !self.waits_its_turn(now, group, &debt.owed)) {
                 self.pay_debt(now, group, debt);
             }
         }
+    }
+
+    /// Whether the latest look at a database found nobody there.
+    fn is_gone(&self, address: &Address) -> bool {
+        let latest = self.observed.get(address).map(|(_, seen)| &seen.seen);
+        address.service == Service::Database
+            && matches!(latest, Some(Seen::Nothing(why)) if why.code == Code::Unreachable)
     }
 
     /// A debt could not be paid, and is tried again at its service's first beat after a pause. A close is not left to the

@@ -21,6 +21,9 @@ use crate::query::Purpose;
 use crate::seam::{Answered, Now};
 use crate::start::Checked;
 
+/// Red by day, and no reason to leave users without a site: the bus carried the question, and what has ended or starts by
+/// itself is met where it matters.
+const BY_DAY: [&str; 4] = ["bus", "runner-bus", "credentials", "autostart"];
 /// What was looked at longer ago says nothing about now.
 const LATEST: Duration = Duration::from_secs(180);
 /// How long the services may take to look.
@@ -104,7 +107,7 @@ impl Core {
         let counts = |line: &&GroupLine| {
             let there = line.address.as_ref().is_some_and(|address| address.site == *from);
             let passed = match leaves {
-                Leaves::Lost => there || line.line.what == FRESH,
+                Leaves::Lost => there || line.line.what == FRESH || BY_DAY.contains(&line.line.what.as_str()),
                 Leaves::Planned => false,
                 Leaves::Live => line.line.what == FRESH,
             };
@@ -132,9 +135,13 @@ impl Core {
         let names = |line: &GroupLine| {
             checked.unplanned && line.address.as_ref().is_some_and(|address| address.service == Service::Dns)
         };
+        red.retain(|line| !overrides.contains(&line.name) && !names(line));
+        let remedies = match red.iter().all(|line| undrainable.contains(line)) {
+            true => String::new(),
+            false => format!(". `pointsman check {id}` names each remedy"),
+        };
         let against: Vec<String> = red
             .iter()
-            .filter(|line| !overrides.contains(&line.name) && !names(line))
             .map(|line| match &line.line.remedy {
                 // `check` does not name it.
                 Some(remedy) if undrainable.contains(line) => {
@@ -145,10 +152,7 @@ impl Core {
             .collect();
         match against.is_empty() {
             true => Ok(()),
-            false => Err(Problem::new(
-                Code::RedPrecondition,
-                format!("{}. `pointsman check {id}` names each remedy", against.join("; ")),
-            )),
+            false => Err(Problem::new(Code::RedPrecondition, format!("{}{remedies}", against.join("; ")))),
         }
     }
 

@@ -25,6 +25,7 @@ SELECT jsonb_build_object(
 /// What an act must know before it begins, cheaply: the gap of a move waits for it.
 const ASKED: &str = "
 SELECT jsonb_build_object('in_recovery', pg_is_in_recovery(),
+  'set_up', to_regprocedure('pointsman.shut_out(timestamptz)') IS NOT NULL,
   'roles', (SELECT coalesce(jsonb_agg(jsonb_build_object('role', role, 'mode', mode, 'via', via)), '[]')
      FROM pointsman.writer))";
 
@@ -51,6 +52,8 @@ struct Named {
 #[derive(Debug, Deserialize)]
 pub(super) struct Asked {
     pub(super) in_recovery: bool,
+    /// All functions that the acts call are there.
+    pub(super) set_up: bool,
     roles: Vec<Named>,
 }
 

@@ -63,6 +63,20 @@ async fn a_group_role_that_can_be_taken_back() {
     assert!(problem.to_string().contains("through app"), "{problem}");
 }
 
+/// Half a close would be left: shut, and not known to be.
+#[tokio::test]
+async fn an_older_set_up_is_refused_before_anybody_is_shut_out() {
+    let site = Site::start(Mode::Login);
+    let driver = site.driver();
+    site.psql("DROP FUNCTION pointsman.shut_out");
+    for action in [Close, Open] {
+        let problem = driver.check(action, &args()).await.unwrap_err();
+        assert_eq!(problem.code, Code::BadConfiguration, "{problem}");
+        assert!(problem.to_string().contains("setup postgres"), "{problem}");
+    }
+    assert_eq!(access(&driver).await, Access::Open);
+}
+
 #[tokio::test]
 async fn others_that_could_write_are_told() {
     let site = Site::start(Mode::Login);

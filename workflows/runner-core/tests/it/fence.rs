@@ -28,6 +28,9 @@ fn looking(preflight_every: Option<Duration>, prepare: impl FnOnce(&mut World)) 
     world
 }
 
+/// What is said, and what makes it so.
+type Case = (&'static str, fn(&mut World));
+
 fn switch(world: &mut World, running: Running, closes: Option<&str>) {
     let closes = closes.map(|site| site.parse().unwrap());
     let seen = ProcessSeen { running, closes, detail: Value::Null };
@@ -72,7 +75,7 @@ fn a_switch_that_is_seen_off_opens_the_other_site_and_nobody_accepts() {
     assert!(!main.counts_open && main.why.contains(&why), "{main:?}");
     let closed_by: Vec<String> =
         world.run(run).steps.iter().filter_map(|step| step.closed_by().map(str::to_owned)).collect();
-    assert_eq!(closed_by, [why.clone()], "and so does the step that waited");
+    assert_eq!(closed_by, std::slice::from_ref(&why), "and so does the step that waited");
     let recorded = |entry: &runner_core::Append| json!(entry.body).to_string().contains(&why);
     assert!(world.entries.iter().any(recorded), "the journal says what proved it");
     let owed = |debt: &schemas::view::DebtView| debt.what == "database.disable-access";
@@ -81,7 +84,7 @@ fn a_switch_that_is_seen_off_opens_the_other_site_and_nobody_accepts() {
 
 #[test]
 fn a_switch_that_proves_nothing_opens_nothing() {
-    let proves_nothing: [(&str, fn(&mut World)); 6] = [
+    let proves_nothing: [Case; 6] = [
         ("it is on", |w| switch(w, Running::Healthy, Some("main"))),
         ("it is neither", |w| switch(w, Running::Unhealthy, Some("main"))),
         ("nobody can tell", |w| switch(w, Running::Unknown, Some("main"))),

@@ -193,10 +193,15 @@ fn what_the_runner_says_of_itself_counts_for_the_group() {
     let told = |w: &mut World| check(w).lines.iter().any(|line| line.name == "cfg:runner-bus");
     world.own(vec![CheckLine::red("runner-bus", "its JWT has ended", "renew it")]);
     assert!(told(&mut world));
-    let problem = refusal(world.ask("failover", &[], &[]));
+    let problem = refusal(world.ask("switchover", &[], &[]));
     assert!(problem.to_string().contains("cfg:runner-bus"), "{problem}");
     world.own(Vec::new());
     assert!(!told(&mut world));
+    // By night it keeps nobody from a site: the question came over that very bus.
+    world.own(vec![CheckLine::red("runner-bus", "its JWT has ended", "renew it")]);
+    assert!(told(&mut world));
+    let reply = world.ask("failover", &["main"], &[]);
+    assert!(matches!(reply, OpReply::Started { .. }), "{reply:?}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use schemas::view::Mode;
+use schemas::{Code, Problem, Seen};
 use serde_json::json;
 
 use crate::common::{GROUP, World};
@@ -141,7 +142,16 @@ fn a_close_that_is_owed_and_failed_is_tried_again_soon() {
     world.run_until(|w| w.now.boot > since + Duration::from_secs(10));
     assert_eq!(closes(&world).len(), before + tries.len(), "nobody would hear it");
 
-    world.failing.clear();
+    // Its service is back, and no server is behind it.
+    let gone = Problem::new(Code::Unreachable, "connection refused");
+    world.seen.insert("main.database.config".into(), Seen::Nothing(gone));
     world.speak("main");
+    let since = world.now.boot;
+    world.run_until(|w| w.now.boot > since + Duration::from_secs(60));
+    let more = closes(&world).len() - before - tries.len();
+    assert!(more <= 1, "{more} tries of a close where no server is");
+
+    world.failing.clear();
+    world.seen.clear();
     world.run_until(|w| w.applied(close) > 0);
 }
