@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::dsn::{self, Dsn, Verify};
 use crate::error::{Fate, PgError};
 use crate::parked::{Life, To};
-use crate::session::{Connection, Session, literal};
+use crate::session::{Connection, Home, Session, literal};
 use crate::tls;
 
 /// A pause between two looks at a condition that others bring about.
@@ -251,7 +251,7 @@ impl Server {
     /// it was opened. One that was closed meanwhile, or does not answer, is dropped; one that was used a moment ago is
     /// not asked first.
     async fn parked(&self, to: &To, purpose: Purpose, application: &str, until: Instant) -> Option<Session> {
-        let (since, connection) = self.life.take(to)?;
+        let (since, connection) = self.life.take(to, &self.all_lives)?;
         let trusted = since.elapsed() < TRUSTED && !connection.is_closed();
         let within = until.saturating_duration_since(Instant::now());
         let asked = Instant::now() + PARKED_WITHIN.min(within / 2);
@@ -263,7 +263,7 @@ impl Server {
         );
         // An act is found again by its name: it is sent when the server has taken that.
         match trusted && purpose == Purpose::Look {
-            true => session.send_settings(set).await.ok()?,
+            true => session.set(&set),
             false => drop(session.simple(&set).await.ok()?),
         }
         session.set_deadline(until);
@@ -271,7 +271,8 @@ impl Server {
     }
 
     fn session(&self, connection: Connection, to: To, until: Instant) -> Session {
-        Session::new(connection, (self.life.clone(), to), Arc::clone(&self.given_up), until)
+        let home = Home { life: self.life.clone(), to, by: self.all_lives.clone() };
+        Session::new(connection, home, Arc::clone(&self.given_up), until)
     }
 }
 

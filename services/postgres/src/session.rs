@@ -1,10 +1,8 @@
 //! One session, used for a bounded time.
 
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
@@ -25,7 +23,7 @@ const PREPARED_MAX: usize = 256;
 /// A connection, with what was prepared on it. Dropping it closes it at once, which ends neither a statement
 /// that the server is carrying out nor its effect.
 pub(crate) struct Connection {
-    client: Arc<Client>,
+    client: Client,
     pump: JoinHandle<()>,
     pub(crate) server: String,
     pub(crate) pid: i32,
@@ -40,7 +38,7 @@ impl Drop for Connection {
 
 impl Connection {
     pub(crate) fn new(client: Client, pump: JoinHandle<()>, server: String) -> Self {
-        Connection { client: Arc::new(client), pump, server, pid: 0, prepared: Mutex::default() }
+        Connection { client, pump, server, pid: 0, prepared: Mutex::default() }
     }
 
     /// Whether it is known to be closed.
@@ -62,8 +60,12 @@ impl Connection {
     }
 }
 
-/// The answer to settings that were sent.
-type Settings = Pin<Box<dyn Future<Output = Result<Vec<SimpleQueryMessage>, tokio_postgres::Error>> + Send>>;
+/// Where a connection waits for its next use, and who used it.
+pub(crate) struct Home {
+    pub(crate) life: Life,
+    pub(crate) to: To,
+    pub(crate) by: String,
+}
 
 /// A session. Each statement on it ends at the session's deadline at the latest. Dropped after statements that
 /// all ended well, its connection is parked for the next one; else it is closed at once.
@@ -71,12 +73,12 @@ pub struct Session {
     /// There until it is dropped.
     connection: Option<Connection>,
     /// Where it waits for its next use.
-    home: Option<(Life, To)>,
+    home: Option<Home>,
     /// Told where it ends in the middle.
     given_up: Arc<AtomicBool>,
     until: Instant,
-    /// Settings that were sent, whose answer the next statement takes.
-    settings: Mutex<Option<Settings>>,
+    /// What is sent with the next statement.
+    settings: Mutex<Option<String>>,
     /// Statements whose end was not seen.
     open: AtomicU32,
     /// A statement ended in an error.
@@ -85,22 +87,16 @@ pub struct Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let unheard = self.settings().is_some();
-        if unheard || *self.open.get_mut() > 0 || *self.failed.get_mut() {
+        if *self.open.get_mut() > 0 || *self.failed.get_mut() {
             self.given_up.store(true, Ordering::SeqCst);
-        } else if let (Some(connection), Some((life, to))) = (self.connection.take(), self.home.take()) {
-            life.park(to, connection);
+        } else if let (Some(connection), Some(home)) = (self.connection.take(), self.home.take()) {
+            home.life.park(home.to, home.by, connection);
         }
     }
 }
 
 impl Session {
-    pub(crate) fn new(
-        connection: Connection,
-        home: (Life, To),
-        given_up: Arc<AtomicBool>,
-        until: Instant,
-    ) -> Self {
+    pub(crate) fn new(connection: Connection, home: Home, given_up: Arc<AtomicBool>, until: Instant) -> Self {
         Session {
             connection: Some(connection),
             home: Some(home),
@@ -145,41 +141,25 @@ impl Session {
         self.until.saturating_duration_since(Instant::now())
     }
 
-    /// Sends settings (`SET …`) and does not wait for the answer: the server comes to them before the next statement, which
-    /// counts as lost, so that nobody knows whether it had its effect, where they were not taken.
-    ///
-    /// # Errors
-    ///
-    /// The connection is gone.
-    pub async fn send_settings(&self, sql: String) -> Result<(), PgError> {
-        let client = Arc::clone(&self.connection()?.client);
-        let mut sent: Settings = Box::pin(async move { client.simple_query(&sql).await });
-        // The first poll hands them to the connection.
-        match futures_util::poll!(&mut sent) {
-            Poll::Ready(Ok(_)) => {}
-            Poll::Ready(Err(error)) => {
-                self.failed.store(true, Ordering::Relaxed);
-                return Err(error.into());
-            }
-            Poll::Pending => *self.settings() = Some(sent),
-        }
-        Ok(())
-    }
-
-    fn settings(&self) -> MutexGuard<'_, Option<Settings>> {
-        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Settings (`SET …`) for the next statement, which are sent with it, before it. Where the server does not take them
+    /// that statement counts as lost: nobody knows whether it had its effect.
+    pub fn set(&self, sql: &str) {
+        let mut settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        *settings = Some(settings.take().map_or(sql.to_owned(), |before| format!("{before}; {sql}")));
     }
 
     async fn bounded<T>(
         &self,
         act: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, PgError> {
+        let connection = self.connection()?;
         let start = Instant::now();
         self.open.fetch_add(1, Ordering::Relaxed);
-        let settings = self.settings().take();
+        let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner).take();
         let act = async move {
             match settings {
-                Some(settings) => futures_util::join!(settings, act),
+                // The first is sent first.
+                Some(settings) => futures_util::join!(connection.client.simple_query(&settings), act),
                 None => (Ok(Vec::new()), act.await),
             }
         };

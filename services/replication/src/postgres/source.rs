@@ -123,14 +123,14 @@ pub(super) async fn capture(
 async fn make_slot(server: &Server, session: &Session, slot: &str) -> Result<(), PgError> {
     // A cancelled try leaves no slot: until it is consistent it belongs to its session.
     let left = session.left();
-    session.send_settings(format!("SET statement_timeout = '{TRY}'")).await?;
+    session.set(&format!("SET statement_timeout = '{TRY}'"));
     let sql = "SELECT pg_create_logical_replication_slot($1, 'pgoutput')";
     let mut made = std::pin::pin!(async { session.run(sql, &[&slot]).await });
     let made = tokio::select! {
         made = &mut made => made,
         () = flush(server) => made.await,
     };
-    session.send_settings(format!("SET statement_timeout = {}", left.as_millis().max(1))).await?;
+    session.set(&format!("SET statement_timeout = {}", left.as_millis().max(1)));
     made
 }
 
