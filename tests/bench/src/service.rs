@@ -61,6 +61,8 @@ async fn site(
 fn resources(world: &World, live: bool, number: usize) -> [(Service, String, Arc<dyn Driver>); 4] {
     let [database, there, back, process] = ["d", "r", "s", "p"].map(|letter| format!("{letter}{number}"));
     world.set(&database, json!(if live { "open" } else { "closed" }));
+    // A planned move towards a replication that does not run is refused.
+    world.set(&there, if live { json!({ "slot": true }) } else { json!({ "enabled": true }) });
     let half = |source: bool| MemoryReplication { half: if source { Half::Source } else { Half::Receiver } };
     let access = MemoryDriver::new(world.clone(), database.clone(), MemoryAccess);
     let forward = MemoryDriver::new(world.clone(), there.clone(), half(live));
