@@ -4,7 +4,8 @@
 //! all rows. Reads come from the copy, always. When the connection is reset *or silent* it is in
 //! limited mode: it takes no writes until it has found a master by the name again and loaded a
 //! fresh copy. It holds on to a master that answers heartbeats and has no database any more, in limited
-//! mode too, wherever the name points meanwhile, until it is made to let go.
+//! mode too, wherever the name points meanwhile, until it is made to let go; one that was late, and left, comes back
+//! to it for as long as a name leads there and nowhere else is a primary.
 //!
 //! `READ n` → `ROW n text` or `NONE n`; `WRITE n text` → `OK n` or `ERR limited`; `MODE` →
 //! `normal ADDRESS` or `limited ADDRESS` (of the last master, `-` when there was none); `LETGO` →
@@ -112,25 +113,30 @@ impl Shared {
         Ok(change(&mut *self.state.lock().map_err(|_| anyhow!("state"))?))
     }
 
-    /// The first name whose server is a primary.
+    /// The first name whose server is a primary; else the first that leads to the master that it had, which has lost
+    /// its database alone.
     async fn find_master(&self) -> anyhow::Result<(String, SocketAddr, Lines)> {
         let mut last = anyhow!("no name");
+        let had = self.set(|state| state.master)?;
+        let mut without = None;
         for name in &self.names {
             let trying = async {
                 let (name, port) = name_and_port(name, self.port);
                 let at = SocketAddr::new(resolve(&self.dns, name).await?, port);
                 let mut lines = Lines::connect(at, SILENCE).await?;
                 match lines.ask("PING", SILENCE).await?.as_str() {
-                    "PONG primary" => Ok((name.to_owned(), at, lines)),
+                    "PONG primary" => Ok((true, (name.to_owned(), at, lines))),
+                    "PONG no-database" if had == Some(at) => Ok((false, (name.to_owned(), at, lines))),
                     other => bail!("{at} is no primary: {other}"),
                 }
             };
             match trying.await {
-                Ok(found) => return Ok(found),
+                Ok((true, primary)) => return Ok(primary),
+                Ok((false, found)) => without = without.or(Some(found)),
                 Err(error) => last = error,
             }
         }
-        Err(last)
+        without.ok_or(last)
     }
 
     /// Whether it is connected to somebody to whom the name does not lead.
