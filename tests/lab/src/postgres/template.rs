@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, bail};
 
@@ -31,6 +32,9 @@ pub(super) fn remove_shared_memory(data: &Path) {
     }
 }
 
+/// Two fixtures of one process would copy into the same folder, and leave one inside the other.
+static MAKING: Mutex<()> = Mutex::new(());
+
 fn template(account: Option<Account>) -> anyhow::Result<PathBuf> {
     let initdb = tools::postgres("initdb")?;
     let version = run_for_output(Command::new(&initdb).arg("--version"))?;
@@ -41,6 +45,7 @@ fn template(account: Option<Account>) -> anyhow::Result<PathBuf> {
     let owner = account.map_or("own".into(), |account| account.uid.to_string());
     let name = format!("template-{EDITION}-{}-{owner}", version.trim_matches('-'));
     let target = tools::cache()?.join(name);
+    let _one_at_a_time = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     if target.exists() {
         return Ok(target);
     }
