@@ -93,6 +93,7 @@ actions! {
     StartProcess "start" Process Changes "Starts a service; healthy afterwards.";
     StopProcess "stop" Process Changes "Stops a service; nothing of it runs afterwards.";
     RefreshProcess "refresh" Process Changes "Restarts a service that is not healthy within 10 s; healthy afterwards.";
+    PointProcess "point" Process Changes "Makes a service work on a site's database.";
 }
 
 impl Service {

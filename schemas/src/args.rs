@@ -14,7 +14,8 @@ use serde_json::Value;
 use crate::{Action, Address, Code, Digest, Problem, ResourceId, SiteId};
 
 /// What a request of any action says about where it goes. Also the whole of what `database.*`,
-/// `process.*`, the source's `capture`, `discard` and `mark`, and the receiver's `compare` and `cleanup` take.
+/// `process.start`, `stop` and `refresh`, the source's `capture`, `discard` and `mark`, and the receiver's `compare` and
+/// `cleanup` take.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ResourceArgs {
@@ -65,6 +66,18 @@ pub struct ExpectedName {
     pub name: String,
     /// All of its addresses, in any order.
     pub addresses: Vec<IpAddr>,
+}
+
+/// `process.point`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProcessPointArgs {
+    /// The program.
+    pub resource: ResourceId,
+    /// Its site.
+    pub site: SiteId,
+    /// The site on whose database it is to work.
+    pub to: SiteId,
 }
 
 /// `replication.drain` and `replication.set-sequences`.
@@ -295,7 +308,7 @@ pub struct CleanupOutput {
     pub dropped: Vec<String>,
 }
 
-/// `process.start` and `process.stop` return.
+/// `process.start`, `process.stop` and `process.refresh` return.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProcessOutput {
@@ -304,6 +317,14 @@ pub struct ProcessOutput {
     /// The driver's own words.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub found: Value,
+}
+
+/// `process.point` returns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProcessPointOutput {
+    /// The site on whose database it works now.
+    pub to: SiteId,
 }
 
 /// Reads a request's body as the arguments of its action.
@@ -374,4 +395,5 @@ shapes! {
     StartProcess ResourceArgs ProcessOutput;
     StopProcess ResourceArgs ProcessOutput;
     RefreshProcess ResourceArgs ProcessOutput;
+    PointProcess ProcessPointArgs ProcessPointOutput;
 }

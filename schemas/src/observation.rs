@@ -190,6 +190,12 @@ pub struct ProcessSeen {
     /// The site whose power or network it switches: while stopped, that site is closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closes: Option<SiteId>,
+    /// The sites on whose database it can be made to work.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repoints: Vec<SiteId>,
+    /// The one on whose database it works now; none where nobody can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub points_at: Option<SiteId>,
     /// The driver's own words.
     #[serde(default)]
     pub detail: Value,

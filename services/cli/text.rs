@@ -134,10 +134,14 @@ fn seen(seen: &Seen) -> String {
                 Running::Stopped => "stopped",
                 Running::Unknown => "UNKNOWN",
             };
-            match &process.closes {
-                Some(site) => format!("{text}, switches {site}"),
-                None => text.to_owned(),
-            }
+            let closes = process.closes.as_ref().map(|site| format!("switches {site}"));
+            let points = match (&process.points_at, process.repoints.is_empty()) {
+                (Some(site), _) => Some(format!("works on {site}")),
+                (None, false) => Some("works on NO KNOWN SITE".to_owned()),
+                (None, true) => None,
+            };
+            let parts = [Some(text.to_owned()), closes, points];
+            parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
         }
         Seen::Name(name) => {
             let mut text = match &name.points_at {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use schemas::args::{
-    self, AbandonArgs, CopyArgs, ExportArgs, FollowArgs, MarkArgs, MarkOutput, PointArgs, ReceiverArgs,
-    ResourceArgs,
+    self, AbandonArgs, CopyArgs, ExportArgs, FollowArgs, MarkArgs, MarkOutput, PointArgs, ProcessPointArgs,
+    ReceiverArgs, ResourceArgs,
 };
 use schemas::duration::PATTERN as DURATION;
 use schemas::op::{OpReply, OpRequest};
@@ -175,6 +175,7 @@ fn args_again(action: Action, value: &Value) -> Result<Value, String> {
         Action::Abandon => typed::<AbandonArgs>(value),
         Action::Export => typed::<ExportArgs>(value),
         Action::Copy => typed::<CopyArgs>(value),
+        Action::PointProcess => typed::<ProcessPointArgs>(value),
         _ => typed::<ResourceArgs>(value),
     }
 }

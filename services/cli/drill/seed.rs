@@ -85,10 +85,14 @@ fn known(group: &Group, resource: &ResourceView) -> Option<(Value, String, Value
                 Running::Unhealthy | Running::Unknown => json!("unhealthy"),
                 Running::Stopped => Value::Null,
             };
-            let mut settings = json!({ "driver": "memory" });
+            let mut settings = json!({ "driver": "memory", "repoint": seen.repoints });
             if let Some(site) = &seen.closes {
                 settings["closes"] = json!(site);
             }
+            let state = match &seen.points_at {
+                Some(site) => json!({ "running": state, "pointsAt": site }),
+                None => state,
+            };
             (settings, name.to_string(), state)
         }
         Seen::Name(seen) => {

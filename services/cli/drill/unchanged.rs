@@ -54,7 +54,10 @@ fn state(seen: &Seen) -> String {
             ReplicationState::Running | ReplicationState::Draining => "applying".to_owned(),
             other => text::word(other),
         },
-        Seen::Process(seen) => text::word(seen.running),
+        Seen::Process(seen) => match &seen.points_at {
+            Some(site) => format!("{}, works on {site}", text::word(seen.running)),
+            None => text::word(seen.running),
+        },
         Seen::Name(seen) => {
             let answers: BTreeSet<&String> = seen.answers.values().flatten().collect();
             format!("at {}, {answers:?}", text::site(seen.points_at.as_ref()))

@@ -259,4 +259,14 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
     ),
     ("scripts", "Whether the scripts of a resource are there and may be run.", "Install them, mode 755."),
     ("look", "Whether anybody can tell if a program runs.", "Name a check script or a health gate."),
+    (
+        "repoint",
+        "Whether a program of `everywhere` with the database of one site can be made to work on another site's.",
+        "Name its scripts, `repoint:` and `pointed:`, in its host's file; install them, mode 755.",
+    ),
+    (
+        "points",
+        "Whether the database on which such a program works is there, and anybody can tell which it is.",
+        "Mend its `pointed:` script, or run its `repoint` script for the live site.",
+    ),
 ];

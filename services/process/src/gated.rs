@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::health::{Health, Probe};
 use crate::manager::{Manager, Presence};
+use crate::pointing::Pointing;
 
 /// How long between two looks, at most.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -45,6 +46,7 @@ pub struct Gated<M> {
     resource: ResourceId,
     health: Option<Health>,
     closes: Option<SiteId>,
+    pointing: Option<Pointing>,
     settle: Duration,
     patience: Duration,
     on_return: Option<Hook>,
@@ -60,6 +62,7 @@ impl<M: Manager> Gated<M> {
             resource,
             health: None,
             closes: None,
+            pointing: None,
             settle: Duration::ZERO,
             patience: REFRESH_PATIENCE,
             on_return: None,
@@ -78,6 +81,13 @@ impl<M: Manager> Gated<M> {
     #[must_use]
     pub fn closes(mut self, site: Option<SiteId>) -> Self {
         self.closes = site;
+        self
+    }
+
+    /// It works on the database of one site, and can be made to work on another one's.
+    #[must_use]
+    pub fn pointing(mut self, pointing: Option<Pointing>) -> Self {
+        self.pointing = pointing;
         self
     }
 
@@ -100,6 +110,34 @@ impl<M: Manager> Gated<M> {
     pub fn on_return(mut self, hook: impl Fn(Returned) + Send + Sync + 'static) -> Self {
         self.on_return = Some(Arc::new(hook));
         self
+    }
+
+    /// Whether it runs, with the manager's own words.
+    async fn state(&self) -> (Running, Value) {
+        match self.manager.presence().await {
+            Presence::Stopped(found) => (Running::Stopped, found),
+            Presence::CannotTell(why) => (Running::Unknown, json!({ "unknown": why })),
+            Presence::Changing(found) | Presence::Remains(found) => (Running::Unhealthy, found),
+            Presence::Running(found) => match self.healthy(Duration::MAX).await {
+                Ok(()) => (Running::Healthy, found),
+                Err(why) => (Running::Unhealthy, json!({ "found": found, "health": why })),
+            },
+        }
+    }
+
+    /// Where it works, if that can be changed at all.
+    async fn pointed(&self) -> Option<Result<SiteId, String>> {
+        match &self.pointing {
+            Some(pointing) => Some(pointing.pointed().await),
+            None => None,
+        }
+    }
+
+    fn points(&self) -> Result<&Pointing, Problem> {
+        self.pointing.as_ref().ok_or_else(|| {
+            let detail = format!("`{}` has no `repoint` in its host's file", self.resource);
+            Problem::new(Code::BadConfiguration, detail)
+        })
     }
 
     async fn healthy(&self, patience: Duration) -> Result<(), String> {
@@ -285,22 +323,29 @@ impl<M: Manager> Gated<M> {
 #[async_trait]
 impl<M: Manager> Driver for Gated<M> {
     fn actions(&self) -> &[Action] {
-        &[Action::StartProcess, Action::StopProcess, Action::RefreshProcess]
+        &[Action::StartProcess, Action::StopProcess, Action::RefreshProcess, Action::PointProcess]
     }
 
-    fn by_hand(&self, _group: &GroupId, action: Action, _args: &Value) -> Vec<String> {
+    fn by_hand(&self, _group: &GroupId, action: Action, args: &Value) -> Vec<String> {
         match action {
+            Action::PointProcess => {
+                self.pointing.as_ref().map(|pointing| pointing.by_hand(args)).unwrap_or_default()
+            }
             Action::RefreshProcess => [self.manager.by_hand(false), self.manager.by_hand(true)].concat(),
             action => self.manager.by_hand(action == Action::StartProcess),
         }
     }
 
-    async fn check(&self, _action: Action, _args: &Value) -> Result<(), Problem> {
-        self.manager.check().await
+    async fn check(&self, action: Action, args: &Value) -> Result<(), Problem> {
+        match action {
+            Action::PointProcess => self.points()?.check(args),
+            _ => self.manager.check().await,
+        }
     }
 
     async fn preflight(&self) -> Vec<CheckLine> {
         let mut lines = self.manager.preflight().await;
+        lines.extend(self.pointing.as_ref().map(Pointing::preflight));
         if self.manager.can_look()
             && let Presence::CannotTell(why) = self.manager.presence().await
         {
@@ -314,20 +359,23 @@ impl<M: Manager> Driver for Gated<M> {
     }
 
     async fn observe(&self) -> Result<Seen, DriverError> {
-        let (running, detail) = match self.manager.presence().await {
-            Presence::Stopped(found) => (Running::Stopped, found),
-            Presence::CannotTell(why) => (Running::Unknown, json!({ "unknown": why })),
-            Presence::Changing(found) | Presence::Remains(found) => (Running::Unhealthy, found),
-            Presence::Running(found) => match self.healthy(Duration::MAX).await {
-                Ok(()) => (Running::Healthy, found),
-                Err(why) => (Running::Unhealthy, json!({ "found": found, "health": why })),
-            },
+        let ((running, found), pointed) = tokio::join!(self.state(), self.pointed());
+        let (points_at, detail) = match pointed {
+            Some(Ok(site)) => (Some(site), found),
+            Some(Err(why)) => (None, json!({ "found": found, "pointed": why })),
+            None => (None, found),
         };
-        Ok(Seen::Process(ProcessSeen { running, closes: self.closes.clone(), detail }))
+        let repoints = self.pointing.as_ref().map(Pointing::sites).unwrap_or_default();
+        let closes = self.closes.clone();
+        Ok(Seen::Process(ProcessSeen { running, closes, repoints, points_at, detail }))
     }
 
-    async fn look(&self, action: Action, _args: &Value) -> Look {
+    async fn look(&self, action: Action, args: &Value) -> Look {
         match action {
+            Action::PointProcess => match self.points() {
+                Ok(pointing) => pointing.look(args).await,
+                Err(problem) => Look::CannotTell(problem.to_string()),
+            },
             // Nobody can tell whether it is stale: then it is left alone.
             Action::RefreshProcess if !self.manager.can_look() => {
                 Look::InEffect(json!({ "running": "unverified" }))
@@ -347,6 +395,10 @@ impl<M: Manager> Driver for Gated<M> {
         match act.action {
             Action::StartProcess => self.start(act, deadline).await,
             Action::RefreshProcess => self.refresh(act, deadline).await,
+            Action::PointProcess => match &self.pointing {
+                Some(pointing) => pointing.act(act, deadline).await,
+                None => Err(DriverError::not_done(Code::BadConfiguration, "it has no `repoint`")),
+            },
             Action::StopProcess => {
                 let output = self.stop(act, deadline).await?;
                 self.watch(number);
@@ -357,7 +409,12 @@ impl<M: Manager> Driver for Gated<M> {
     }
 
     async fn end_earlier(&self, within: Duration) -> Result<(), DriverError> {
-        self.manager.end_earlier(within).await
+        let deadline = Instant::now() + within;
+        self.manager.end_earlier(within).await?;
+        match &self.pointing {
+            Some(pointing) => pointing.end_earlier(deadline.saturating_duration_since(Instant::now())).await,
+            None => Ok(()),
+        }
     }
 
     async fn raise_epoch(&self, _: &GroupId, _: Epoch, _: RunId) -> Result<(), DriverError> {

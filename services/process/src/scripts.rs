@@ -50,33 +50,11 @@ impl Scripts {
         children: Children,
         deadline: Instant,
     ) -> Result<(), DriverError> {
-        let occasion = Occasion {
-            action: act.action.as_str().to_owned(),
-            resource: self.resource.to_string(),
-            site: self.site.to_string(),
-            group: act.group.to_string(),
-            run: act.run.to_string(),
-            key: act.key.to_string(),
-            attempt: act.attempt.0,
-            epoch: act.epoch.0,
-        };
-        let settled = Script::new(program, deadline.saturating_duration_since(Instant::now()))
-            .on(&occasion)
+        let script = Script::new(program, deadline.saturating_duration_since(Instant::now()))
+            .on(&occasion(act, &self.resource, &self.site))
             .children(children)
-            .locked_by(&self.lock)
-            .settle(&self.guard)
-            .await;
-        let (code, why) = match settled {
-            Settled::Succeeded(_) => return Ok(()),
-            Settled::NeverRan { why, locked } => {
-                return Err(DriverError::not_done(if locked { Code::Busy } else { Code::Script }, why));
-            }
-            Settled::MayAct { why } => return Err(DriverError::unknown(Code::Script, why)),
-            Settled::Failed { why, timed_out } => {
-                (if timed_out { Code::TimedOut } else { Code::Script }, why)
-            }
-        };
-        // Nothing of the script is left; what it did before it failed is for a look to say.
+            .locked_by(&self.lock);
+        let Some((code, why)) = settled(script, &self.guard).await? else { return Ok(()) };
         let reached = match (self.presence().await, children) {
             (Presence::Running(_), Children::LiveOn) | (Presence::Stopped(_), Children::AreEnded) => true,
             (Presence::CannotTell(cannot), _) => {
@@ -85,6 +63,35 @@ impl Scripts {
             _ => false,
         };
         if reached { Ok(()) } else { Err(DriverError::not_done(code, why)) }
+    }
+}
+
+/// What a script of an act is run for.
+pub(crate) fn occasion(act: &Act, resource: &ResourceId, site: &SiteId) -> Occasion {
+    Occasion {
+        action: act.action.as_str().to_owned(),
+        resource: resource.to_string(),
+        site: site.to_string(),
+        group: act.group.to_string(),
+        run: act.run.to_string(),
+        key: act.key.to_string(),
+        attempt: act.attempt.0,
+        epoch: act.epoch.0,
+    }
+}
+
+/// Runs a script of an act. None: it ended well. Otherwise why not: nothing of it is left, and what it did before it failed
+/// is for a look to say.
+pub(crate) async fn settled(script: Script, guard: &Guard) -> Result<Option<(Code, String)>, DriverError> {
+    match script.settle(guard).await {
+        Settled::Succeeded(_) => Ok(None),
+        Settled::Failed { why, timed_out } => {
+            Ok(Some((if timed_out { Code::TimedOut } else { Code::Script }, why)))
+        }
+        Settled::NeverRan { why, locked } => {
+            Err(DriverError::not_done(if locked { Code::Busy } else { Code::Script }, why))
+        }
+        Settled::MayAct { why } => Err(DriverError::unknown(Code::Script, why)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `process.<resource>` in a host's file, and the driver that it names.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use config::Span;
 use exec::{Guard, Occasion};
@@ -9,11 +9,13 @@ use responder::Driver;
 use responder::memory::World;
 use schemas::{Code, Problem, ResourceId, SiteId};
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::gated::{Gated, Returned};
 use crate::health::{Ask, Health};
 use crate::manager::Manager;
 use crate::memory::MemoryProcess;
+use crate::pointing::Pointing;
 use crate::scripts::Scripts;
 use crate::starters::ETC;
 use crate::systemd::Systemd;
@@ -42,6 +44,12 @@ pub struct SystemdSettings {
     /// When it counts as started.
     #[serde(default)]
     pub health: Option<HealthSettings>,
+    /// For each site the script that makes it work on that site's database; exit 0 when it does. It needs `pointed`.
+    #[serde(default)]
+    pub repoint: BTreeMap<SiteId, PathBuf>,
+    /// Prints the site on whose database it works.
+    #[serde(default)]
+    pub pointed: Option<PathBuf>,
     /// How long after a stop it is watched.
     #[serde(default = "settle")]
     pub settle: Span,
@@ -62,7 +70,13 @@ pub struct ExecSettings {
     /// without either nothing is ever repeated.
     #[serde(default)]
     pub check: Option<PathBuf>,
-    /// How long a check may take.
+    /// For each site the script that makes it work on that site's database; exit 0 when it does. It needs `pointed`.
+    #[serde(default)]
+    pub repoint: BTreeMap<SiteId, PathBuf>,
+    /// Prints the site on whose database it works.
+    #[serde(default)]
+    pub pointed: Option<PathBuf>,
+    /// How long a check, or `pointed`, may take.
     #[serde(default = "look_within")]
     pub look_within: Span,
     /// When it counts as started; none: when the check says that it runs.
@@ -83,6 +97,12 @@ pub struct MemorySettings {
     /// The site whose power or network it switches.
     #[serde(default)]
     pub closes: Option<SiteId>,
+    /// The sites on whose database it can be made to work.
+    #[serde(default)]
+    pub repoint: BTreeSet<SiteId>,
+    /// The one on whose database it works when the rehearsal begins.
+    #[serde(default)]
+    pub points_at: Option<SiteId>,
 }
 
 /// `health:`; exactly one of `command`, `http`, `tcp`.
@@ -137,6 +157,13 @@ pub struct Place {
     pub world: World,
 }
 
+impl Place {
+    /// The lock file of the resource: one script of it at a time.
+    fn lock(&self) -> PathBuf {
+        self.state.join(format!("process.{}.lock", self.resource))
+    }
+}
+
 impl Settings {
     /// The driver; reaches nobody yet. `on_return` is told when a stopped service comes back within `settle`.
     ///
@@ -148,33 +175,40 @@ impl Settings {
         place: &Place,
         on_return: impl Fn(Returned) + Send + Sync + 'static,
     ) -> Result<Box<dyn Driver>, Problem> {
-        let resource = place.resource.clone();
         match self {
             Settings::Systemd(its) => {
                 proves(its.closes.as_ref(), None)?;
                 let manager = Systemd::new(its.unit, its.bus);
                 let health = health(its.health, place)?;
-                Ok(gated(manager, resource, health, None, its.settle.duration(), on_return))
+                let pointing = pointing(its.repoint, its.pointed, look_within(), place)?;
+                Ok(gated(manager, health, None, pointing, its.settle, place, on_return))
             }
             Settings::Exec(its) => {
                 proves(its.closes.as_ref(), its.check.as_ref())?;
                 let health = health(its.health, place)?;
+                let pointing = pointing(its.repoint, its.pointed, its.look_within, place)?;
                 let manager = Scripts {
                     start: place.folder.join(its.start),
                     stop: place.folder.join(its.stop),
                     check: its.check.map(|check| place.folder.join(check)),
                     health: health.clone(),
                     look_within: its.look_within.duration(),
-                    resource: resource.clone(),
+                    resource: place.resource.clone(),
                     site: place.site.clone(),
-                    lock: place.state.join(format!("process.{resource}.lock")),
+                    lock: place.lock(),
                     etc: ETC.into(),
                     guard: place.guard.clone(),
                 };
-                Ok(gated(manager, resource, health, its.closes, its.settle.duration(), on_return))
+                Ok(gated(manager, health, its.closes, pointing, its.settle, place, on_return))
             }
             Settings::Memory(its) => {
-                Ok(Box::new(MemoryProcess::service(place.world.clone(), resource.as_str(), its.closes)))
+                let resource = place.resource.as_str();
+                if let Some(site) = its.points_at
+                    && place.world.state(resource).is_null()
+                {
+                    place.world.set(resource, json!({ "running": null, "pointsAt": site }));
+                }
+                Ok(Box::new(MemoryProcess::service(place.world.clone(), resource, its.closes, its.repoint)))
             }
         }
     }
@@ -194,14 +228,43 @@ fn proves(closes: Option<&SiteId>, check: Option<&PathBuf>) -> Result<(), Proble
 
 fn gated<M: Manager>(
     manager: M,
-    resource: ResourceId,
     health: Option<Health>,
     closes: Option<SiteId>,
-    settle: Duration,
+    pointing: Option<Pointing>,
+    settle: Span,
+    place: &Place,
     on_return: impl Fn(Returned) + Send + Sync + 'static,
 ) -> Box<dyn Driver> {
-    let gated = Gated::new(manager, resource).health(health).closes(closes).settle(settle);
-    Box::new(gated.on_return(on_return))
+    let gated = Gated::new(manager, place.resource.clone()).health(health).closes(closes);
+    Box::new(gated.pointing(pointing).settle(settle.duration()).on_return(on_return))
+}
+
+/// Whoever acts has to see what became of it: so scripts that change where a program works need one that says it.
+fn pointing(
+    repoint: BTreeMap<SiteId, PathBuf>,
+    pointed: Option<PathBuf>,
+    look_within: Span,
+    place: &Place,
+) -> Result<Option<Pointing>, Problem> {
+    match (repoint.is_empty(), pointed) {
+        (true, None) => Ok(None),
+        (false, None) => Err(wrong(
+            "`repoint` needs `pointed`, a script that prints the site on whose database it works".to_owned(),
+        )),
+        (true, Some(_)) => Err(wrong(
+            "`pointed` needs `repoint`, for each site the script that makes it work on that site's database"
+                .to_owned(),
+        )),
+        (false, Some(pointed)) => Ok(Some(Pointing {
+            repoint: repoint.into_iter().map(|(site, script)| (site, place.folder.join(script))).collect(),
+            pointed: place.folder.join(pointed),
+            look_within: look_within.duration(),
+            resource: place.resource.clone(),
+            site: place.site.clone(),
+            lock: place.lock(),
+            guard: place.guard.clone(),
+        })),
+    }
 }
 
 fn health(settings: Option<HealthSettings>, place: &Place) -> Result<Option<Health>, Problem> {

@@ -1,5 +1,6 @@
 //! The services of many groups in one process: the real responder, memory drivers.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -67,7 +68,7 @@ fn resources(world: &World, live: bool, number: usize) -> [(Service, String, Arc
     let access = MemoryDriver::new(world.clone(), database.clone(), MemoryAccess);
     let forward = MemoryDriver::new(world.clone(), there.clone(), half(live));
     let reverse = MemoryDriver::new(world.clone(), back.clone(), half(!live));
-    let service = MemoryProcess::service(world.clone(), process.clone(), None);
+    let service = MemoryProcess::service(world.clone(), process.clone(), None, BTreeSet::new());
     [
         (Service::Database, database, Arc::new(access)),
         (Service::Replication, there, Arc::new(forward)),

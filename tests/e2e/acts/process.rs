@@ -99,6 +99,34 @@ fn processes_by_the_operators_scripts() {
     gate.holds(case, Settles::Applied).run(&mut desk);
 }
 
+/// A program that works on the database of one site: a file says whose, and a script a site changes that.
+#[test]
+fn where_a_program_works_by_the_operators_scripts() {
+    let mut desk = Desk::start();
+    let gate = Gate::new(&desk);
+    for site in ["main", "secondary"] {
+        desk.script(&format!("to-{site}"), &gate.around(&format!("echo x >>done; echo {site} >works")));
+    }
+    desk.script("works-on", "cat works");
+    desk.script("stopped", "exit 1");
+    desk.write("done", "");
+    desk.host_file(
+        "main",
+        "process:\n  echo: { driver: exec, start: stopped, stop: stopped, check: stopped, \
+         repoint: { main: to-main, secondary: to-secondary }, pointed: works-on }\n",
+    );
+    let at = address("main", Service::Process, "echo");
+    let works = desk.path("works");
+    std::fs::write(&works, "main\n").unwrap();
+    desk.serve("main", std::slice::from_ref(&at));
+    let done = desk.path("done");
+    let case = Case::new(at, Action::PointProcess)
+        .args(|| serde_json::json!({ "to": "secondary" }))
+        .before(move || std::fs::write(&works, "main\n").unwrap())
+        .effects(move || std::fs::read_to_string(&done).unwrap().lines().count() as u64);
+    gate.holds(case, Settles::Applied).run(&mut desk);
+}
+
 /// Stopped means still stopped: for `settle` longer the service looks, and says it on the bus when somebody started
 /// it again.
 #[test]

@@ -96,6 +96,21 @@ impl Default for Ground {
     }
 }
 
+/// Whether a program runs, as its state says: a word, or an object with that word and the site on whose database it works.
+fn runs(state: &Value) -> bool {
+    state.get("running").unwrap_or(state) == "running"
+}
+
+/// The same state, but for whether it runs.
+fn running(before: &Value, word: &str) -> Value {
+    let mut after = before.clone();
+    match after.get_mut("running") {
+        Some(running) => *running = json!(word),
+        None => after = json!(word),
+    }
+    after
+}
+
 fn flag(state: &Value, name: &str) -> bool {
     state.get(name).and_then(Value::as_bool).unwrap_or(false)
 }
@@ -112,7 +127,7 @@ impl Ground {
     }
 
     fn has_power(&self, site: &SiteId) -> bool {
-        self.switches.iter().all(|(switch, of)| of != site || self.state(switch) == "running")
+        self.switches.iter().all(|(switch, of)| of != site || runs(self.state(switch)))
     }
 
     /// Whether `action` is in effect now.
@@ -121,8 +136,9 @@ impl Ground {
         let yes = match action {
             Action::DisableAccess => state == "closed",
             Action::EnableAccess => state != "closed",
-            Action::StartProcess | Action::RefreshProcess => state == "running",
-            Action::StopProcess => state != "running",
+            Action::StartProcess | Action::RefreshProcess => runs(state),
+            Action::StopProcess => !runs(state),
+            Action::PointProcess => state["pointsAt"] == args["to"],
             Action::Point | Action::Follow => *state == args["to"],
             Action::Mark => flag(state, "marked"),
             Action::Capture => flag(state, "slot"),
@@ -200,8 +216,12 @@ impl Ground {
         match order.action {
             Action::DisableAccess => after = json!("closed"),
             Action::EnableAccess => after = json!("open"),
-            Action::StartProcess | Action::RefreshProcess => after = json!("running"),
-            Action::StopProcess => after = json!("stopped"),
+            Action::StartProcess | Action::RefreshProcess => after = running(&before, "running"),
+            Action::StopProcess => after = running(&before, "stopped"),
+            Action::PointProcess => {
+                let word = before.get("running").unwrap_or(&before);
+                after = json!({ "running": word, "pointsAt": order.args["to"] });
+            }
             Action::Point | Action::Follow => after = order.args["to"].clone(),
             Action::Mark => after["marked"] = json!(true),
             Action::Capture => after["slot"] = json!(true),
@@ -291,8 +311,16 @@ impl Ground {
                 Seen::Database(DatabaseSeen { access, role, sessions: 0, epoch, detail })
             }
             Service::Process => {
-                let running = if state == "running" { Running::Healthy } else { Running::Stopped };
-                Seen::Process(ProcessSeen { running, closes: self.switches.get(address).cloned(), detail })
+                let running = if runs(state) { Running::Healthy } else { Running::Stopped };
+                let closes = self.switches.get(address).cloned();
+                let points_at = state["pointsAt"].as_str().and_then(|site| SiteId::new(site).ok());
+                // Whoever works on a site's database works on that of each site at which it runs.
+                let alike = |other: &&Address| {
+                    other.service == Service::Process && other.resource == address.resource
+                };
+                let sites = self.states.keys().filter(alike).map(|other| other.site.clone());
+                let repoints = if points_at.is_some() { sites.collect() } else { Vec::new() };
+                Seen::Process(ProcessSeen { running, closes, repoints, points_at, detail })
             }
             Service::Replication => Seen::Replication(ReplicationSeen {
                 half: if flag(state, "source") { Half::Source } else { Half::Receiver },

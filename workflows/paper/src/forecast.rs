@@ -234,6 +234,9 @@ fn so_already(action: Action, call: &Call, seen: &Seen) -> bool {
         (Action::EnableAccess, Seen::Database(d)) => d.access == Access::Open,
         (Action::StartProcess | Action::RefreshProcess, Seen::Process(p)) => p.running == Running::Healthy,
         (Action::StopProcess, Seen::Process(p)) => p.running == Running::Stopped,
+        (Action::PointProcess, Seen::Process(p)) => {
+            p.points_at.as_ref().map(SiteId::as_str) == text(call, "to")
+        }
         (Action::Point | Action::Follow, Seen::Name(n)) => {
             n.points_at.as_ref().map(SiteId::as_str) == text(call, "to")
         }
@@ -281,6 +284,7 @@ fn output(action: Action, call: &Call) -> Value {
         Action::Capture | Action::Discard => json!(SlotOutput { slot: "-".into(), lsn: None }),
         Action::StartProcess | Action::RefreshProcess => json!({ "running": "healthy" }),
         Action::StopProcess => json!({ "running": "stopped" }),
+        Action::PointProcess => json!({ "to": text(call, "to") }),
         Action::Point => match text(call, "to").and_then(|to| to.parse().ok()) {
             Some(to) => json!(PointOutput {
                 name: text(call, "name").map(str::to_owned),

@@ -354,6 +354,9 @@ impl Core {
                 p.running == Running::Healthy
             }
             (Some(Action::StopProcess), Seen::Process(p)) => p.running == Running::Stopped,
+            (Some(Action::PointProcess), Seen::Process(p)) => {
+                to.is_some() && p.points_at.as_ref().map(SiteId::as_str) == to.as_deref()
+            }
             (Some(Action::Point | Action::Follow), Seen::Name(n)) => {
                 n.points_at.as_ref().map(|s| s.as_str().to_owned()) == to && to.is_some()
             }

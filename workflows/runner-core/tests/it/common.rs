@@ -91,6 +91,11 @@ fn definition(name: &str) -> (String, (Digest, Arc<Definition>)) {
     (name.into(), (Digest::of(text.as_bytes()), Arc::new(definition)))
 }
 
+/// What is seen of a program, or of a switch of a site's power.
+pub(crate) fn process(running: Running, closes: Option<SiteId>) -> ProcessSeen {
+    ProcessSeen { running, closes, repoints: Vec::new(), points_at: None, detail: Value::Null }
+}
+
 /// What is seen of a receiver's half that applies all that comes.
 pub(crate) fn receiver() -> ReplicationSeen {
     ReplicationSeen {
@@ -201,18 +206,22 @@ impl World {
         self.settle();
     }
 
-    pub(crate) fn silence(&mut self, site: &str) {
-        self.silent.insert(site.into());
+    /// The services of a site, or that of one resource, answer nobody.
+    pub(crate) fn silence(&mut self, whom: &str) {
+        self.silent.insert(whom.into());
     }
 
-    pub(crate) fn speak(&mut self, site: &str) {
-        self.silent.remove(site);
+    pub(crate) fn speak(&mut self, whom: &str) {
+        self.silent.remove(whom);
         self.beat();
     }
 
+    fn is_silent(&self, address: &Address) -> bool {
+        self.silent.contains(address.site.as_str()) || self.silent.contains(&address.to_string())
+    }
+
     fn beat(&mut self) {
-        let resources =
-            self.addresses.iter().filter(|a| !self.silent.contains(a.site.as_str())).cloned().collect();
+        let resources = self.addresses.iter().filter(|address| !self.is_silent(address)).cloned().collect();
         let ledger = LedgerId(Uuid::from_u128(9));
         self.queue.push_back(Input::Beat(Beat {
             resources,
@@ -391,7 +400,7 @@ impl World {
         let (address, verb) = prefix.parse_request(&request.subject).unwrap();
         let looks = matches!(verb, Verb::Observe | Verb::Check);
         let deaf = !looks && self.looks_only.contains(address.site.as_str());
-        if deaf || self.silent.contains(address.site.as_str()) {
+        if deaf || self.is_silent(&address) {
             return Answered::NoResponders;
         }
         let name = address.to_string();
@@ -431,14 +440,11 @@ impl World {
                         epoch: None,
                         detail: Value::Null,
                     }),
-                    _ => Seen::Process(ProcessSeen {
-                        running: match self.state.get(&name) == Some(&json!("unhealthy")) {
-                            true => Running::Unhealthy,
-                            false => Running::Unknown,
-                        },
-                        closes: None,
-                        detail: Value::Null,
-                    }),
+                    _ => {
+                        let unhealthy = self.state.get(&name) == Some(&json!("unhealthy"));
+                        let running = if unhealthy { Running::Unhealthy } else { Running::Unknown };
+                        Seen::Process(process(running, None))
+                    }
                 };
                 let earlier = Key { run: RunId(Uuid::nil()), position: Position::boot(Uuid::nil()) };
                 serde_json::to_vec(&Observation {

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use schemas::view::{GroupView, RunState};
-use schemas::{ProcessSeen, RunId, Running, Seen};
-use serde_json::{Value, json};
+use schemas::{RunId, Running, Seen};
+use serde_json::json;
 
-use crate::common::{GROUP, World};
+use crate::common::{GROUP, World, process};
 
 const SWITCH: &str = "witness.process.power-main";
 
@@ -33,8 +33,7 @@ type Case = (&'static str, fn(&mut World));
 
 fn switch(world: &mut World, running: Running, closes: Option<&str>) {
     let closes = closes.map(|site| site.parse().unwrap());
-    let seen = ProcessSeen { running, closes, detail: Value::Null };
-    world.seen.insert(SWITCH.into(), Seen::Process(seen));
+    world.seen.insert(SWITCH.into(), Seen::Process(process(running, closes)));
 }
 
 fn off(world: &mut World) {

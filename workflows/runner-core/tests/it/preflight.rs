@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use crate::common::{GROUP, World, receiver};
+use crate::common::{GROUP, World, process, receiver};
 use schemas::op::{Op, OpReply};
-use schemas::{
-    CheckLine, CheckView, Code, Level, NameSeen, Problem, ProcessSeen, ReplicationSeen, Running, Seen, SiteId,
-};
+use schemas::{CheckLine, CheckView, Code, Level, NameSeen, Problem, ReplicationSeen, Running, Seen, SiteId};
 use serde_json::json;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -220,8 +218,7 @@ fn a_fence_path_that_would_not_help_or_says_off_in_peace_is_told_by_day() {
         (Running::Stopped, site("mian"), Level::Amber, "closes: mian"),
     ] {
         let mut world = World::with(&group, Some(MINUTE));
-        let seen = ProcessSeen { running, closes, detail: serde_json::Value::Null };
-        world.seen.insert(switch.into(), Seen::Process(seen));
+        world.seen.insert(switch.into(), Seen::Process(process(running, closes)));
         world.adopt("main");
         let lines = check(&mut world).lines;
         let name = format!("{switch}:fence-path");
