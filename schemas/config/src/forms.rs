@@ -68,7 +68,8 @@ impl JsonSchema for Direction {
 pub struct Everywhere {
     /// The process.
     pub process: ResourceId,
-    /// The database that it works on.
+    /// The database that it works on. Of one with a site, such as `log@main`, each move sees to it that it works there, and on
+    /// the live site's while that site is lost or the move has closed the database there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub database: Option<Share>,
 }
@@ -160,8 +161,10 @@ impl JsonSchema for Everywhere {
                     "additionalProperties": {
                         "type": "object", "additionalProperties": false,
                         "properties": { "database": {
+                            "description": "On which database it works: its own site's, or that of one site. Then a move makes it \
+                                work there, or on the live site's while that site is lost or its database closed.",
                             "type": "string", "pattern": "^[a-z0-9][a-z0-9-]*@[a-z0-9][a-z0-9-]*$",
-                            "examples": ["log@own"],
+                            "examples": ["log@own", "log@main"],
                         } },
                     },
                 },

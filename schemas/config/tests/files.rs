@@ -178,6 +178,15 @@ const BAD: &[(&str, &str)] = &[
         "everywhere: [{ x: { database: log } }]\n",
         "g.yaml:4:31: document-shape: `log` is not a database at a site",
     ),
+    (
+        "databases: { c: { kind: both-live, replication: { a->b: x, b->a: y } } }\n\
+         everywhere: [{ p: { database: c@w } }]\n",
+        "g.yaml:5:31: config-sites: `w` is none of the group's sites, a and b",
+    ),
+    (
+        "everywhere: [{ x: { database: log@a } }]\n",
+        "g.yaml:4:31: config-reference: there is no database `log`",
+    ),
     ("everywhere: [{ x: {}, y: {} }]\n", "g.yaml:4:14: document-shape: one process to an item"),
     ("everywhere: [{}]\n", "g.yaml:4:14: document-shape: "),
     (

@@ -64,6 +64,7 @@ macro_rules! shipped {
 shipped! {
     "move.planned"
     "names.follow"
+    "process.pointed"
     "process.refreshed"
     "site.close"
     "site.open"

@@ -36,8 +36,9 @@ impl Core {
     /// A step at a lost site ended without its effect: what it was for is owed.
     pub(crate) fn owe(&mut self, now: Now, key: &Key, live: &Live, why: &str) {
         let lost = self.runs.get(&key.run).is_some_and(|run| run.lost(&live.address.site));
-        // Nothing of a move waits for a client: one that does not follow is owed wherever it is.
-        let client = matches!(live.action, Some(Action::Follow | Action::RefreshProcess));
+        // Nothing of a move waits for a client, or for a program that works on one site's database: it is owed wherever it is.
+        let client =
+            matches!(live.action, Some(Action::Follow | Action::RefreshProcess | Action::PointProcess));
         let (Some(action), true) = (live.action, lost || client) else { return };
         if matches!(action.effect(), Effect::Observes | Effect::Opens) {
             return;
@@ -84,33 +85,51 @@ impl Core {
             debt.owed.address == owed.address
                 && (debt.owed.action == owed.action || debt.owed.action.is_none())
         });
-        match known.map(|(id, debt)| (*id, debt.owed.action.is_none() && owed.action.is_some())) {
-            Some((_, false)) => return,
-            Some((id, true)) => {
-                let how = "part of a larger debt".into();
-                self.append_group(now, group, &GroupEntry::DebtEnded { debt: id, how });
-            }
+        let part = known.map(|(id, debt)| match (debt.owed.action, owed.action) {
+            (None, Some(_)) => (*id, "part of a larger debt"),
+            // Such as another site that a name or a program has to lead to now.
+            _ if debt.owed.args != owed.args => (*id, "a newer step asks for something else"),
+            _ => (*id, ""),
+        });
+        match part {
+            Some((_, "")) => return,
+            Some((id, how)) => self.end_debt(now, group, id, how),
             None => {}
         }
         let Some(debt) = self.groups.get(group).map(|g| g.record.last_debt + 1) else { return };
         self.append_group(now, group, &GroupEntry::Owed { debt, owed });
     }
 
-    /// A newer intent on a resource makes what was owed of it pointless.
-    pub(crate) fn end_debts_at(&mut self, now: Now, group: &GroupId, address: &Address, by: &Owner) {
+    /// A newer intent on a resource makes what was owed of it pointless. Where a program works and whether it runs are two
+    /// matters, of which each leaves the other.
+    pub(crate) fn end_debts_at(
+        &mut self,
+        now: Now,
+        group: &GroupId,
+        address: &Address,
+        action: Action,
+        by: &Owner,
+    ) {
         let Some(g) = self.groups.get(group) else { return };
+        let points = |action: Action| action == Action::PointProcess;
+        let same = |owed: &Owed| owed.action.is_none_or(|owed| points(owed) == points(action));
         let ids: Vec<u64> = g
             .record
             .debts
             .iter()
             .filter(|(id, debt)| debt.owed.address == *address && *by != Owner::Debt(**id))
+            .filter(|(_, debt)| same(&debt.owed))
             .map(|(id, _)| *id)
             .collect();
         for debt in ids {
-            let how = "a newer step acts on the resource".into();
-            self.append_group(now, group, &GroupEntry::DebtEnded { debt, how });
-            self.lives.retain(|_, live| live.owner != Owner::Debt(debt) || live.intended());
+            self.end_debt(now, group, debt, "a newer step acts on the resource");
         }
+    }
+
+    /// A debt is pointless: what is under way for it is settled for nobody, and nothing more is begun.
+    fn end_debt(&mut self, now: Now, group: &GroupId, debt: u64, how: &str) {
+        self.append_group(now, group, &GroupEntry::DebtEnded { debt, how: how.into() });
+        self.lives.retain(|_, live| live.owner != Owner::Debt(debt) || live.intended());
     }
 
     /// What was passed is remembered until it is known.
@@ -162,10 +181,9 @@ impl Core {
             .collect();
         for debt in debts {
             let Some(g) = self.groups.get(group) else { return };
-            let address = g.record.debts.get(&debt).map(|debt| &debt.owed.address);
-            let gone =
-                address.filter(|address| g.unpaid.contains_key(&debt) && self.is_gone(address)).cloned();
-            if let Some(address) = gone {
+            let owed = g.record.debts.get(&debt).map(|debt| &debt.owed);
+            let vain = owed.filter(|owed| g.unpaid.contains_key(&debt) && self.is_vain(owed));
+            if let Some(address) = vain.map(|owed| owed.address.clone()) {
                 // A try would fail as the one before did, and every try is an entry.
                 self.look_at(now, &address, None);
                 continue;
@@ -178,11 +196,18 @@ impl Core {
         }
     }
 
-    /// Whether the latest look at a database found nobody there.
-    fn is_gone(&self, address: &Address) -> bool {
-        let latest = self.observed.get(address).map(|(_, seen)| &seen.seen);
-        address.service == Service::Database
-            && matches!(latest, Some(Seen::Nothing(why)) if why.code == Code::Unreachable)
+    /// Whether the latest look found nobody at the database, or no script that does it.
+    fn is_vain(&self, owed: &Owed) -> bool {
+        match (self.observed.get(&owed.address).map(|(_, seen)| &seen.seen), owed.action) {
+            (Some(Seen::Nothing(why)), _) => {
+                owed.address.service == Service::Database && why.code == Code::Unreachable
+            }
+            (Some(Seen::Process(seen)), Some(Action::PointProcess)) => {
+                let to = owed.args.get("to").and_then(Value::as_str);
+                !seen.repoints.iter().any(|site| Some(site.as_str()) == to)
+            }
+            _ => false,
+        }
     }
 
     /// A debt could not be paid, and is tried again at its service's first beat after a pause. A close is not left to the

@@ -30,6 +30,7 @@ mod name_lines;
 mod notify;
 mod ops;
 mod plan;
+mod pointed;
 mod preflight;
 mod preview;
 mod protection;

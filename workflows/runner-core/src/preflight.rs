@@ -223,6 +223,7 @@ impl Core {
         lines.extend(self.state_line(g, address, &seen.seen));
         lines.extend(self.fresh_line(g, address));
         lines.extend(fence_line(g, address, &seen.seen));
+        lines.extend(self.point_line(now, g, address, &seen.seen));
         lines.extend(ttl_line(g, &seen.seen));
         lines.extend(path_line(g, &seen.seen));
         match checked {

@@ -21,6 +21,7 @@ impl Core {
         }));
         if g.record.active.is_none() {
             all.extend(self.unfinished(g, &live, &other));
+            all.extend(self.in_vain(now, g, &live));
         }
         let keep = g.plan.input.get("reverse").and_then(|r| r.get("wal_keep")).and_then(Value::as_u64);
         for address in self.halves(now, group, &live, &other, &live) {

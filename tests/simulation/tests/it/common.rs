@@ -113,6 +113,19 @@ pub(crate) fn with(keys: &str) -> Scene {
     Scene::new(vec![group_plan("cfg", &format!("{text}{keys}"))], shipped())
 }
 
+/// The model system, and at both sites a Message Server for logging that works on main's log database.
+pub(crate) fn logging() -> Scene {
+    let both = "everywhere: [proxy-a, { log-msg: { database: log@main } }]";
+    let text = GROUP.replace("everywhere: [proxy-a]", both);
+    let text = text.replace("GROUP", "cfg").replace("MODE", "observe").replace("PROBER", "refused");
+    let mut scene = Scene::new(vec![group_plan("cfg", &text)], shipped());
+    for site in ["main", "secondary"] {
+        let at = simulation::address(&format!("{site}.process.log-msg"));
+        scene.states.insert(at, serde_json::json!({ "running": "running", "pointsAt": "main" }));
+    }
+    scene
+}
+
 /// All that comes with the program.
 fn shipped() -> Vec<(String, String)> {
     ["cleanup", "establish", "failback", "failover", "reprotect", "switchover"].map(definition).into()

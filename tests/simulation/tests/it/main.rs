@@ -11,5 +11,6 @@ mod fence;
 mod home;
 mod laws;
 mod loss;
+mod pointed;
 mod protocol;
 mod sweep;

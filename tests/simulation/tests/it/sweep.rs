@@ -18,7 +18,7 @@ use schemas::view::RunState;
 use schemas::{Action, RunId};
 use simulation::{Death, Lost, Then, World, address};
 
-use crate::common::{End, Script, asleep, difference, end, ready, start_of, whole};
+use crate::common::{End, Script, asleep, difference, end, logging, ready, start_of, whole};
 
 /// One move under one misfortune.
 struct Case {
@@ -130,6 +130,13 @@ const CASES: &[Case] = &[
         ends: RunState::BackedOut,
         may_be_lost: false,
     },
+    Case {
+        name: "failover, main is down, and Message Servers worked on its database",
+        before: with_message_servers,
+        script: failover_down,
+        ends: RunState::Completed,
+        may_be_lost: false,
+    },
 ];
 
 /// A switch of main's power, at the witness.
@@ -141,6 +148,10 @@ fn adopted() -> World {
 
 fn with_a_switch() -> World {
     ready(whole().untraced().with_switch(&address(SWITCH), "main"))
+}
+
+fn with_message_servers() -> World {
+    ready(logging().untraced())
 }
 
 /// Nothing runs, every site is closed.
@@ -406,4 +417,5 @@ sweeps! {
     failover_main_off 11;
     switchover_back_late 12;
     switchover_cancelled 13;
+    failover_main_down_with_message_servers 14;
 }

@@ -36,15 +36,20 @@ fn night(name: &str) -> Run {
 }
 
 fn from_to(name: &str, from: &str, to: &str) -> Run {
+    of_group(group(), name, from, to)
+}
+
+fn of_group(group: Value, name: &str, from: &str, to: &str) -> Run {
     let input =
-        json!({ "group": group(), "from": from, "to": to, "why": "a test", "events": [], "by": "catch-up" });
+        json!({ "group": group, "from": from, "to": to, "why": "a test", "events": [], "by": "catch-up" });
     Run::of(&shipped(name), input)
 }
 
-/// A call in short: `service.action resource@site`.
+/// A call in short: `service.action resource@site`; of a program also where it is to work.
 fn short(call: &engine::Call) -> String {
     let text = |key: &str| call.args[key].as_str().unwrap_or("-").to_owned();
-    format!("{}.{} {}@{}", call.service, call.action, text("resource"), text("site"))
+    let what = format!("{}.{} {}@{}", call.service, call.action, text("resource"), text("site"));
+    if what.starts_with("process.point ") { format!("{what} to {}", text("to")) } else { what }
 }
 
 /// Answers each call until nothing is asked any more; says what was asked, in the order of asking.
@@ -180,6 +185,79 @@ fn stopped_before_the_names(asked: &[String]) -> Vec<&str> {
     let found: Vec<usize> = (0..asked.len()).filter(|at| again(*at)).collect();
     assert!(found.iter().all(|at| (open..point).contains(at)), "{asked:#?}");
     found.into_iter().map(|at| asked[at].as_str()).collect()
+}
+
+/// A group with programs that work on their own site's database, and some that work on that of one site.
+fn with_database(database: &str) -> Value {
+    let mut group = group();
+    group["everywhere"] = json!([
+        { "process": "proxy" }, { "process": "own-msg", "database": "log@own" },
+        { "process": "log-msg", "database": database },
+    ]);
+    group
+}
+
+#[test]
+fn a_program_with_the_database_of_one_site_works_where_that_is_to_be_had() {
+    for (name, from, to, database, at) in [
+        ("failover", "main", "secondary", "log@main", "secondary"),
+        ("failover", "main", "secondary", "log@secondary", "secondary"),
+        ("failover", "secondary", "main", "log@main", "main"),
+        // A planned move leaves it open.
+        ("switchover", "main", "secondary", "log@main", "main"),
+        ("failback", "secondary", "main", "log@main", "main"),
+        ("establish", "secondary", "main", "log@secondary", "secondary"),
+        // Or closed.
+        ("switchover", "main", "secondary", "config@main", "secondary"),
+    ] {
+        let what = format!("{name} from {from} to {to}, {database}");
+        let mut run = of_group(with_database(database), name, from, to);
+        let asked = play(&mut run, well);
+        let of = |part: &str| -> Vec<String> {
+            asked.iter().filter(|what| what.starts_with(part)).cloned().collect()
+        };
+        let wanted = ["main", "secondary"].map(|site| format!("process.point log-msg@{site} to {at}"));
+        assert_eq!(of("process.point"), wanted, "{what}");
+        let place = |part: &str| asked.iter().position(|what| what.starts_with(part)).unwrap();
+        assert!(place("process.point") > place("dns.point"), "{what}: {asked:#?}");
+        // Once, and when it has a database.
+        let refreshed = format!("process.refresh log-msg@{to}");
+        assert_eq!(of(&refreshed).len(), 1, "{what}: {asked:#?}");
+        let pointed = format!("process.point log-msg@{to}");
+        assert!(place(&refreshed) > place(&pointed), "{what}: {asked:#?}");
+        assert_eq!(of(&format!("process.refresh own-msg@{to}")).len(), 1, "{what}: {asked:#?}");
+        assert!(
+            matches!(run.machine.outcome(), Some(Outcome::Completed { .. })),
+            "{what}: {:?}",
+            run.wants()
+        );
+    }
+}
+
+#[test]
+fn a_program_that_cannot_be_made_to_work_elsewhere_holds_nobody_up() {
+    let mut run = of_group(with_database("log@main"), "failover", "main", "secondary");
+    let asked =
+        play(&mut run, |what| if what.starts_with("process.point") { Err(silent()) } else { well(what) });
+    assert_eq!(asked.iter().filter(|what| what.starts_with("process.point")).count(), 2, "{asked:#?}");
+    assert!(asked.contains(&"group.await-followed -@secondary".to_owned()), "{asked:#?}");
+    assert!(matches!(run.machine.outcome(), Some(Outcome::Completed { .. })), "{:?}", run.wants());
+
+    // It is asked beside the users: nobody waits for a program before he is told of the new address.
+    let mut run = of_group(with_database("log@main"), "failover", "main", "secondary");
+    let names = |what: &str| what.starts_with("dns.point");
+    loop {
+        let calls = run.calls();
+        let (position, call) = calls.first().cloned().unwrap();
+        run.ok(&position, json!({ "state": "applied" }));
+        if names(&short(&call)) {
+            break;
+        }
+    }
+    let beside: Vec<String> = run.calls().iter().map(|(_, call)| short(call)).collect();
+    for what in ["dns.follow s2dns@secondary", "process.point log-msg@secondary to secondary"] {
+        assert!(beside.contains(&what.to_owned()), "{beside:#?}");
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod fence;
 mod fresh;
 mod limited;
 mod notify;
+mod pointed;
 mod preflight;
 mod reload;
 mod smoke;
