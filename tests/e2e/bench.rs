@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lab::demo::case;
 use lab::demo::kills::{Killer, Part, Shot};
-use lab::system::plan::{GROUP, Site};
+use lab::system::plan::{GROUP, Logging, Site};
 use lab::system::{Lab, sweep, until, users};
 use schemas::view::{RunState, RunView};
 use schemas::{Action, Address, Prefix, Service, Verb};
@@ -47,8 +47,13 @@ pub(crate) fn folder(name: &str) -> PathBuf {
 
 impl Bench {
     pub(crate) fn start(name: &str) -> Bench {
+        Bench::logging(name, Logging::OwnSite)
+    }
+
+    /// The same, with Message Servers that write there.
+    pub(crate) fn logging(name: &str, logging: Logging) -> Bench {
         let alone = alone();
-        let lab = Lab::up(&folder(name), &mut |_| {}).unwrap();
+        let lab = Lab::up_with(&folder(name), logging, &mut |_| {}).unwrap();
         Bench { lab: Some(lab), _alone: alone }
     }
 

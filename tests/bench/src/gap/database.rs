@@ -8,7 +8,7 @@ use chrono::Utc;
 use lab::nats::{Nats, NatsOptions};
 use lab::postgres::{Postgres, PostgresOptions};
 use lab::process::Process;
-use lab::system::plan::{GROUP, Plan, Role, Site};
+use lab::system::plan::{GROUP, Logging, Plan, Role, Site};
 use lab::system::pointsman::Pointsman;
 use lab::system::{databases, files};
 use schemas::op::OpReply;
@@ -47,7 +47,7 @@ pub(super) struct Servers {
 
 impl Servers {
     pub(super) fn start(folder: &Path, bus: &str) -> anyhow::Result<Servers> {
-        let (plan, pointsman) = (Plan::make(folder)?, Pointsman::find()?);
+        let (plan, pointsman) = (Plan::make(folder, Logging::default())?, Pointsman::find()?);
         let start = |site: Site| {
             Postgres::start(PostgresOptions {
                 address: site.ip(2),

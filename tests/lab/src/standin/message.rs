@@ -27,6 +27,9 @@ pub struct Options {
     /// The site that its entries name.
     #[arg(long)]
     pub site: Option<String>,
+    /// What they say.
+    #[arg(long, default_value = "an entry")]
+    pub text: String,
 }
 
 /// Serves for ever.
@@ -37,9 +40,10 @@ pub struct Options {
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let database: Option<Config> = options.dsn.map(|dsn| dsn.parse()).transpose()?;
     if let (Some(config), Some(site)) = (database.clone(), options.site) {
+        let text = options.text;
         tokio::spawn(async move {
             loop {
-                if let Err(error) = write_entries(&config, &site).await {
+                if let Err(error) = write_entries(&config, &site, &text).await {
                     println!("no entry: {error:#}");
                 }
                 sleep(ENTRY_EVERY).await;
@@ -50,12 +54,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 }
 
 /// Returns when the session is lost.
-async fn write_entries(config: &Config, site: &str) -> anyhow::Result<()> {
+async fn write_entries(config: &Config, site: &str, text: &str) -> anyhow::Result<()> {
     let (client, connection) = timeout(SILENCE, config.connect(NoTls)).await.context("silence")??;
     tokio::spawn(connection);
-    let sql = "INSERT INTO message (site, id, text) VALUES ($1, nextval('message_id'), 'an entry')";
+    let sql = "INSERT INTO message (site, id, text) VALUES ($1, nextval('message_id'), $2)";
     loop {
-        timeout(SILENCE, client.execute(sql, &[&site])).await.context("silence")??;
+        timeout(SILENCE, client.execute(sql, &[&site, &text])).await.context("silence")??;
         sleep(ENTRY_EVERY).await;
     }
 }

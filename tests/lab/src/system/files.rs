@@ -7,7 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use anyhow::Context;
 use chrono::{Days, Utc};
 
-use super::plan::{GROUP, NAMES, PROCESSES, Plan, Role, Site, WITNESS};
+use super::logging;
+use super::plan::{GROUP, LOG_SERVER, Logging, NAMES, PROCESSES, Plan, Role, Site, WITNESS};
 use super::starting::TTL;
 
 /// What the files need to know of the servers.
@@ -65,7 +66,7 @@ pub fn write(plan: &Plan, servers: &Servers) -> anyhow::Result<()> {
         .replace("state/journal", &plan.host("wrun").join("state/journal").display().to_string())
         .replace(": groups", &format!(": {}", plan.host("wrun").join("groups").display()));
     host(plan, servers, WITNESS, "wrun", &runner)?;
-    put(plan, "wrun", &format!("groups/{GROUP}.yaml"), &group())
+    put(plan, "wrun", &format!("groups/{GROUP}.yaml"), &group(plan))
 }
 
 fn put(plan: &Plan, host: &str, name: &str, text: &str) -> anyhow::Result<()> {
@@ -141,7 +142,7 @@ pub const REPLICATIONS: [Replication; 4] = [
 fn processes(plan: &Plan, site: Site, role: Role) -> String {
     let mut text = String::from("process:\n");
     for process in PROCESSES.iter().filter(|process| process.role == role && process.managed) {
-        let script = |what| plan.script(site, process.name, what).display().to_string();
+        let script = |what: &str| plan.script(site, process.name, what).display().to_string();
         text += &format!(
             "  {}:\n    driver: exec\n    start: {}\n    stop: {}\n    settle: 5s\n    \
              health: {{ tcp: \"{}\", send: \"PING\\n\", expect: \"{}\" }}\n",
@@ -154,6 +155,11 @@ fn processes(plan: &Plan, site: Site, role: Role) -> String {
         // One is looked for by a script as well; for the rest its protocol has to do.
         if process.name == "cs-primary" {
             text += &format!("    check: {}\n", script("check"));
+        }
+        if process.name == LOG_SERVER && plan.logging == Logging::Main {
+            let to = Site::ALL.map(|to| format!("{}: {}", to.name(), script(&logging::to(to))));
+            text +=
+                &format!("    repoint: {{ {} }}\n    pointed: {}\n", to.join(", "), script(logging::POINTED));
         }
     }
     text
@@ -205,13 +211,14 @@ fn records(servers: &Servers) -> String {
 }
 
 /// The group's file. The lab takes two risks in advance, in writing, and says so.
-fn group() -> String {
+fn group(plan: &Plan) -> String {
     let until = Utc::now().checked_add_days(Days::new(1)).unwrap_or_default().format("%Y-%m-%d");
     let accepted = |why: &str| format!("{{ accepted_by: lab, why: \"{why}\", until: {until} }}");
     let list = |live_only: bool| {
         let all = PROCESSES.iter().filter(|process| process.live_only == live_only && process.managed);
         let names: Vec<&str> = all.map(|process| process.name).collect();
-        names.join(", ").replace("log-msg", "{ log-msg: { database: log@own } }")
+        let site = if plan.logging == Logging::OwnSite { "own" } else { Site::Main.name() };
+        names.join(", ").replace(LOG_SERVER, &format!("{{ {LOG_SERVER}: {{ database: log@{site} }} }}"))
     };
     format!(
         "version: 1\ngroup: {GROUP}\nsites: [main, secondary]\ndatabases:\n  \

@@ -5,6 +5,7 @@ pub mod databases;
 pub mod equal;
 pub mod files;
 pub mod live;
+pub mod logging;
 pub mod loss;
 pub mod marked;
 pub mod plan;

@@ -121,6 +121,19 @@ impl Role {
 /// Hosts of the witness: DNS, the runner, monitoring, and the bus server.
 pub const WITNESS_HOSTS: [&str; 4] = ["wdns", "wrun", "wmon", "wnats"];
 
+/// To which database the sites' Message Servers for logging write. The chapter says both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Logging {
+    /// Each to its own site's.
+    #[default]
+    OwnSite,
+    /// Both to main's, while that can be had.
+    Main,
+}
+
+/// The Message Server for logging.
+pub const LOG_SERVER: &str = "log-msg";
+
 /// A process of the model system.
 #[derive(Debug, Clone, Copy)]
 pub struct ProcessPlan {
@@ -149,7 +162,7 @@ pub const PROCESSES: [ProcessPlan; 9] = [
     live_only("master-scs", 5, 2, "PONG control attached"),
     ProcessPlan { managed: false, ..everywhere("resolver", 9, 3, "PONG resolver") },
     everywhere("site-scs", 10, 4, "PONG control attached"),
-    everywhere("log-msg", 8, 5, "PONG message ok"),
+    everywhere(LOG_SERVER, 8, 5, "PONG message ok"),
     everywhere("proxy-a", 7, 6, "PONG proxy"),
     everywhere("proxy-b", 11, 7, "PONG proxy"),
 ];
@@ -170,6 +183,8 @@ const fn everywhere(name: &'static str, last: u8, port: usize, healthy: &'static
 pub struct Plan {
     /// The lab's folder, absolute.
     pub folder: PathBuf,
+    /// Where the Message Servers write.
+    pub logging: Logging,
     ports: Vec<Port>,
 }
 
@@ -179,7 +194,7 @@ impl Plan {
     /// # Errors
     ///
     /// When the folder cannot be made, or ports are not to be had.
-    pub fn make(folder: &Path) -> anyhow::Result<Plan> {
+    pub fn make(folder: &Path, logging: Logging) -> anyhow::Result<Plan> {
         std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
         let folder = folder.canonicalize()?;
         // It stands in scripts, between quotes, and in YAML.
@@ -196,7 +211,7 @@ impl Plan {
                 .collect();
             ports.push(Port::take_on_all(&addresses)?);
         }
-        Ok(Plan { folder, ports })
+        Ok(Plan { folder, logging, ports })
     }
 
     /// Where a process listens at a site.

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::plan::{NAMES, PROCESSES, PROXIES, Plan, ProcessPlan, Site};
+use super::logging;
+use super::plan::{LOG_SERVER, Logging, NAMES, PROCESSES, PROXIES, Plan, ProcessPlan, Site};
 use crate::tools::in_path;
 
 /// In the environment of each process that the lab's scripts start: the lab's folder.
@@ -40,10 +41,17 @@ pub fn write(plan: &Plan, standin: &Path, servers: &Servers) -> anyhow::Result<(
     }
     for site in Site::ALL {
         for process in &PROCESSES {
-            let words = words(plan, site, process, servers)?;
+            let elsewhere = process.name == LOG_SERVER && plan.logging == Logging::Main;
+            let (before, words) = match elsewhere {
+                true => logging::start(plan, site, process, &servers.log),
+                false => (String::new(), quoted(&words(plan, site, process, servers)?)),
+            };
+            if elsewhere {
+                logging::write(plan, site, process)?;
+            }
             for (what, body) in [
                 ("check", check(plan, site, process)),
-                ("start", start(plan, site, process, standin, &words)),
+                ("start", start(plan, site, process, standin, (before.as_str(), words.as_str()))),
                 ("stop", stop(plan, site, process)),
             ] {
                 script(&plan.script(site, process.name, what), &body)?;
@@ -72,7 +80,7 @@ fn words(plan: &Plan, site: Site, process: &ProcessPlan, servers: &Servers) -> a
             let dsn = &servers.config[site.index()];
             words(&["master", "--listen", &at, "--dsn", dsn, "--holder", process.name])
         }
-        "log-msg" => {
+        LOG_SERVER => {
             let dsn = &servers.log[site.index()];
             words(&["message", "--listen", &at, "--dsn", dsn, "--site", site.name()])
         }
@@ -122,7 +130,12 @@ pub fn by_name(plan: &Plan, dns: &[SocketAddr]) -> Vec<String> {
     words
 }
 
-fn pid_file(plan: &Plan, site: Site, process: &ProcessPlan) -> String {
+/// Words for a shell.
+fn quoted(words: &[String]) -> String {
+    words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ")
+}
+
+pub(super) fn pid_file(plan: &Plan, site: Site, process: &ProcessPlan) -> String {
     plan.path("run").join(format!("{}-{}.pid", site.name(), process.name)).display().to_string()
 }
 
@@ -138,12 +151,17 @@ fn check(plan: &Plan, site: Site, process: &ProcessPlan) -> String {
     )
 }
 
-fn start(plan: &Plan, site: Site, process: &ProcessPlan, standin: &Path, words: &[String]) -> String {
-    let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+fn start(
+    plan: &Plan,
+    site: Site,
+    process: &ProcessPlan,
+    standin: &Path,
+    (before, words): (&str, &str),
+) -> String {
     format!(
         "# Starts {name} at {site}, unless it runs.\n\
          '{check}' && exit 0\n\
-         export {LAB}='{folder}' {HOST}='{host}' {PROCESS}='{site}/{name}'\n\
+         {before}export {LAB}='{folder}' {HOST}='{host}' {PROCESS}='{site}/{name}'\n\
          echo \"$(date -u +%FT%TZ) start $POINTSMAN_KEY\" >>'{log}'\n\
          setsid '{standin}' --while-locked '{lock}' {words} </dev/null >>'{log}' 2>&1 &\n\
          echo $! >'{pid}'\n",
@@ -154,7 +172,6 @@ fn start(plan: &Plan, site: Site, process: &ProcessPlan, standin: &Path, words: 
         host = site.host(process.role),
         standin = standin.display(),
         lock = plan.lock().display(),
-        words = quoted.join(" "),
         log = plan.path("log").join(format!("{}-{}", site.name(), process.name)).display(),
         pid = pid_file(plan, site, process),
     )
@@ -208,7 +225,7 @@ fn using(plan: &Plan, site: Site) -> anyhow::Result<String> {
     Ok(words)
 }
 
-fn script(path: &Path, body: &str) -> anyhow::Result<()> {
+pub(super) fn script(path: &Path, body: &str) -> anyhow::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }

@@ -11,7 +11,7 @@ use anyhow::{Context, anyhow, bail};
 use chrono::Utc;
 use schemas::view::{Mode, ResourceView};
 
-use super::plan::{GROUP, NAMES, PROCESSES, PROXIES, Plan, ProcessPlan, Role, Site, WITNESS, ZONE};
+use super::plan::{GROUP, Logging, NAMES, PROCESSES, PROXIES, Plan, ProcessPlan, Role, Site, WITNESS, ZONE};
 use super::pointsman::Pointsman;
 use super::{Lab, STATUS_EVERY, SiteNames, databases, files, scripts, sweep, until, until_every, users};
 use crate::bind::{Bind, BindOptions, Record};
@@ -35,12 +35,21 @@ impl Lab {
     ///
     /// When a lab runs in that folder, a program is missing, or something does not start.
     pub fn up(folder: &Path, say: &mut dyn FnMut(&str)) -> anyhow::Result<Self> {
+        Lab::up_with(folder, Logging::default(), say)
+    }
+
+    /// [`Lab::up`], with Message Servers that write there.
+    ///
+    /// # Errors
+    ///
+    /// As that.
+    pub fn up_with(folder: &Path, logging: Logging, say: &mut dyn FnMut(&str)) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)?;
         if File::open(folder.join("lock")).is_ok_and(|lock| lock.try_lock().is_err()) {
             bail!("a lab runs in {}", folder.display());
         }
         sweep(folder)?;
-        let plan = Plan::make(folder)?;
+        let plan = Plan::make(folder, logging)?;
         let lock = File::create(plan.lock())?;
         lock.lock()?;
         let pointsman = Pointsman::find()?;
