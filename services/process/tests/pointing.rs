@@ -190,8 +190,9 @@ async fn a_service_that_dies_in_a_script_leaves_none_running() {
     let host = Host::new();
     host.script("to-secondary", "touch DIR/here\nsleep 300\necho secondary >DIR/at");
     let driver = host.driver();
+    let asked = point("secondary", WITHIN);
     tokio::select! {
-        ended = driver.act(&point("secondary", WITHIN)) => panic!("{ended:?}"),
+        ended = driver.act(&asked) => panic!("{ended:?}"),
         () = until("it is in the middle", async || host.path("here").exists()) => {}
     }
     let next = host.driver();
