@@ -78,6 +78,7 @@ actions! {
     Follow "follow" Dns Changes "Flushes the resolver of one client host or cache until the name resolves to the site there.";
     DisableAccess "disable-access" Database Closes "Closes the database: no named role can write, no session of theirs is left.";
     EnableAccess "enable-access" Database Opens "Opens the database to the named roles.";
+    VerifyWrite "verify-write" Database Observes "Sees that a write arrives, with the rights of the named roles; no row of theirs is changed.";
     Mark "mark" Replication Changes "At the source: writes a sentinel, says the position and the sequences.";
     Capture "capture" Replication Changes "At the source: keeps what is written from now on for the receiver (a slot).";
     Discard "discard" Replication Changes "At the source: drops what was kept (the slot).";

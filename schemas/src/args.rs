@@ -211,6 +211,21 @@ pub struct AccessOutput {
     pub lsn: Option<String>,
 }
 
+/// `database.verify-write` returns.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WriteOutput {
+    /// What saw it: `row` (one of our own was committed), `script`, or `check` (a script that says the database is open).
+    /// `unverified` where nothing can tell.
+    pub by: String,
+    /// Role to the table to which a write of it was let through; none where it may write to no table.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub roles: BTreeMap<String, Option<String>>,
+    /// The database's position after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lsn: Option<String>,
+}
+
 /// `replication.capture` and `replication.discard` return.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -380,6 +395,7 @@ shapes! {
     Follow FollowArgs FollowOutput;
     DisableAccess ResourceArgs AccessOutput;
     EnableAccess ResourceArgs AccessOutput;
+    VerifyWrite ResourceArgs WriteOutput;
     Mark ResourceArgs MarkOutput;
     Capture ResourceArgs SlotOutput;
     Discard ResourceArgs SlotOutput;

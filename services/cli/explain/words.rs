@@ -257,6 +257,12 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
         "Whether anything but Pointsman starts what must stay dormant: systemd, a script of a boot, cron.",
         "Take away what the line names.",
     ),
+    (
+        "write",
+        "Whether anybody can tell that users can write to a database that scripts close and open: a back-out of a planned move \
+         ends with that.",
+        "Name `write:`, a script that writes as the application does, or at least `check:`.",
+    ),
     ("scripts", "Whether the scripts of a resource are there and may be run.", "Install them, mode 755."),
     ("look", "Whether anybody can tell if a program runs.", "Name a check script or a health gate."),
     (

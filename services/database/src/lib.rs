@@ -1,4 +1,4 @@
-//! Closes and opens the access of named roles.
+//! Closes and opens the access of named roles, and sees that a write arrives.
 //!
 //! A driver a file: [`postgres`] (roles and their grants), [`scripts`] (the operator's own), [`memory`].
 //! Each is a [`responder::Driver`]: it sees what is true, and reaches *closed* or *open*.

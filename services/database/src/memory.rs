@@ -2,8 +2,8 @@
 
 use responder::memory::Model;
 use responder::{DriverError, Look};
-use schemas::args::AccessOutput;
-use schemas::{Access, Action, DatabaseSeen, Epoch, Role, Seen};
+use schemas::args::{AccessOutput, WriteOutput};
+use schemas::{Access, Action, Code, DatabaseSeen, Epoch, Role, Seen};
 use serde_json::{Value, json};
 
 /// The model for [`responder::memory::MemoryDriver`]. A state of `null` is open, as a database is that
@@ -22,20 +22,28 @@ fn access(state: &Value) -> Access {
 
 impl Model for MemoryAccess {
     fn actions(&self) -> &[Action] {
-        &[Action::DisableAccess, Action::EnableAccess]
+        &[Action::DisableAccess, Action::EnableAccess, Action::VerifyWrite]
     }
 
     fn look(&self, action: Action, _args: &Value, state: &Value) -> Look {
-        let wanted = if action == Action::DisableAccess { Access::Closed } else { Access::Open };
-        if access(state) == wanted {
-            Look::InEffect(json!(AccessOutput::default()))
-        } else {
-            Look::NotInEffect(state.clone())
-        }
+        let (wanted, output) = match action {
+            Action::DisableAccess => (Access::Closed, json!(AccessOutput::default())),
+            // What is open takes writes: there is nothing else in memory.
+            Action::VerifyWrite => {
+                (Access::Open, json!(WriteOutput { by: "memory".into(), ..WriteOutput::default() }))
+            }
+            _ => (Access::Open, json!(AccessOutput::default())),
+        };
+        if access(state) == wanted { Look::InEffect(output) } else { Look::NotInEffect(state.clone()) }
     }
 
-    fn after(&self, action: Action, _args: &Value, _state: &Value) -> Result<Value, DriverError> {
-        Ok(json!(if action == Action::DisableAccess { "closed" } else { "open" }))
+    fn after(&self, action: Action, _args: &Value, state: &Value) -> Result<Value, DriverError> {
+        match action {
+            Action::VerifyWrite if access(state) == Access::Open => Ok(state.clone()),
+            Action::VerifyWrite => Err(DriverError::not_done(Code::Precondition, "it takes no writes")),
+            Action::DisableAccess => Ok(json!("closed")),
+            _ => Ok(json!("open")),
+        }
     }
 
     fn seen(&self, state: &Value, epoch: Option<Epoch>) -> Seen {

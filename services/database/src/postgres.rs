@@ -14,6 +14,7 @@ mod debian;
 mod open;
 mod preflight;
 mod state;
+mod write;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -102,6 +103,10 @@ impl PostgresAccess {
     }
 
     async fn looked(&self, action: Action) -> Result<Look, PgError> {
+        if action == Action::VerifyWrite {
+            // What was written before proves nothing about now.
+            return Ok(Look::NotInEffect("a write is made anew".into()));
+        }
         let session = self.server.look(self.look_within.duration()).await?;
         let state = self.state(&session).await?;
         let wanted = match action {
@@ -147,7 +152,7 @@ fn told(error: &PgError) -> DriverError {
 #[async_trait]
 impl Driver for PostgresAccess {
     fn actions(&self) -> &[Action] {
-        &[Action::DisableAccess, Action::EnableAccess]
+        &[Action::DisableAccess, Action::EnableAccess, Action::VerifyWrite]
     }
 
     fn by_hand(&self, group: &GroupId, action: Action, _args: &Value) -> Vec<String> {
@@ -162,6 +167,9 @@ impl Driver for PostgresAccess {
         let asked = Asked::see(&session, &self.writers, &self.mode).await.map_err(problem)?;
         if !asked.set_up {
             return Err(Problem::new(Code::BadConfiguration, OLD_SET_UP));
+        }
+        if action == Action::VerifyWrite {
+            return Ok(()); // It shuts nobody out, and lets nobody in.
         }
         // A close is checked before it shuts anybody out; an opening is waited for by all.
         let good = |(at, seen): &&(Instant, Beside)| {
@@ -222,20 +230,23 @@ impl Driver for PostgresAccess {
         self.looked(action).await.unwrap_or_else(|error| Look::CannotTell(error.to_string()))
     }
 
-    /// Closes (all that can be done again is done again, also where it is closed) or opens.
+    /// Closes (all that can be done again is done again, also where it is closed), opens, or sees that a write arrives.
     async fn act(&self, act: &Act) -> Result<Value, DriverError> {
         let until = Instant::now() + act.within;
         let work = act.within.saturating_sub(SETTLE.min(act.within / 3));
         let claim = Claim::new(&act.group, act.epoch, act.run);
         let done = match act.action {
-            Action::DisableAccess => close::close(self, &claim, work).await,
-            Action::EnableAccess => open::open(self, &claim, act.not_after, work).await,
+            Action::DisableAccess => close::close(self, &claim, work).await.map(|output| json!(output)),
+            Action::EnableAccess => {
+                open::open(self, &claim, act.not_after, work).await.map(|output| json!(output))
+            }
+            Action::VerifyWrite => write::verify(self, work).await.map(|output| json!(output)),
             other => {
                 return Err(DriverError::not_done(Code::Refused, format!("{other} is not for a database")));
             }
         };
         match done {
-            Ok(output) => Ok(json!(output)),
+            Ok(output) => Ok(output),
             Err(error) => self.settle(act, &error, until).await,
         }
     }

@@ -72,6 +72,10 @@ pub struct ExecSettings {
     /// nothing is ever repeated, and a close is never proved.
     #[serde(default)]
     pub check: Option<PathBuf>,
+    /// Run to see that a write arrives: writes as the application does, exit 0 if it did. Without it a check that says
+    /// `open` must do.
+    #[serde(default)]
+    pub write: Option<PathBuf>,
     /// How long a check may take.
     #[serde(default = "look_within")]
     pub look_within: Span,

@@ -21,9 +21,14 @@ fn script(folder: &Path, name: &str, text: &str) {
 }
 
 fn driver(folder: &Path, check: bool) -> ScriptAccess {
+    with(folder, &if check { json!({"check": "check.sh"}) } else { json!({}) })
+}
+
+/// With more scripts than those that close and open.
+fn with(folder: &Path, more: &serde_json::Value) -> ScriptAccess {
     let mut text = json!({"driver": "exec", "close": "close.sh", "open": "open.sh", "look_within": "2s"});
-    if check {
-        text["check"] = json!("check.sh");
+    for (name, path) in more.as_object().unwrap() {
+        text[name.as_str()] = path.clone();
     }
     let Ok(Settings::Exec(settings)) = serde_json::from_value::<Settings>(text) else { panic!("settings") };
     let settings: ExecSettings = settings;
@@ -130,4 +135,35 @@ async fn without_a_check_an_exit_code_must_do() {
     script(folder.path(), "close.sh", "exit 1");
     let error = driver.act(&act(Action::DisableAccess, LONG)).await.unwrap_err();
     assert!(matches!(error, DriverError::Unknown { .. }), "{error}");
+}
+
+/// The first that there is says whether a write arrives; without any nobody can tell, which is said.
+#[tokio::test]
+async fn a_write_is_verified_by_the_script_for_it_or_by_the_check() {
+    let folder = tempfile::tempdir().unwrap();
+    world(folder.path());
+    let by = |output: serde_json::Value| output["by"].as_str().unwrap().to_owned();
+    let write = act(Action::VerifyWrite, LONG);
+    let checked = driver(folder.path(), true);
+    assert!(matches!(checked.look(Action::VerifyWrite, &json!({})).await, Look::NotInEffect(_)));
+    assert_eq!(by(checked.act(&write).await.unwrap()), "check");
+    std::fs::write(folder.path().join("state"), "closed\n").unwrap();
+    let error = checked.act(&write).await.unwrap_err();
+    assert!(matches!(error, DriverError::NotDone { code: Code::Precondition, .. }), "{error}");
+    assert!(!checked.preflight().await.iter().any(|line| line.what == "write"));
+
+    let nothing = driver(folder.path(), false);
+    assert_eq!(by(nothing.act(&write).await.unwrap()), "unverified");
+    assert!(nothing.preflight().await.iter().any(|line| line.what == "write"));
+
+    let written = with(folder.path(), &json!({"check": "check.sh", "write": "write.sh"}));
+    script(folder.path(), "write.sh", "test \"$(cat state)\" = open && echo x >> writes");
+    let error = written.act(&write).await.unwrap_err();
+    assert!(error.to_string().contains("no write arrives"), "{error}");
+    std::fs::write(folder.path().join("state"), "open\n").unwrap();
+    assert_eq!(by(written.act(&write).await.unwrap()), "script");
+    assert_eq!(std::fs::read_to_string(folder.path().join("writes")).unwrap(), "x\n");
+    let group = "cfg".parse().unwrap();
+    let lines = written.by_hand(&group, Action::VerifyWrite, &json!({}));
+    assert!(lines.len() == 1 && lines[0].contains("write.sh"), "{lines:?}");
 }

@@ -56,9 +56,10 @@ pub const TEXTS: &[(&str, &str, &str)] = &[
     ),
     (
         PRECONDITION,
-        "What was found in the database is not what the function needs: a subscription that should stand still \
-         is enabled or has a worker.",
-        "See the message; somebody or something else starts the subscription: stop that, then retry.",
+        "What was found in the database is not what the act needs: a subscription that should stand still is enabled \
+         or has a worker, or a write that should arrive does not.",
+        "See the message. Somebody or something else starts the subscription: stop that. A role cannot write: give it \
+         back what it lacks. Then retry.",
     ),
     (
         IN_USE,

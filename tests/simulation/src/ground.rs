@@ -74,6 +74,8 @@ pub struct Ground {
     pub switches: BTreeMap<Address, SiteId>,
     /// Receivers of which a table changes whenever it is compared.
     pub busy: BTreeSet<Address>,
+    /// Databases in which a write was seen to arrive since they were opened or closed last.
+    pub written: BTreeSet<Address>,
     /// Whether resources compare epochs themselves (the second line of law 6).
     pub second_line: bool,
     pub(crate) epochs: BTreeMap<Address, (Epoch, RunId)>,
@@ -89,6 +91,7 @@ impl Default for Ground {
             broken: BTreeSet::new(),
             switches: BTreeMap::new(),
             busy: BTreeSet::new(),
+            written: BTreeSet::new(),
             second_line: true,
             epochs: BTreeMap::new(),
             last: 0,
@@ -136,6 +139,7 @@ impl Ground {
         let yes = match action {
             Action::DisableAccess => state == "closed",
             Action::EnableAccess => state != "closed",
+            Action::VerifyWrite => self.is_open(address) && self.written.contains(address),
             Action::StartProcess | Action::RefreshProcess => runs(state),
             Action::StopProcess => !runs(state),
             Action::PointProcess => state["pointsAt"] == args["to"],
@@ -193,6 +197,9 @@ impl Ground {
             Point::Checked if self.broken.contains(&(address.clone(), order.action)) => {
                 Err(Problem::new(Code::Precondition, "it is broken"))
             }
+            Point::Checked if order.action == Action::VerifyWrite && !self.is_open(&address) => {
+                Err(Problem::new(Code::Precondition, "it takes no writes"))
+            }
             Point::Checked => {
                 self.take_effect(&address, &order);
                 Ok(Some(Point::Effect))
@@ -216,6 +223,7 @@ impl Ground {
         match order.action {
             Action::DisableAccess => after = json!("closed"),
             Action::EnableAccess => after = json!("open"),
+            Action::VerifyWrite => after = before.clone(),
             Action::StartProcess | Action::RefreshProcess => after = running(&before, "running"),
             Action::StopProcess => after = running(&before, "stopped"),
             Action::PointProcess => {
@@ -252,6 +260,15 @@ impl Ground {
                 after["enabled"] = json!(false);
                 after["abandoned"] = json!(true);
             }
+        }
+        match order.action {
+            Action::VerifyWrite => {
+                self.written.insert(address.clone());
+            }
+            Action::DisableAccess | Action::EnableAccess => {
+                self.written.remove(address);
+            }
+            _ => {}
         }
         self.states.insert(address.clone(), after);
         self.effects.push(Effected {

@@ -50,6 +50,9 @@ pub const AWAIT_CLOSED: &str = "group.await-closed";
 /// What `group.await-followed` is called: the runner itself answers this one too.
 pub const AWAIT_FOLLOWED: &str = "group.await-followed";
 
+/// What `group.expect-writes` is called: the runner answers it at once, and what undoes it is what counts.
+pub const EXPECT_WRITES: &str = "group.expect-writes";
+
 macro_rules! shipped {
     ($($name:literal)*) => {
         /// The tasks that come with the program: name, path, text.
@@ -86,16 +89,17 @@ impl Catalog for DefaultCatalog {
         if version != VERSION {
             return None;
         }
-        let waits = match name {
+        let own = match name {
             AWAIT_CLOSED => {
                 Some("Waits until a site is closed: by proof, by its fence path, or by acceptance.")
             }
             AWAIT_FOLLOWED => {
                 Some("Waits until `share` per cent of the clients outside lost sites follow the names.")
             }
+            EXPECT_WRITES => Some("Notes a database that is to take writes again if the move is backed out."),
             _ => None,
         };
-        if let Some(summary) = waits {
+        if let Some(summary) = own {
             return Some(Function::Action { effect: Effect::Observes, summary: summary.into() });
         }
         if let Some(action) = Action::ALL.iter().find(|a| a.to_string() == name) {
@@ -111,7 +115,8 @@ impl Catalog for DefaultCatalog {
             Some(kept) => kept.keys().filter_map(|key| Some(key.split_once(':')?.0.to_owned())).collect(),
             None => SHIPPED.iter().map(|(name, ..)| (*name).to_owned()).collect(),
         };
-        actions.chain([AWAIT_CLOSED, AWAIT_FOLLOWED].map(str::to_owned)).chain(tasks).collect()
+        let own = [AWAIT_CLOSED, AWAIT_FOLLOWED, EXPECT_WRITES].map(str::to_owned);
+        actions.chain(own).chain(tasks).collect()
     }
 }
 

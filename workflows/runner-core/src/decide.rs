@@ -50,6 +50,10 @@ impl Core {
                 return self.engine_input(now, id, engine::Input::CallEnded { at, result });
             }
         };
+        if action.is_none() && call.action == "expect-writes" {
+            // What undoes it is what counts.
+            return self.engine_input(now, id, engine::Input::CallEnded { at, result: Ok(Value::Null) });
+        }
         let stage = match action {
             None if call.action == "await-followed" => Stage::AwaitFollowed(share(&call)),
             None => Stage::AwaitClosed(address.site.clone()),
@@ -124,12 +128,19 @@ impl Core {
                 } else {
                     ""
                 };
-                let why = match run.proves_drained(&at) {
-                    true => format!("step {step} failed: {detail}; {}", run.undrained(&at)),
-                    false => format!(
-                        "step {step} failed: {detail}.{fallback} pointsman retry|skip|done {short} {step} --why …, or cancel \
-                         {short} --why …"
-                    ),
+                let why = match run.unwritten(&at) {
+                    Some(unwritten) => format!("step {step} failed: {detail}; {unwritten}"),
+                    None if run.proves_drained(&at) => {
+                        format!("step {step} failed: {detail}; {}", run.undrained(&at))
+                    }
+                    None => {
+                        // What goes back already is ended, if at all, as it is.
+                        let leave = if undoing { " --leave" } else { "" };
+                        format!(
+                            "step {step} failed: {detail}.{fallback} pointsman retry|skip|done {short} {step} --why …, or \
+                             cancel {short}{leave} --why …"
+                        )
+                    }
                 };
                 self.hold(now, id, why);
             }

@@ -260,7 +260,9 @@ impl Core {
             if let Some(g) = self.groups.get_mut(id) {
                 g.occupied.insert(address.clone(), key.clone());
             }
-            self.end_debts_at(now, id, &address, action, &owner);
+            if action.effect() != Effect::Observes {
+                self.end_debts_at(now, id, &address, action, &owner);
+            }
             if action.effect() == Effect::Opens {
                 let epoch = self.epoch_of(key);
                 self.flush(key.run);

@@ -226,6 +226,19 @@ impl Run {
         )
     }
 
+    /// What a person is told where the last of a back-out failed: everything is given back, and no write was seen to arrive.
+    pub(crate) fn unwritten(&self, at: &Position) -> Option<String> {
+        let step = self.steps.iter().rfind(|step| step.position == *at)?;
+        let verifies = step.call.undoes.is_some() && step.call.action == "verify-write";
+        let site = step.call.args.get("site").filter(|_| verifies)?.as_str()?;
+        let (short, number) = (self.id.short(4), self.step_name(at));
+        Some(format!(
+            "the back-out has given {site} back, and no write was seen to arrive there: its users may be unable to write. Mend \
+             that, then pointsman retry {short} {number} --why …; where they are seen to write, pointsman done {short} {number} \
+             --unverified --why …"
+        ))
+    }
+
     /// Whether it is a back-out that is held for nothing but a call in doubt. While it is held the first site stays closed.
     pub(crate) fn backs_out_in_doubt(&self) -> bool {
         let doubt = self.held.as_deref().is_some_and(|why| why.ends_with(IN_DOUBT));

@@ -33,6 +33,12 @@ pub(super) fn lines(dsn: &str, group: &GroupId, action: Action) -> Vec<String> {
             "-- open: enters t, granted t in every line".to_owned(),
             "SELECT role, enters, granted FROM pointsman.seen_access();".to_owned(),
         ],
+        Action::VerifyWrite => vec![
+            "-- t: a row was written, and is durable".to_owned(),
+            "SELECT pointsman.heartbeat();".to_owned(),
+            "-- each writer is let in and may write: enters t, granted t, writable more than 0".to_owned(),
+            "SELECT role, enters, granted, writable FROM pointsman.seen_access();".to_owned(),
+        ],
         _ => return Vec::new(),
     };
     psql(dsn, &[], &statements)

@@ -41,6 +41,7 @@ pub(super) async fn open(
     Ok(AccessOutput { ended: 0, lsn: state.lsn })
 }
 
-fn refusal(sqlstate: &str, message: String) -> PgError {
+/// What was found does not allow the act.
+pub(super) fn refusal(sqlstate: &str, message: String) -> PgError {
     PgError::Server { sqlstate: sqlstate.into(), message, detail: None, hint: None }
 }

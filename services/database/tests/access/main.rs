@@ -7,3 +7,4 @@ mod modes;
 mod preflight;
 mod refusals;
 mod site;
+mod write;

@@ -184,6 +184,9 @@ async fn a_lost_site_is_left_and_comes_home_by_the_page_alone() {
     page.typed(main, "replication.set-sequences 0", &[("{\"public.t_id_seq\": 4711}", sequences.as_str())]);
     page.typed(main, "replication.capture 0", &[out]);
     page.typed(main, "database.enable-access 0", &[]);
+    let written = page.typed(main, "database.verify-write 0", &[]);
+    assert!(written.starts_with("t\napp|t|t|"), "{written}");
+    page.typed(main, "database.verify-write 1", &[]);
     write(main, "INSERT INTO t (v) VALUES ('home')");
     assert_eq!(main.psql("SELECT id FROM t WHERE v = 'home'"), "10081");
     page.typed(sec, "replication.start 0", &[out]);

@@ -180,6 +180,45 @@ fn a_planned_move_that_is_told_to_ask_is_held_instead_of_backing_out() {
     }
 }
 
+/// Everything is given back, and nobody knows whether users can write: that is for a person, and no restart passes it.
+#[test]
+fn a_back_out_ends_only_when_a_write_arrives() {
+    let main = address("main.database.config");
+    let mut w = ready(whole());
+    w.ground.broken.insert((address("secondary.replication.csp"), schemas::Action::Drain));
+    w.ground.broken.insert((main.clone(), schemas::Action::VerifyWrite));
+    let run = w.start(0, start_of("switchover", &[]));
+    w.until("it is held", |w| w.view(0, run).state == RunState::Held);
+    assert!(w.ground.is_open(&main));
+    assert!(*w.ground.state(&address("main.process.cs-primary")) == "running");
+    w.kill_runner(0);
+    w.pass(Duration::from_secs(60));
+    let view = w.view(0, run);
+    assert_eq!(view.state, RunState::Held);
+    let step = view.steps.iter().rfind(|step| step.function == "database.verify-write").unwrap();
+    let words = view.waits_for.join(" ");
+    let (short, number) = (run.short(4), step.number);
+    for part in [
+        "it is broken",
+        "no write was seen to arrive there",
+        &format!("pointsman retry {short} {number} --why"),
+        &format!("pointsman done {short} {number} --unverified"),
+    ] {
+        assert!(words.contains(part), "{part}: {words}");
+    }
+    // A look at the database says nothing of a write.
+    let done = Op::Done { run: run.to_string(), step: number.to_string(), unverified: false };
+    assert_eq!(refused(&mut w, done).code, Code::Conflict);
+
+    w.ground.broken.clear();
+    let retry = Op::Retry { run: run.to_string(), step: number.to_string(), fresh: false };
+    w.ask_runner(0, "it was out of room", retry);
+    assert_eq!(w.until_ended(run), RunState::BackedOut);
+    assert!(w.ground.written.contains(&main));
+    w.finish("cfg");
+    w.clean();
+}
+
 /// Going on without the drain would lose what did not come, with no loss gate: that is a failover's.
 #[test]
 fn a_planned_move_that_cannot_be_drained_is_not_told_to_skip_that() {

@@ -16,7 +16,7 @@ use journal::memory::Moment;
 use schemas::op::Op;
 use schemas::view::RunState;
 use schemas::{Action, RunId};
-use simulation::{Death, Lost, Then, World, address};
+use simulation::{Death, Effected, Lost, Then, World, address};
 
 use crate::common::{End, Script, asleep, difference, end, logging, ready, start_of, whole};
 
@@ -315,7 +315,16 @@ fn play(case: &Case, disturb: impl FnOnce(&mut World)) -> World {
     if w.ended(run) != Some(case.ends) {
         w.fail(&format!("{}: ended as {:?}", case.name, w.ended(run)));
     }
+    if case.ends == RunState::BackedOut && !ends_with_a_write(&w, run) {
+        w.fail(&format!("{}: it did not end with a write that is seen to arrive", case.name));
+    }
     w
+}
+
+/// The last thing that a back-out does: all the rest is given back before.
+fn ends_with_a_write(w: &World, run: RunId) -> bool {
+    let undone = |e: &&Effected| e.key.run == run && e.key.position.as_str().contains("!undo");
+    w.ground.effects.iter().rfind(undone).is_some_and(|e| e.action == Action::VerifyWrite)
 }
 
 fn same_end(case: &Case, w: &World, at: &str, calm: &End) {

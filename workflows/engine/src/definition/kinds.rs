@@ -7,7 +7,7 @@ use super::codes;
 use super::model::{CallDef, ForDef, FunctionName, Kind, Then};
 use super::reader::{At, Reader, Scope, join};
 use super::tasks::{Around, Ours};
-use crate::catalog::{AWAIT_CLOSED, AWAIT_FOLLOWED};
+use crate::catalog::{AWAIT_CLOSED, AWAIT_FOLLOWED, EXPECT_WRITES};
 use crate::job::{Enter, Plan};
 use crate::template::Template;
 use crate::{Function, InDoubt};
@@ -315,6 +315,7 @@ impl Reader<'_> {
             Some(action) => schemas::args::names(*action),
             None if name == AWAIT_CLOSED => vec![("site".into(), true)],
             None if name == AWAIT_FOLLOWED => vec![("site".into(), true), ("share".into(), false)],
+            None if name == EXPECT_WRITES => vec![("resource".into(), true), ("site".into(), true)],
             None => return,
         };
         let place = join(at.pointer, "with");

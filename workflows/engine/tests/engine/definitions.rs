@@ -351,8 +351,9 @@ fn a_switchover_goes_through() {
     let mut run = night("switchover");
     let asked = play(&mut run, well);
     assert_eq!(
-        asked[..10],
+        asked[..11],
         [
+            "group.expect-writes config@main",
             "process.stop master-scs@main",
             "process.stop cs-primary@main",
             "process.stop scs-msg@main",
@@ -365,7 +366,7 @@ fn a_switchover_goes_through() {
             "database.enable-access config@secondary",
         ]
     );
-    let after = |what: &str| asked[10..].iter().position(|a| a == what);
+    let after = |what: &str| asked[11..].iter().position(|a| a == what);
     // What was kept for the other direction goes only after the standby receives.
     let (start, discard) = (after("replication.start css@main"), after("replication.discard csp@main"));
     assert!(start.is_some() && start < discard, "{asked:#?}");
@@ -388,6 +389,7 @@ fn a_switchover_that_cannot_drain_backs_out_in_order() {
             "process.start scs-msg@main",
             "process.start cs-primary@main",
             "process.start master-scs@main",
+            "database.verify-write config@main", // When all the rest is given back.
         ]
     );
     assert_eq!(run.machine.outcome(), Some(&Outcome::BackedOut));
