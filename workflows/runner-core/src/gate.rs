@@ -1,5 +1,6 @@
 //! The gate of law 7: no opening intent while another site counts as open, pessimistically, at run time.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemas::{
@@ -154,6 +155,22 @@ impl Core {
             return;
         }
         self.intend(now, key);
+    }
+
+    /// By what each other site counts as closed as an opening is let through.
+    pub(crate) fn closed_by(
+        &self,
+        now: Now,
+        group: &schemas::GroupId,
+        opening: &Address,
+    ) -> BTreeMap<SiteId, String> {
+        let guarded = self.groups.get(group).is_some_and(|g| g.plan.one_live.contains(&opening.resource));
+        let others = self.other_sites(group, &opening.site).into_iter().filter(|_| guarded);
+        let by = |site: SiteId| {
+            let shut = self.shut(now, group, &site, &opening.resource).ok()?;
+            Some((site, shut.text()))
+        };
+        others.filter_map(by).collect()
     }
 
     /// What was accepted as perhaps open is opened beside: its close is owed (law 8), whoever accepted it and why.

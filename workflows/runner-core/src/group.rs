@@ -84,6 +84,8 @@ pub struct Record {
     pub drills: BTreeMap<String, DrillView>,
     /// A decision that waits for a person: its id and site.
     pub asked: Option<(String, SiteId)>,
+    /// The red lines that were told with it.
+    pub asked_red: Vec<String>,
     /// The red lines of the preflight, by name.
     pub red: BTreeSet<String>,
     /// The amber ones.
@@ -228,7 +230,7 @@ impl Record {
                     self.limited.take_if(|limited| limited.0 != *live);
                 }
             }
-            GroupEntry::Opening { address, key, epoch } => {
+            GroupEntry::Opening { address, key, epoch, .. } => {
                 self.databases
                     .insert(address.clone(), OpenState::Opening { key: key.clone(), epoch: *epoch });
                 self.accepted.remove(&address.site);
@@ -269,9 +271,10 @@ impl Record {
             GroupEntry::DoubtEnded { key, .. } => {
                 self.doubts.remove(key);
             }
-            GroupEntry::Decision { decision, group, event, site, verdict } => {
+            GroupEntry::Decision { decision, group, event, site, verdict, red } => {
                 self.note_decision(
                     site,
+                    red,
                     DecisionView {
                         id: decision.clone(),
                         group: group.clone(),
@@ -342,9 +345,10 @@ impl Record {
         }
     }
 
-    fn note_decision(&mut self, site: &SiteId, view: DecisionView) {
+    fn note_decision(&mut self, site: &SiteId, red: &[String], view: DecisionView) {
         if view.verdict == "ask" || view.verdict.starts_with("ask: ") {
             self.asked = Some((view.id.clone(), site.clone()));
+            self.asked_red = red.to_vec();
         } else if self.asked.as_ref().is_some_and(|(asked, _)| *asked == view.id) {
             self.asked = None;
         }

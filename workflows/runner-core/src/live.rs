@@ -267,11 +267,10 @@ impl Core {
                 let epoch = self.epoch_of(key);
                 self.flush(key.run);
                 let accepted = self.groups.get(id).map(|g| g.record.accepted.clone());
-                self.append_group(
-                    now,
-                    id,
-                    &GroupEntry::Opening { address: address.clone(), key: key.clone(), epoch },
-                );
+                let closed_by = self.closed_by(now, id, &address);
+                let entry =
+                    GroupEntry::Opening { address: address.clone(), key: key.clone(), epoch, closed_by };
+                self.append_group(now, id, &entry);
                 if let Some(g) = self.groups.get_mut(id) {
                     g.proofs.remove(&address);
                     if let Some(accepted) = accepted.filter(|_| !self.rules.keep(Rule::AcceptanceOneEpoch)) {

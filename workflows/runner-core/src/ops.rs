@@ -212,18 +212,15 @@ impl Core {
                     self.query(now, Purpose::Preview { reply_to, start: Box::new(start) });
                     return None;
                 }
-                if self.preflight_every.is_some() {
-                    // What is wrong already need not be looked at.
-                    if let Err(problem) = self.check_start(&start) {
-                        return Some(Err(problem));
-                    }
-                    let request = request.id;
-                    self.query(now, Purpose::Start { reply_to, start: Box::new(start), request });
-                    return None;
-                }
-                Some(self.start_run(now, start).map(|(run, epoch)| OpReply::Started { run, epoch: epoch.0 }))
+                self.start_after_a_look(now, start, request.id, reply_to)
             }
-            Op::Approve { decision } => Some(self.approve(now, &decision, by)),
+            Op::Approve { decision } => {
+                let start = match self.approved(&decision, by) {
+                    Ok(start) => start,
+                    Err(problem) => return Some(Err(problem)),
+                };
+                self.start_after_a_look(now, start, request.id, reply_to)
+            }
             Op::Ack { group } => Some(self.group_op(
                 now,
                 &group,
@@ -275,7 +272,28 @@ impl Core {
         Ok(OpReply::Recorded { what: what.into(), at: now.wall })
     }
 
-    fn approve(&mut self, now: Now, decision: &str, by: ByPerson) -> Answer {
+    /// A person's start: its preconditions are looked at first, where they are looked at at all.
+    fn start_after_a_look(
+        &mut self,
+        now: Now,
+        start: Start,
+        request: MessageId,
+        reply_to: ReplyTo,
+    ) -> Option<Answer> {
+        if self.preflight_every.is_some() {
+            // What is wrong already need not be looked at.
+            if let Err(problem) = self.check_start(&start) {
+                return Some(Err(problem));
+            }
+            self.query(now, Purpose::Start { reply_to, start: Box::new(start), request });
+            return None;
+        }
+        Some(self.start_run(now, start).map(|(run, epoch)| OpReply::Started { run, epoch: epoch.0 }))
+    }
+
+    /// The start that a waiting decision asks for. What was told to be red with the question is gone past by its answer;
+    /// of a planned move, which the group's file may name by now, nothing was.
+    fn approved(&self, decision: &str, by: ByPerson) -> Result<Start, Problem> {
         let group = self.asked_group(decision).ok_or_else(|| {
             Problem::new(Code::Conflict, format!("no decision `{decision}` waits to be approved"))
         })?;
@@ -285,7 +303,9 @@ impl Core {
             return Err(Problem::new(Code::Conflict, format!("{site} is not live any more")));
         }
         let workflow = g.plan.trigger.run.clone();
-        let start = Start {
+        let unplanned = self.definitions.get(&workflow).is_some_and(|(_, d)| d.schedule().is_some());
+        let overrides = if unplanned { g.record.asked_red.clone() } else { Vec::new() };
+        Ok(Start {
             workflow,
             group,
             to: None,
@@ -293,12 +313,11 @@ impl Core {
             accept_unfenced: Vec::new(),
             accept_data_loss: None,
             protect_by: None,
-            overrides: Vec::new(),
+            overrides,
             waive_ledger: false,
             by,
             decision: Some(id),
-        };
-        self.start_run(now, start).map(|(run, epoch)| OpReply::Started { run, epoch: epoch.0 })
+        })
     }
 
     fn run_op(&mut self, now: Now, by: ByPerson, op: Op) -> Answer {

@@ -1,5 +1,6 @@
 //! Preconditions, looked at every minute and before a person starts a move. A red line stands against a
-//! move until a person overrides it by its name. Lines about the site that a move calls lost do not count.
+//! move until a person overrides it by its name. Lines about the site that a move calls lost do not count, and of such a move
+//! those about names are told and stand against nobody's start: not a person's, not a trigger's.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -24,6 +25,8 @@ use crate::start::Checked;
 /// Red by day, and no reason to leave users without a site: the bus carried the question, and what has ended or starts by
 /// itself is met where it matters.
 const BY_DAY: [&str; 4] = ["bus", "runner-bus", "credentials", "autostart"];
+/// How the line of a name begins that only the live site can change: it belongs to the group, not to a resource.
+const PATH_OF: &str = "path-";
 /// What was looked at longer ago says nothing about now.
 const LATEST: Duration = Duration::from_secs(180);
 /// How long the services may take to look.
@@ -98,7 +101,7 @@ impl Core {
         Some(CheckView { group: id.clone(), lines: lines.cloned().collect(), at })
     }
 
-    /// The red lines of the latest round that stand against a start that leaves `from` so.
+    /// The red lines of the latest round that a start which leaves `from` so is told.
     pub(crate) fn red_lines(&self, now: Now, id: &GroupId, from: &SiteId, leaves: Leaves) -> Vec<&GroupLine> {
         let Some(g) = self.groups.get(id) else { return Vec::new() };
         if g.preflight.at.is_none_or(|at| now.boot > at.boot + LATEST) {
@@ -116,6 +119,14 @@ impl Core {
         g.preflight.lines.iter().filter(counts).collect()
     }
 
+    /// Of them those that keep a start from being made, by a person or by a trigger. Without its names a site that is open
+    /// is worth more than none: what leaves a lost site goes on, and waits there.
+    pub(crate) fn standing(&self, now: Now, id: &GroupId, from: &SiteId, leaves: Leaves) -> Vec<&GroupLine> {
+        let mut red = self.red_lines(now, id, from, leaves);
+        red.retain(|line| leaves != Leaves::Lost || !of_names(line));
+        red
+    }
+
     /// Refuses a start while a red line was not overridden by its name, for a preview as for the start itself.
     pub(crate) fn refuse_red(
         &self,
@@ -125,17 +136,15 @@ impl Core {
         overrides: &[String],
     ) -> Result<(), Problem> {
         let undrainable = self.undrainable(now, id, checked);
-        let mut red = self.red_lines(now, id, &checked.from, checked.leaves());
-        red.extend(&undrainable);
-        if let Some(stranger) = overrides.iter().find(|name| !red.iter().any(|line| line.name == **name)) {
+        let mut named = self.red_lines(now, id, &checked.from, checked.leaves());
+        named.extend(&undrainable);
+        if let Some(stranger) = overrides.iter().find(|name| !named.iter().any(|line| line.name == **name)) {
             let detail = format!("no red line is called `{stranger}`: pointsman check {id}");
             return Err(Problem::new(Code::Conflict, detail));
         }
-        // Without its names a site that is open is worth more than none: an unplanned move goes on, and waits there.
-        let names = |line: &GroupLine| {
-            checked.unplanned && line.address.as_ref().is_some_and(|address| address.service == Service::Dns)
-        };
-        red.retain(|line| !overrides.contains(&line.name) && !names(line));
+        let mut red = self.standing(now, id, &checked.from, checked.leaves());
+        red.extend(&undrainable);
+        red.retain(|line| !overrides.contains(&line.name));
         let remedies = match red.iter().all(|line| undrainable.contains(line)) {
             true => String::new(),
             false => format!(". `pointsman check {id}` names each remedy"),
@@ -300,7 +309,7 @@ impl Core {
         for (name, record) in records.into_iter().flatten() {
             if record.get("at").and_then(Value::as_str) == Some(live.as_str()) {
                 lines.push(CheckLine::red(
-                    &format!("path-{name}"),
+                    &format!("{PATH_OF}{name}"),
                     format!("only {live} can change this name, and {live} is what may be lost"),
                     "serve the name's updates from a third place: names.records.….at",
                 ));
@@ -357,6 +366,14 @@ impl Core {
     fn instances(&self, now: Now, address: &Address) -> usize {
         let beats = self.beating.get(address).into_iter().flatten();
         beats.filter(|(_, at)| now.boot <= at.boot + SILENT_AFTER).count()
+    }
+}
+
+/// Whether a line is about a name: what its service says, or that only the live site can change it.
+pub(crate) fn of_names(line: &GroupLine) -> bool {
+    match &line.address {
+        Some(address) => address.service == Service::Dns,
+        None => line.line.what.starts_with(PATH_OF),
     }
 }
 

@@ -3,9 +3,10 @@
 use engine::Purpose;
 use schemas::op::{Fact, Preview};
 use schemas::view::ResourceView;
-use schemas::{GroupId, Problem, ReplicationState, Seen, Service, SiteId};
+use schemas::{GroupId, Problem, ReplicationState, Seen, SiteId};
 
 use crate::core::Core;
+use crate::preflight::of_names;
 use crate::seam::Now;
 use crate::start::Start;
 
@@ -86,7 +87,7 @@ impl Core {
         let red = self.red_lines(now, &start.group, &checked.from, checked.leaves());
         for line in red.into_iter().chain(&undrainable) {
             let overridden = start.overrides.contains(&line.name);
-            let waits = checked.unplanned && line.address.as_ref().is_some_and(|a| a.service == Service::Dns);
+            let waits = checked.unplanned && of_names(line);
             let verdict = match (overridden, waits) {
                 (true, _) => "RED, OVERRIDDEN",
                 (false, true) => "RED, WAITS AT THE NAMES",

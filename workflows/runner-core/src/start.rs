@@ -164,9 +164,14 @@ impl Core {
         self.answer(reply_to, reply);
     }
 
-    fn start_by_person(&mut self, now: Now, start: Start) -> Result<OpReply, Problem> {
+    fn start_by_person(&mut self, now: Now, mut start: Start) -> Result<OpReply, Problem> {
         let checked = self.check_start(&start)?;
         self.take_preflight(now, &start.group);
+        if start.decision.is_some() {
+            // What was red when the question was put, and is not now, needs nobody's word.
+            let red = self.red_lines(now, &start.group, &checked.from, checked.leaves());
+            start.overrides.retain(|name| red.iter().any(|line| line.name == *name));
+        }
         self.refuse_red(now, &start.group, &checked, &start.overrides)?;
         self.refuse_unfinished(&start.group, &checked)?;
         self.start_run(now, start).map(|(run, epoch)| OpReply::Started { run, epoch: epoch.0 })

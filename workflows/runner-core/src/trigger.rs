@@ -99,12 +99,25 @@ impl Core {
     }
 
     fn verdict(&mut self, now: Now, group: &GroupId, detection: &Detection, site: &SiteId, verdict: &str) {
+        self.verdict_past(now, group, detection, site, (verdict, Vec::new()));
+    }
+
+    /// The same, told with red lines that a person's answer goes past.
+    fn verdict_past(
+        &mut self,
+        now: Now,
+        group: &GroupId,
+        detection: &Detection,
+        site: &SiteId,
+        (verdict, red): (&str, Vec<String>),
+    ) {
         let entry = GroupEntry::Decision {
             decision: detection.id.clone(),
             group: group.clone(),
             event: detection.event.clone(),
             site: site.clone(),
             verdict: verdict.into(),
+            red,
         };
         self.append_group(now, group, &entry);
     }
@@ -120,13 +133,9 @@ impl Core {
         let verdict = self.decide(now, group, site);
         match verdict {
             Err(why) => self.verdict(now, group, &detection, site, &why),
-            Ok(TriggerMode::Ask) => {
-                self.verdict(now, group, &detection, site, "ask");
-                let within = self.groups.get(group).map(|g| g.plan.approval_within).unwrap_or_default();
-                self.timer(now.boot + within, Timer::Approval(group.clone()));
-            }
-            Ok(_) if !self.red_lines(now, group, site, Leaves::Lost).is_empty() => {
-                self.ask_because_red(now, group, site, &detection);
+            Ok(TriggerMode::Ask) => self.ask_a_person(now, group, site, &detection),
+            Ok(_) if !self.standing(now, group, site, Leaves::Lost).is_empty() => {
+                self.ask_a_person(now, group, site, &detection);
             }
             Ok(_) => {
                 let workflow = self.groups.get(group).map(|g| g.plan.trigger.run.clone()).unwrap_or_default();
@@ -151,12 +160,16 @@ impl Core {
         }
     }
 
-    /// A red precondition: a person decides. Approving it overrides what was red, by the names recorded here.
-    fn ask_because_red(&mut self, now: Now, group: &GroupId, site: &SiteId, detection: &Detection) {
-        let red: Vec<String> =
-            self.red_lines(now, group, site, Leaves::Lost).iter().map(|line| line.name.clone()).collect();
-        let verdict = format!("ask: red, so it does not start by itself: {}", red.join(", "));
-        self.verdict(now, group, detection, site, &verdict);
+    /// A person decides: the group's file says so, or what would keep his own start from being made is red. Approving it
+    /// overrides that, by the names recorded here.
+    fn ask_a_person(&mut self, now: Now, group: &GroupId, site: &SiteId, detection: &Detection) {
+        let red = self.standing(now, group, site, Leaves::Lost);
+        let red: Vec<String> = red.iter().map(|line| line.name.clone()).collect();
+        let verdict = match red.is_empty() {
+            true => "ask".to_owned(),
+            false => format!("ask: red, so it does not start by itself: {}", red.join(", ")),
+        };
+        self.verdict_past(now, group, detection, site, (&verdict, red));
         let within = self.groups.get(group).map(|g| g.plan.approval_within).unwrap_or_default();
         self.timer(now.boot + within, Timer::Approval(group.clone()));
     }
@@ -214,6 +227,7 @@ impl Core {
             event: String::new(),
             site,
             verdict: "held: nobody approved in time; pointsman failover starts it by hand".into(),
+            red: Vec::new(),
         };
         self.append_group(now, group, &entry);
     }

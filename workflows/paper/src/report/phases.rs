@@ -27,7 +27,7 @@ fn detected(evidence: &Evidence) -> Option<(DateTime<Utc>, Option<DateTime<Utc>>
             && *decision == id
         {
             first = first.or(Some(noted.at));
-            if verdict == "ask" {
+            if verdict == "ask" || verdict.starts_with("ask: ") {
                 asked = Some(noted.at);
             }
         }

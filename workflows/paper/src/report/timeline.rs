@@ -99,8 +99,10 @@ fn of_group(entry: &GroupEntry, evidence: &Evidence) -> Option<String> {
         GroupEntry::Decision { event, site, verdict, .. } => {
             format!("{site} is reported lost ({event}): {verdict}")
         }
-        GroupEntry::Opening { address, epoch: of, .. } if *of == epoch => {
-            format!("{} counts as open from here on ({address})", address.site)
+        GroupEntry::Opening { address, epoch: of, closed_by, .. } if *of == epoch => {
+            let beside: Vec<String> =
+                closed_by.iter().map(|(site, by)| format!("; {site} counts as closed: {by}")).collect();
+            format!("{} counts as open from here on ({address}){}", address.site, beside.concat())
         }
         GroupEntry::Closed { address, epoch: of, by } if *of == epoch => {
             format!("{address} is proved closed by {by}")

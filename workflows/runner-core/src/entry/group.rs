@@ -1,6 +1,6 @@
 //! What is recorded of a group.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use schemas::duration::Iso;
@@ -79,6 +79,9 @@ pub enum GroupEntry {
         key: Key,
         /// Its epoch.
         epoch: Epoch,
+        /// By what each other site counted as closed then: `proof`, `fence path ADDRESS`, `accepted by PERSON`.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        closed_by: BTreeMap<SiteId, String>,
     },
     /// A site's database was proved closed.
     #[serde(rename = "group.closed")]
@@ -280,6 +283,9 @@ pub enum GroupEntry {
         site: SiteId,
         /// What came of it.
         verdict: String,
+        /// The red lines, by name, that were told with a question to a person: who approves it goes past them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        red: Vec<String>,
     },
     /// Automatic starts are armed again.
     #[serde(rename = "group.acknowledged")]

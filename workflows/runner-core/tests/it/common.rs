@@ -9,7 +9,7 @@ use engine::Definition;
 use runner_core::{
     Answered, BusRequest, Core, Effect, GroupPlan, Ids, Input, Local, Now, Output, ReplyTo, Rules, Settings,
 };
-use schemas::op::{Op, OpReply, OpRequest};
+use schemas::op::{Op, OpReply, OpRequest, Preview};
 use schemas::view::{GroupView, RunView};
 use schemas::*;
 use serde_json::{Value, json};
@@ -108,6 +108,21 @@ pub(crate) fn receiver() -> ReplicationSeen {
         copy: None,
         trouble: None,
         detail: Value::Null,
+    }
+}
+
+fn start(workflow: &str, unfenced: &[&str], overrides: &[&str], dry_run: bool) -> Op {
+    Op::Start {
+        workflow: workflow.into(),
+        group: "cfg".parse().unwrap(),
+        to: None,
+        supersede: None,
+        accept_unfenced: unfenced.iter().map(|site| site.parse().unwrap()).collect(),
+        accept_data_loss: None,
+        by: None,
+        overrides: overrides.iter().map(|name| (*name).to_owned()).collect(),
+        waive_ledger: false,
+        dry_run,
     }
 }
 
@@ -236,19 +251,15 @@ impl World {
 
     /// Asks for a move, past these unfenced sites and red lines.
     pub(crate) fn ask(&mut self, workflow: &str, unfenced: &[&str], overrides: &[&str]) -> OpReply {
-        let op = Op::Start {
-            workflow: workflow.into(),
-            group: "cfg".parse().unwrap(),
-            to: None,
-            supersede: None,
-            accept_unfenced: unfenced.iter().map(|site| site.parse().unwrap()).collect(),
-            accept_data_loss: None,
-            by: None,
-            overrides: overrides.iter().map(|name| (*name).to_owned()).collect(),
-            waive_ledger: false,
-            dry_run: false,
-        };
-        self.op("INC-1", op)
+        self.op("INC-1", start(workflow, unfenced, overrides, false))
+    }
+
+    /// What a move would do.
+    pub(crate) fn preview(&mut self, workflow: &str) -> Preview {
+        match self.op("", start(workflow, &[], &[], true)) {
+            OpReply::Preview(preview) => *preview,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Starts one.

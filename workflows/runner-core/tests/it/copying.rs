@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use schemas::duration::Iso;
-use schemas::op::{Op, OpReply, Preview};
+use schemas::op::{Op, OpReply};
 use schemas::view::{Mode, RunState};
 use schemas::{Code, CopyProgress, Level, ReplicationSeen, ReplicationState, Seen};
 use serde_json::json;
@@ -34,25 +34,6 @@ fn world(limit: &str) -> World {
     world
 }
 
-fn preview(world: &mut World, workflow: &str) -> Preview {
-    let op = Op::Start {
-        workflow: workflow.into(),
-        group: "cfg".parse().unwrap(),
-        to: None,
-        supersede: None,
-        accept_unfenced: Vec::new(),
-        accept_data_loss: None,
-        by: None,
-        overrides: Vec::new(),
-        waive_ledger: false,
-        dry_run: true,
-    };
-    match world.op("", op) {
-        OpReply::Preview(preview) => *preview,
-        other => panic!("{other:?}"),
-    }
-}
-
 #[test]
 fn status_and_check_say_that_it_is_not_finished() {
     let mut world = world(LIMIT);
@@ -75,7 +56,7 @@ fn status_and_check_say_that_it_is_not_finished() {
 #[test]
 fn a_planned_move_towards_it_is_refused() {
     let mut world = world("");
-    let preview = preview(&mut world, "switchover");
+    let preview = world.preview("switchover");
     assert!(preview.refusals.iter().any(|problem| problem.to_string().contains(WORDS)), "{preview:?}");
     match world.ask("switchover", &[], &[]) {
         OpReply::Problem(problem) => {
@@ -96,7 +77,7 @@ fn a_half_copied_standby_is_opened_only_by_a_persons_word() {
     for limit in ["", LIMIT, STANDING] {
         let mut world = world(limit);
         world.silence("main");
-        let facts = preview(&mut world, "failover").facts;
+        let facts = world.preview("failover").facts;
         let loss = facts.iter().find(|fact| fact.label == "loss").unwrap();
         assert!(loss.text.contains(WORDS) && loss.verdict.as_deref() == Some("UNKNOWN"), "{limit}: {loss:?}");
         let run = world.start("failover", &["main"]);

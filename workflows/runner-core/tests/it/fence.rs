@@ -77,6 +77,8 @@ fn a_switch_that_is_seen_off_opens_the_other_site_and_nobody_accepts() {
     assert_eq!(closed_by, std::slice::from_ref(&why), "and so does the step that waited");
     let recorded = |entry: &runner_core::Append| json!(entry.body).to_string().contains(&why);
     assert!(world.entries.iter().any(recorded), "the journal says what proved it");
+    let opening = world.entries.iter().find(|entry| entry.kind == "group.opening").unwrap();
+    assert_eq!(json!(opening.body)["closedBy"], json!({ "main": why }), "and so does the opening");
     let owed = |debt: &schemas::view::DebtView| debt.what == "database.disable-access";
     assert!(group.debts.iter().any(owed), "when it comes back it is closed: {:#?}", group.debts);
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::common::{GROUP, World, process, receiver};
 use schemas::op::{Op, OpReply};
+use schemas::view::RunState;
 use schemas::{CheckLine, CheckView, Code, Level, NameSeen, Problem, ReplicationSeen, Running, Seen, SiteId};
 use serde_json::json;
 
@@ -143,6 +144,26 @@ fn a_name_that_only_the_live_site_can_change_is_red() {
     );
 }
 
+/// It stands against planned moves; a failover goes as far as it can, and waits at the names if they cannot be changed.
+#[test]
+fn a_name_that_only_a_lost_site_can_change_keeps_no_failover_from_being_started() {
+    let line = "cfg:path-cs-primary";
+    let mut world = world(&GROUP.replace("at: witness", "at: main"));
+    assert!(refusal(world.ask("switchover", &[], &[])).to_string().contains(line));
+    world.silence("main");
+    let preview = world.preview("failover");
+    assert!(preview.refusals.is_empty(), "{preview:?}");
+    let said = preview.facts.iter().find(|fact| fact.text.starts_with(line));
+    let verdict = said.and_then(|fact| fact.verdict.clone());
+    assert_eq!(verdict.as_deref(), Some("RED, WAITS AT THE NAMES"), "{preview:?}");
+    // Whoever names it says what is so.
+    let OpReply::Started { run, .. } = world.ask("failover", &["main"], &[line]) else { panic!("refused") };
+    world.run_until(|w| w.run(run).waits_for.iter().any(|wait| wait.contains("hosts files")));
+    let view = world.run(run);
+    assert_eq!(view.state, RunState::Held, "{view:?}");
+    assert_eq!(world.applied("secondary.process.cs-backup.start"), 1, "all the rest is there");
+}
+
 #[test]
 fn a_name_whose_servers_all_stand_at_the_live_site_is_red() {
     let mut world = world(GROUP);
@@ -230,31 +251,87 @@ fn a_fence_path_that_would_not_help_or_says_off_in_peace_is_told_by_day() {
     assert!(!others.lines.iter().any(|line| line.line.what == "fence-path"), "{others:?}");
 }
 
-#[test]
-fn an_automatic_start_asks_a_person_while_something_is_red() {
-    let auto = GROUP
-        .replace("mode: observe", "mode: auto")
+/// Whether the latest decision says so.
+fn decided(world: &World, verdict: &str) -> bool {
+    let list = kinds(world, "group.decision");
+    list.last().is_some_and(|entry| entry.body["verdict"].as_str().unwrap().starts_with(verdict))
+}
+
+fn approve(world: &mut World) -> OpReply {
+    world.op("seen on camera", Op::Approve { decision: "cfg".into() })
+}
+
+/// The group with a trigger that does so.
+fn triggered(mode: &str) -> String {
+    GROUP
+        .replace("mode: observe", &format!("mode: {mode}"))
         .replace("hold_down: 120s", "hold_down: 1s")
-        .replace("one_prober: refused", "one_prober: { accepted_by: anna, why: lab, until: 2099-01-01 }");
-    for is_red in [false, true] {
-        let mut world = world(&auto);
-        if is_red {
-            red(&mut world, "secondary.replication.css");
+        .replace("one_prober: refused", "one_prober: { accepted_by: anna, why: lab, until: 2099-01-01 }")
+}
+
+/// What keeps a person's failover from being started keeps a trigger's, and nothing else does.
+#[test]
+fn an_automatic_start_asks_a_person_while_something_is_red_that_would_stop_him() {
+    let auto = triggered("auto");
+    let only_main = auto.replace("at: witness", "at: main");
+    for (group, address, asks) in [
+        (&auto, None, false),
+        (&auto, Some("secondary.replication.css"), true),
+        (&auto, Some("main.replication.csp"), false),
+        (&auto, Some("witness.dns.cs-primary"), false),
+        (&only_main, None, false),
+    ] {
+        let mut world = world(group);
+        if let Some(address) = address {
+            red(&mut world, address);
         }
         let looked = world.now.boot + MINUTE * 2;
         world.run_until(|w| w.now.boot > looked);
         world.silence("main");
         world.detect("main");
-        let decided = |w: &mut World| {
-            let list = kinds(w, "group.decision");
-            list.iter().any(|e| e.body["verdict"].as_str().unwrap().starts_with("ask: red"))
-        };
-        let started = |w: &mut World| !kinds(w, "group.run-started").is_empty();
-        world.run_until(|w| decided(w) || started(w));
-        assert_eq!((decided(&mut world), started(&mut world)), (is_red, !is_red));
-        if is_red {
-            let reply = world.op("seen on camera", Op::Approve { decision: "cfg".into() });
-            assert!(matches!(reply, OpReply::Started { .. }), "{reply:?}");
+        let started = |w: &World| !kinds(w, "group.run-started").is_empty();
+        world.run_until(|w| decided(w, "ask: red") || started(w));
+        assert_eq!((decided(&world, "ask: red"), started(&world)), (asks, !asks), "{address:?}");
+        if asks {
+            assert!(matches!(approve(&mut world), OpReply::Started { .. }));
+            let overridden = kinds(&world, "group.overridden");
+            assert!(overridden[0].body["lines"][0] == "secondary.replication.css:wal-keep", "{overridden:?}");
         }
     }
+}
+
+/// The question was about a failover; meanwhile the group's file names something else to be started.
+#[test]
+fn what_is_approved_is_looked_at_first_and_a_planned_move_is_refused_for_what_is_red() {
+    let ask = triggered("ask");
+    let mut world = world(&ask);
+    red(&mut world, "secondary.replication.css");
+    let looked = world.now.boot + MINUTE * 2;
+    world.run_until(|w| w.now.boot > looked);
+    world.detect("main");
+    world.run_until(|w| decided(w, "ask: red"));
+    world.files = Ok(vec![crate::reload::read(&ask.replace("run: failover", "run: switchover"))]);
+    world.op("CHG-1", Op::Reload {});
+    let problem = refusal(approve(&mut world));
+    assert_eq!(problem.code, Code::RedPrecondition);
+    assert!(problem.to_string().contains("secondary.replication.css:wal-keep"), "{problem}");
+    assert!(kinds(&world, "group.run-started").is_empty());
+    // It still waits; and what is mended in the meantime needs nobody's word.
+    world.checks.clear();
+    assert!(matches!(approve(&mut world), OpReply::Started { .. }));
+    assert!(kinds(&world, "group.run-started")[0].body["workflow"] == "switchover:1.0.0");
+    assert!(kinds(&world, "group.overridden").is_empty());
+}
+
+/// Somebody said yes to what he was told, not to what became red since.
+#[test]
+fn what_became_red_after_the_question_is_not_approved_with_it() {
+    let mut world = world(&triggered("ask"));
+    world.detect("main");
+    world.run_until(|w| decided(w, "ask"));
+    assert!(!decided(&world, "ask: red"));
+    red(&mut world, "secondary.replication.css");
+    assert_eq!(refusal(approve(&mut world)).code, Code::RedPrecondition);
+    world.checks.clear();
+    assert!(matches!(approve(&mut world), OpReply::Started { .. }));
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::common::{GROUP, World};
 
-fn read(text: &str) -> ReadGroup {
+pub(crate) fn read(text: &str) -> ReadGroup {
     let group = config::parse_group(text, "cfg.yaml", None).unwrap_or_else(|e| panic!("{e}"));
     ReadGroup { plan: GroupPlan::from(&group), known: false }
 }

@@ -43,4 +43,6 @@ fn a_switchover_goes_from_decision_to_end() {
     world.run_until(|w| w.run(run).state.ended());
     assert_eq!(world.run(run).state, RunState::Completed, "{:#?}", world.run(run));
     assert!(world.group().debts.is_empty(), "{:#?}", world.group().debts);
+    let opening = world.entries.iter().find(|entry| entry.kind == "group.opening").unwrap();
+    assert_eq!(opening.body["closedBy"]["main"], "proof", "by what it was opened beside main: {opening:?}");
 }
