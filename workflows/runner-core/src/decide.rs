@@ -122,9 +122,11 @@ impl Core {
                 let detail = error.detail.as_deref().or(error.title.as_deref()).unwrap_or(&error.kind);
                 let step = run.step_name(&at);
                 let names = run.steps.iter().any(|s| s.position == at && s.call.action == "point");
-                // The fallback of an authority that is gone; clients are pushed nothing else before it is verified.
-                let fallback = if names {
+                let hint = if names {
+                    // The fallback of an authority that is gone; clients are pushed nothing else before it is verified.
                     " Until its server is back, write the new address into the hosts files of the clients, then `done`;"
+                } else if run.leaves_behind(&at) {
+                    " `skip` goes on with what came, and the loss gate decides before the opening;"
                 } else {
                     ""
                 };
@@ -137,7 +139,7 @@ impl Core {
                         // What goes back already is ended, if at all, as it is.
                         let leave = if undoing { " --leave" } else { "" };
                         format!(
-                            "step {step} failed: {detail}.{fallback} pointsman retry|skip|done {short} {step} --why …, or \
+                            "step {step} failed: {detail}.{hint} pointsman retry|skip|done {short} {step} --why …, or \
                              cancel {short}{leave} --why …"
                         )
                     }

@@ -3,7 +3,6 @@
 use engine::{Resolution, Want};
 use schemas::op::{Op, OpReply, OpRequest, Who};
 use schemas::{Code, Effect, GroupId, Key, MessageId, PersonId, Position, Problem, RunId, SiteId};
-use serde_json::Value;
 
 use crate::core::Core;
 use crate::entry::{AssumedBy, ByPerson, GroupEntry, RunEntry};
@@ -509,14 +508,15 @@ impl Core {
         }
         self.append_run(now, id, RunEntry::Resolved { step: at.clone(), how: how.into(), by: by.clone() });
         self.append_run(now, id, RunEntry::Released { by: Some(by.clone()) });
+        let output = self.runs.get(&id).map(|run| run.passed(at)).unwrap_or_default();
         if doubtful {
             self.assume(now, &key, AssumedBy::Person(by));
         } else if failed {
-            let how = Resolution::Skip { output: Value::Null };
+            let how = Resolution::Skip { output };
             self.engine_input(now, id, engine::Input::Resolve { at: at.clone(), how });
         } else {
             self.lives.remove(&key);
-            let result = Ok(Value::Null);
+            let result = Ok(output);
             self.engine_input(now, id, engine::Input::CallEnded { at: at.clone(), result });
         }
         self.rouse(now, id);

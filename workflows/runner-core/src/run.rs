@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use engine::{Change, Definition, Machine, Purpose, Want};
 use schemas::view::RunState;
 use schemas::{Effect, GroupId, Position, Problem, RunId};
-use serde_json::Value;
+use serde_json::{Value, json};
 use thiserror::Error;
 
 use crate::call::{CallRecord, CallState};
@@ -209,11 +209,27 @@ impl Run {
     /// with no loss gate before the opening.
     pub(crate) fn proves_drained(&self, at: &Position) -> bool {
         let moves = matches!(self.definition.info().purpose, Purpose::Move | Purpose::Return);
+        moves && self.started.lost.is_empty() && self.replicates(at, &["drain", "stop"])
+    }
+
+    /// Whether a step is one by which an unplanned move drains: whoever goes past it leaves behind what did not come, and the
+    /// loss gate decides before the opening.
+    pub(crate) fn leaves_behind(&self, at: &Position) -> bool {
+        !self.started.lost.is_empty() && self.replicates(at, &["mark", "drain", "stop"])
+    }
+
+    fn replicates(&self, at: &Position, actions: &[&str]) -> bool {
         let step = self.steps.iter().rfind(|step| step.position == *at);
-        let drains = |step: &Step| {
-            step.call.service == "replication" && matches!(step.call.action.as_str(), "drain" | "stop")
-        };
-        moves && self.started.lost.is_empty() && step.is_some_and(drains)
+        step.is_some_and(|step| {
+            step.call.service == "replication" && actions.contains(&step.call.action.as_str())
+        })
+    }
+
+    /// What a step that a person went past gives: whoever asks a definition to drain tells by it that nobody did.
+    pub(crate) fn passed(&self, at: &Position) -> Value {
+        let step = self.steps.iter().rfind(|step| step.position == *at);
+        let skipped = step.is_some_and(|step| step.by_hand == Some("skip"));
+        if skipped && self.leaves_behind(at) { json!({ "skipped": true }) } else { Value::Null }
     }
 
     /// What a person can do where such a step failed.

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use schemas::RunId;
 use schemas::duration::Iso;
 use schemas::op::{Op, OpReply};
 use schemas::view::{RunState, RunView};
+use schemas::{Action, RunId};
 use serde_json::json;
 use simulation::{Scene, World, address, definition, group_plan};
 
-use crate::common::{GROUP, ready};
+use crate::common::{GROUP, ready, start_of, with};
 
 const LIMIT: &str = "loss: { max: 30s, unknown: ask }";
 const STANDING: &str = "loss: { max: 30s, unknown: { accepted_by: ops, why: a drill, until: 2030-01-01 } }";
@@ -142,6 +142,57 @@ fn a_source_that_answers_is_drained_and_loses_nothing() {
     // A planned move asks for no loss.
     let run = w.start(0, World::start_op("switchover", "cfg", None));
     assert_eq!(w.until_ended(run), RunState::Completed);
+}
+
+/// `drain.failover: ask`, and the person goes past it: what came is applied and its position kept, as if the file said
+/// `continue`. He is asked once for that, and then by the loss gate.
+#[test]
+fn a_drain_that_is_skipped_goes_on_with_what_came_and_the_loss_gate_decides() {
+    let csp = address("secondary.replication.csp");
+    let mut w = ready(with(&format!("{LIMIT}\n")));
+    w.pass(Duration::from_secs(3));
+    w.ground.broken.insert((csp.clone(), Action::Drain));
+    let run = w.start(0, start_of("failover", &[]));
+    w.until("it is held", |w| w.view(0, run).state == RunState::Held);
+    let view = w.view(0, run);
+    let words = view.waits_for.join(" ");
+    assert!(words.contains("`skip` goes on with what came"), "{words}");
+    skip(&mut w, run, &view, "replication.drain");
+    let view = waits(&mut w, run);
+    assert_eq!(view.state, RunState::Waiting, "{view:#?}");
+    let state = w.ground.state(&csp);
+    assert!(state["abandoned"] == true && state["enabled"] == false, "{state}");
+    let abandon = view.steps.iter().find(|step| step.function == "replication.abandon").unwrap();
+    assert_eq!(abandon.output["applied"], "0/0", "the position is kept: {abandon:#?}");
+    accept(&mut w, run, 60);
+    assert_eq!(w.until_ended(run), RunState::Completed);
+    assert!(by(&w).contains("accepted by anna"), "{}", by(&w));
+    w.ground.broken.clear();
+    w.finish("cfg");
+    w.clean();
+
+    // The same of the two steps beside it; after the drain itself nothing is lost.
+    for (site, action, function, gate) in [
+        ("main", Action::Mark, "replication.mark", "no limit"),
+        ("secondary", Action::StopReplication, "replication.stop", "drained"),
+    ] {
+        let mut w = ready(with(""));
+        w.ground.broken.insert((address(&format!("{site}.replication.csp")), action));
+        let run = w.start(0, start_of("failover", &[]));
+        w.until("it is held", |w| w.view(0, run).state == RunState::Held);
+        let view = w.view(0, run);
+        skip(&mut w, run, &view, function);
+        assert_eq!(w.until_ended(run), RunState::Completed, "{function}");
+        assert_eq!(by(&w), gate, "{function}");
+        assert_eq!(w.ground.state(&csp)["abandoned"], true, "{function}");
+    }
+}
+
+fn skip(w: &mut World, run: RunId, view: &RunView, function: &str) {
+    let step = view.steps.iter().find(|step| step.function == function).unwrap();
+    let op = Op::Skip { run: run.to_string(), step: step.number.to_string() };
+    let reply = w.ask_runner(0, "we cannot wait", op);
+    assert!(matches!(reply, OpReply::Recorded { .. }), "{reply:?}");
 }
 
 /// In peace: what breaks is told within a minute, outlives the runner, and is mended by itself.

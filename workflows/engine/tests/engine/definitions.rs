@@ -337,6 +337,35 @@ fn a_source_that_falls_silent_while_it_drains_is_abandoned() {
     );
 }
 
+/// The person whom `drain.failover: ask` asks goes past a part of it: as if the source had fallen silent there, once.
+#[test]
+fn a_failover_whose_drain_is_skipped_abandons_what_did_not_come() {
+    for part in
+        ["replication.mark csp@main", "replication.drain csp@secondary", "replication.stop csp@secondary"]
+    {
+        let mut run = night("failover");
+        let failed = Error::standard(Standard::Runtime, "an old transaction");
+        play(&mut run, |what| if what == part { Err(failed.clone()) } else { well(what) });
+        let Some(Want::Decide { at, .. }) = run.wanted.first().cloned() else { panic!("{:?}", run.wanted) };
+        run.resolve(at.as_str(), Resolution::Skip { output: json!({ "skipped": true }) });
+        let asked = play(&mut run, well);
+        assert_eq!(
+            asked[..3],
+            [
+                "replication.abandon csp@secondary",
+                "replication.capture css@secondary",
+                "database.enable-access config@secondary"
+            ],
+            "{part}"
+        );
+        assert!(
+            matches!(run.machine.outcome(), Some(Outcome::Completed { .. })),
+            "{part}: {:?}",
+            run.wants()
+        );
+    }
+}
+
 #[test]
 fn a_failover_that_cannot_open_is_held() {
     let mut run = night("failover");
