@@ -87,6 +87,7 @@ impl Core {
             deadline: now.boot + bound(call.timeout),
             undelivered: true,
             cancelled: false,
+            own_bound: None,
             problem: None,
             waits_for: None,
             asked: None,

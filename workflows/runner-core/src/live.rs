@@ -88,6 +88,9 @@ pub(crate) struct Live {
     pub(crate) undelivered: bool,
     /// Nobody wants it any longer: no further attempt.
     pub(crate) cancelled: bool,
+    /// Of one that nobody wants any longer: its bound before that. Until then it is waited for while its service says that it
+    /// is under way.
+    pub(crate) own_bound: Option<Duration>,
     /// The latest reason why it is not done.
     pub(crate) problem: Option<Problem>,
     /// What it waits for, for people.
@@ -113,6 +116,21 @@ impl Live {
                 | Stage::AskAgain { .. }
                 | Stage::Doubtful { .. }
         )
+    }
+
+    /// Nobody wants it any longer: it is settled soon, unless it is seen to be under way.
+    pub(crate) fn cancel(&mut self, now: Now) {
+        self.cancelled = true;
+        self.own_bound = self.own_bound.or(Some(self.deadline));
+        self.deadline = self.deadline.min(now.boot + SETTLE_GRACE);
+    }
+
+    /// Its service says that it is under way: a person could do nothing but wait too, up to its own bound.
+    pub(crate) fn under_way(&mut self, now: Now) {
+        self.wait("the act, which is in progress");
+        if let Some(own) = self.own_bound {
+            self.deadline = self.deadline.max(own.min(now.boot + SETTLE_GRACE));
+        }
     }
 
     pub(crate) fn wait(&mut self, why: impl Into<String>) {

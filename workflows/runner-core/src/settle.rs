@@ -149,7 +149,7 @@ impl Core {
                 self.ask_later(now, key);
             }
             Answer::InProgress if !act => {
-                live.wait("the act, which is in progress");
+                live.under_way(now);
                 self.ask_later(now, key);
             }
             Answer::Failed | Answer::Refused | Answer::InProgress => self.ask_outcome(now, key),
@@ -301,8 +301,7 @@ impl Core {
                 engine::Input::CallEnded { at: at.clone(), result: Err(crate::fault::cancelled()) },
             );
         };
-        live.cancelled = true;
-        live.deadline = live.deadline.min(now.boot + SETTLE_GRACE);
+        live.cancel(now);
         if !live.intended() {
             self.lives.remove(&key);
             let result = Err(crate::fault::cancelled());
@@ -335,6 +334,7 @@ impl Core {
             deadline: now.boot + bound(step.call.timeout),
             undelivered: false,
             cancelled: false,
+            own_bound: None,
             problem: None,
             waits_for: None,
             asked: None,

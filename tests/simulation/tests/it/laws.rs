@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemas::op::{Op, OpReply};
 use schemas::view::RunState;
 use schemas::{Action, CloudEvent, SiteId, Verb};
-use simulation::{Event, Lost, Scene, Then, World, address, definition};
+use simulation::{Event, Lost, Point, Scene, Then, World, address, definition};
 
 use crate::common::{end, pair, ready, start_of, triggered, whole};
 
@@ -218,6 +218,39 @@ fn a_back_out_goes_on_by_itself_when_what_it_waited_for_is_known() {
         assert_eq!(w.until_ended(run), RunState::BackedOut, "restarted: {restarted}");
         assert!(w.ground.is_open(&address("main.database.config")));
         assert!(w.ground.state(&css)["slot"] != true, "{}", w.ground.state(&css));
+        w.ground.broken.clear();
+        w.finish("cfg");
+        w.clean();
+    }
+}
+
+/// The slot is being made when the sequences fail, and its service says so each time that it is asked: nobody could do
+/// more than wait for it. Only past the slot's own bound a person is asked.
+#[test]
+fn a_back_out_asks_nobody_while_what_it_waits_for_is_in_progress_within_its_bound() {
+    for ends in [Duration::from_millis(8500), seconds(30)] {
+        let mut w = ready(whole());
+        w.ground.broken.insert((address("secondary.replication.csp"), Action::SetSequences));
+        w.tap("sequences", Then::Hold, |e| e.asks("secondary", Action::SetSequences));
+        let run = w.start(0, start_of("switchover", &[]));
+        w.until("the sequences are asked for", |w| w.holds("sequences") == 1);
+        w.stop_at = Some(("secondary".into(), Point::Checked));
+        w.until("the slot is being made", |w| w.holds("stopped") == 1);
+        w.stop_at = None;
+        let since = w.now;
+        w.release("sequences");
+        let mut asked = None;
+        while w.now - since < ends && asked.is_none() {
+            w.pass(Duration::from_millis(250));
+            asked = (w.view(0, run).state == RunState::Held).then(|| w.now - since);
+        }
+        // It has 10 s, and 3 more to be known.
+        assert_eq!(asked.is_some(), ends > seconds(10), "after {asked:?}");
+        assert!(asked.is_none_or(|after| after > seconds(12)), "after {asked:?}");
+        assert!(!w.ground.is_open(&address("main.database.config")));
+        w.release("stopped");
+        assert_eq!(w.until_ended(run), RunState::BackedOut);
+        assert!(w.ground.state(&address("secondary.replication.css"))["slot"] != true);
         w.ground.broken.clear();
         w.finish("cfg");
         w.clean();
