@@ -7,6 +7,7 @@
 mod action;
 pub mod args;
 pub mod check;
+mod declared;
 mod digest;
 pub mod duration;
 pub mod event;
@@ -21,6 +22,7 @@ pub mod view;
 
 pub use action::{Action, BadService, Effect, Service};
 pub use check::{CheckLine, CheckReply, CheckView, Level};
+pub use declared::{Declaration, DeclaredView};
 pub use digest::Digest;
 pub use event::CloudEvent;
 pub use frame::{CLOCK_ALLOWANCE, Frame, MESSAGE_MAX};

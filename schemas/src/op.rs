@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::duration::Iso;
 use crate::view::{DecisionView, DrillView, GroupView, RunView, WorldView};
-use crate::{CheckView, GroupId, MessageId, Problem, RunId, SiteId};
+use crate::{CheckView, Declaration, GroupId, MessageId, Problem, RunId, SiteId};
 
 /// A person's request. Who he is stands in the subject, pinned by the server's permissions.
 ///
@@ -203,6 +203,17 @@ pub enum Op {
         #[serde(default)]
         for_seconds: Option<u64>,
     },
+    /// Declares what no look can tell: that only the link is lost, that a site will return, or that it will not. It starts
+    /// nothing.
+    Declare {
+        /// Which group.
+        group: GroupId,
+        /// What.
+        what: Declaration,
+        /// The site that is down or gone; left out: the one of which nothing is heard.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        site: Option<SiteId>,
+    },
     /// Records how a drill went. It moved nothing of the group.
     Drilled {
         /// Which group.
@@ -251,6 +262,7 @@ impl Op {
             Op::Done { .. } => "done",
             Op::Cancel { .. } => "cancel",
             Op::Triggers { .. } => "triggers",
+            Op::Declare { .. } => "declare",
             Op::Drilled { .. } => "drilled",
             Op::Adopt { .. } => "adopt",
         }

@@ -133,6 +133,9 @@ codes! {
     Conflict "conflict" 409 false "The run or group is not in a state for this."
         "See the detail: what the state is and which command fits."
         "`pointsman status` says which command comes next.";
+    Declared "declared" 409 false "A person declared something that this does not fit."
+        "Only the link is lost, as was declared, so nobody takes over; or a site is gone, so nothing of it is caught up with."
+        "`pointsman status` shows what was declared; `pointsman declare over GROUP --why TEXT` ends it.";
     GroupBusy "group-busy" 409 false "The group has a run that has not ended."
         "One run a group at a time."
         "Wait for it, cancel it, or start with `--supersede RUN`.";

@@ -9,7 +9,9 @@ use serde_json::Value;
 
 use crate::duration::Iso;
 use crate::op::Who;
-use crate::{Address, CheckView, Epoch, GroupId, Observation, Position, Problem, RunId, SiteId};
+use crate::{
+    Address, CheckView, DeclaredView, Epoch, GroupId, Observation, Position, Problem, RunId, SiteId,
+};
 
 /// States of a step (design words).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -232,6 +234,9 @@ pub struct DebtView {
     pub run: RunId,
     /// Why it is not paid yet.
     pub why: String,
+    /// Its site was declared gone: it stays owed, and who builds the site anew will meet it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
 }
 
 /// A fact with its age and who said it.
@@ -295,6 +300,9 @@ pub struct GroupView {
     /// The latest drill of each workflow that was practised, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drills: Vec<DrillView>,
+    /// What a person declared of it, until that is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared: Option<DeclaredView>,
     /// Trigger mode, and what it waits for.
     pub trigger: String,
     /// Each resource, with ages.
@@ -368,9 +376,9 @@ pub struct DecisionView {
     pub group: GroupId,
     /// When.
     pub at: DateTime<Utc>,
-    /// The event's id and source.
+    /// The event's id and source, or who declared something, and why.
     pub event: String,
-    /// `started`, `ask`, `waiting`, `observed`, or why nothing was started.
+    /// `started`, `ask`, `waiting`, `observed`, or why nothing was started; of what a person declared, that.
     pub verdict: String,
     /// The run, if one was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use moves::{
-    Accept, Ack, Adopt, Approve, By, Cancel, Done, Drill, Move, Reprotect, Retry, RunWhy, SiteMove, StepWhy,
-    Switch, Triggers,
+    Accept, Ack, Adopt, Approve, By, Cancel, Declare, Done, Drill, Move, Reprotect, Retry, RunWhy, SiteMove,
+    StepWhy, Switch, Triggers, What,
 };
 pub(crate) use place::{
     Act, Arm, Completion, Config, ConfigAsk, Explain, Init, InitKind, Journal, JournalAsk, Paper, Plan,
@@ -167,7 +167,15 @@ pub(crate) enum Command {
     /// Switch a group's triggers on (as its file says) or off
     #[command(after_help = "Example: pointsman triggers off cfg --for 2h --why \"CHG-12 maintenance\"")]
     Triggers(Triggers),
-    /// List what monitoring said and what was decided, newest first
+    /// Declare why a site is silent: the link alone, or that it will return, or that it will not; starts nothing
+    #[command(
+        after_help = "Example: pointsman declare disconnect cfg --why \"the carrier has lost a fibre\"\n         \
+                      pointsman declare outage cfg --site main --why \"no power until noon\"\n         \
+                      pointsman declare disaster cfg --site main --why \"the building has burnt\"\n         \
+                      pointsman declare over cfg --why \"the link is back\""
+    )]
+    Declare(Declare),
+    /// List what monitoring said, what was decided and what was declared, newest first
     #[command(after_help = "Example: pointsman decisions cfg")]
     Decisions(List),
     /// Look at the world and take it as a group's state under a new epoch; touches nothing

@@ -1,9 +1,10 @@
 //! Commands of one request and one line.
 
+use schemas::Declaration;
 use schemas::duration::Iso;
 use schemas::op::{Op, OpReply};
 
-use crate::args::{Command, Switch};
+use crate::args::{Command, Switch, What};
 use crate::bus::{Bus, strange};
 use crate::exit::Exit;
 use crate::output::Output;
@@ -31,6 +32,15 @@ pub(crate) fn op(command: Command) -> Option<(Op, String)> {
         Command::Triggers(ask) => {
             let for_seconds = ask.for_.map(|span| span.duration().as_secs());
             (Op::Triggers { group: ask.group, on: ask.switch == Switch::On, for_seconds }, ask.why.why)
+        }
+        Command::Declare(ask) => {
+            let what = match ask.what {
+                What::Disconnect => Declaration::Disconnect,
+                What::Outage => Declaration::Outage,
+                What::Disaster => Declaration::Disaster,
+                What::Over => Declaration::Over,
+            };
+            (Op::Declare { group: ask.group, what, site: ask.site }, ask.why.why)
         }
         _ => return None,
     })

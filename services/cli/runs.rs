@@ -143,7 +143,7 @@ pub(crate) async fn decisions(ask: List, bus: &Bus, out: &Output) -> anyhow::Res
     let OpReply::Decisions(decisions) = &reply else { return Err(strange(&reply)) };
     out.value(&reply);
     if decisions.is_empty() {
-        out.line("Nothing was detected yet.");
+        out.line("Nothing was detected or declared yet.");
         return Ok(Exit::Done);
     }
     let mut table = out.table();

@@ -2,7 +2,7 @@
 
 use schemas::op::{Op, OpReply};
 use schemas::view::{DebtView, GroupView, LossView, Mode, RunState};
-use schemas::{Code, GroupId, Level, Problem};
+use schemas::{Code, DeclaredView, GroupId, Level, Problem};
 
 use crate::bus::{Bus, strange};
 use crate::exit::Exit;
@@ -53,6 +53,7 @@ fn normal(group: &GroupView) -> bool {
         && group.doubts.is_empty()
         && group.check.as_ref().is_none_or(|check| check.level() != Level::Red)
         && group.warnings.is_empty()
+        && group.declared.is_none()
         && !group.loss.as_ref().is_some_and(too_much)
         && group.resources.iter().all(|resource| !resource.silent)
 }
@@ -74,6 +75,11 @@ fn print(group: &GroupView, out: &Output) {
     ));
     if !group.sentence.is_empty() {
         out.line(format!("  {}", group.sentence));
+    }
+    if let Some(declared) = &group.declared {
+        for line in self::declared(declared, group, out) {
+            out.line(format!("  {line}"));
+        }
     }
     if let Some(run) = &group.run {
         for line in runs::lines(run, out) {
@@ -139,6 +145,23 @@ fn print(group: &GroupView, out: &Output) {
     }
 }
 
+/// What a person declared, with its clock; what it would lose now stands below.
+fn declared(declared: &DeclaredView, group: &GroupView, out: &Output) -> [String; 2] {
+    let word = declared.what.as_str().to_uppercase();
+    let of = declared.site.as_ref().map(|site| format!(" of {site}")).unwrap_or_default();
+    [
+        format!(
+            "declared {}{of} since {} ({}) by {}: {}",
+            out.warn(&word),
+            out.time(declared.since),
+            text::age(declared.since, group.at),
+            declared.who.person,
+            declared.why
+        ),
+        declared.sentence.clone(),
+    ]
+}
+
 /// What is owed at one site for one reason, in a line each: a lost site owes everything at once.
 fn owed(debts: &[DebtView], group: &GroupView, out: &Output) -> Vec<String> {
     let mut alike: Vec<(&DebtView, Vec<String>)> = Vec::new();
@@ -161,7 +184,7 @@ fn owed(debts: &[DebtView], group: &GroupView, out: &Output) -> Vec<String> {
             text::short(&first.run),
             all.join(", "),
             first.why
-        )
+        ) + if first.gone { " (declared gone)" } else { "" }
     };
     alike.into_iter().map(line).collect()
 }

@@ -11,9 +11,9 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use schemas::duration::Iso;
-use schemas::op::{Op, OpReply, ProtectBy};
+use schemas::op::{Op, OpReply, ProtectBy, Who};
 use schemas::view::{LossView, RunState};
-use schemas::{Code, Problem};
+use schemas::{Code, Declaration, DeclaredView, Problem};
 
 use pretend::{Runner, group, preview, run, step};
 
@@ -80,6 +80,45 @@ fn status_is_8_when_more_would_be_lost_than_agreed_or_nobody_can_tell() {
         });
         let status = pointsman(&runner.url(), &["status"]);
         assert_eq!(code(&status), wanted, "{}", text(&status));
+    }
+}
+
+#[test]
+fn what_was_declared_is_asked_as_typed_and_shown_with_its_clock() {
+    let runner = Runner::start(|request| match &request.op {
+        Op::Declare { .. } => {
+            let what = "outage of main is declared: it will return".into();
+            Some(OpReply::Recorded { what, at: chrono::Utc::now() })
+        }
+        _ => {
+            let mut cfg = group("cfg");
+            cfg.declared = Some(DeclaredView {
+                what: Declaration::Outage,
+                site: Some("main".parse().unwrap()),
+                since: cfg.at - Duration::from_secs(300),
+                who: Who { person: "anna".into(), claimed: "anna@desk7".into() },
+                why: "no power until noon".into(),
+                sentence: "main is down and will return".into(),
+            });
+            Some(OpReply::Groups(vec![cfg]))
+        }
+    });
+    let words = ["declare", "outage", "cfg", "--site", "main", "--why", "no power until noon"];
+    let declared = pointsman(&runner.url(), &words);
+    assert_eq!(code(&declared), 0, "{}", text(&declared));
+    assert!(text(&declared).contains("outage of main is declared"), "{}", text(&declared));
+    let wanted = Op::Declare {
+        group: "cfg".parse().unwrap(),
+        what: Declaration::Outage,
+        site: Some("main".parse().unwrap()),
+    };
+    assert_eq!(runner.asked()[0].op, wanted);
+    let status = pointsman(&runner.url(), &["status"]);
+    assert_eq!(code(&status), 8, "{}", text(&status));
+    for part in
+        ["declared OUTAGE of main since", "(5 min 0 s ago) by anna: no power", "main is down and will return"]
+    {
+        assert!(text(&status).contains(part), "`{part}` is not in\n{}", text(&status));
     }
 }
 

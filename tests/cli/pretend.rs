@@ -94,6 +94,7 @@ pub(crate) fn group(name: &str) -> GroupView {
         check: None,
         warnings: Vec::new(),
         drills: Vec::new(),
+        declared: None,
         trigger: "observe".into(),
         resources: Vec::new(),
         at: chrono::Utc::now(),

@@ -37,12 +37,23 @@ fn up_is_normal_a_lost_link_is_told_and_a_failover_is_one_command() {
     });
     let (_, said) = system.status_line();
     assert!(said.contains("loss now: csp: heartbeat "), "{said}");
+    let declare = |what: &str| {
+        let done = system.pointsman(&["declare", what, "cfg", "--why", "the carrier has lost a fibre"]);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+    };
+    declare("disconnect");
+    let (_, said) = system.status_line();
+    assert!(
+        said.contains("declared DISCONNECT since") && said.contains("no trigger starts anything"),
+        "{said}"
+    );
     system.written_at("main");
     assert_eq!(system.newest_run().unwrap().id, before, "a run has started");
     assert_eq!(system.status().unwrap().mode, Mode::Normal);
     assert!(system.is_closed("secondary").unwrap());
 
     system.cut(&["heal"]);
+    declare("over");
     system.until("status is normal again", || match system.status_line() {
         (0, said) if said.contains("main is live, protected") => Ok(()),
         (code, said) => Err(anyhow!("exit {code}: {said}")),

@@ -7,9 +7,11 @@ use serde_json::Value;
 
 use crate::house::House;
 
-/// A failover from a lost site, by a named risk; gives the run and the head that its last event carried.
+/// A failover from a lost site, which somebody knows will return, by a named risk; gives the run and the head that its last
+/// event carried.
 fn lost_and_moved(house: &mut House) -> (String, String) {
     house.lose("main");
+    house.says(0, &["declare", "outage", "cfg", "--site", "main", "--why", "back at noon"]);
     let words = ["failover", "cfg", "--yes", "--accept-unfenced", "main", "--why", "power is off"];
     house.says(0, &words);
     let event = house.event("run-ended");
@@ -44,6 +46,8 @@ fn a_report_says_what_happened_and_only_the_head_from_outside_proves_it() {
         "| open |",
         "| clients |",
         "| RTO | 5 min 0 s |",
+        "declare outage of main",
+        "back at noon",
         "accept: main may still take writes (epoch 2)",
         "done | counts as closed: accepted by anna |",
         "closed main: counts as closed: accepted by anna |",

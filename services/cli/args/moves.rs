@@ -232,6 +232,33 @@ pub(crate) struct Triggers {
     pub(crate) why: Why,
 }
 
+/// What a person declares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum What {
+    /// Only the link between the sites is lost: no trigger starts anything, and nobody takes over
+    Disconnect,
+    /// A site is down, and will return with what it has
+    Outage,
+    /// A site is gone, and will not return as it was: the way home is by copy only
+    Disaster,
+    /// What was declared before is over
+    Over,
+}
+
+/// What no look can tell.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Declare {
+    /// What
+    pub(crate) what: What,
+    /// The group
+    pub(crate) group: GroupId,
+    /// The site that is down or gone; the one of which nothing is heard, if it is left out
+    #[arg(long, value_name = "SITE")]
+    pub(crate) site: Option<SiteId>,
+    #[command(flatten)]
+    pub(crate) why: Why,
+}
+
 /// A group to adopt.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("known").args(["live", "none_live"]))]

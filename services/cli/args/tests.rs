@@ -83,6 +83,7 @@ fn what_changes_something_needs_a_reason() {
         "cancel 7f3a",
         "ack cfg",
         "triggers off cfg",
+        "declare outage cfg",
         "adopt cfg",
     ] {
         let words = || words(&format!("pointsman {line}"));

@@ -111,6 +111,22 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
         "A replication does not bring over what is written at the live site, in its server's words.",
         "Mend it; `status` says when it runs. A planned move starts only when it is named with `--override`.",
     ),
+    (
+        "disconnect",
+        "A person declared that only the link between the sites is lost: no trigger starts anything, and nobody takes over.",
+        "When it is over, `pointsman declare over`. `status` shows beside it what would be lost now.",
+    ),
+    (
+        "outage",
+        "A person declared that a site is down and will return with what it has. It starts nothing.",
+        "`status` names the failover, and the way home afterwards; when it is over, `pointsman declare over`.",
+    ),
+    (
+        "disaster",
+        "A person declared that a site is gone and will not return as it was: what is owed there stays owed, and the way home is by \
+         copy only.",
+        "Build the site anew, `pointsman reprotect --by copy`, then `pointsman declare over`.",
+    ),
     ("standby", "A database that follows the other site, closed.", "Nothing."),
     ("live", "The site, or database, that takes writes.", "Nothing."),
     ("open", "Whether the live site's database takes writes.", "`pointsman status` says what is closed."),

@@ -215,6 +215,9 @@ pub struct Started {
     /// Since when users could only read as it was decided; none: they could write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limited: Option<DateTime<Utc>>,
+    /// What a person had declared of the group as it was decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared: Option<crate::Declared>,
     /// Who decided.
     pub who: Who,
     /// Why.

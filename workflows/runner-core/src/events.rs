@@ -155,6 +155,7 @@ fn group_name(entry: &GroupEntry) -> Option<&'static str> {
         GroupEntry::DebtEnded { .. } | GroupEntry::DebtSettled { .. } => "debt-changed",
         GroupEntry::DoubtListed { .. } | GroupEntry::DoubtEnded { .. } => "doubt-changed",
         GroupEntry::Decision { .. } => "decided",
+        GroupEntry::Declared { .. } => "declared",
         GroupEntry::Acknowledged { .. } => "acknowledged",
         GroupEntry::Drilled { .. } => "drilled",
         GroupEntry::Triggers { .. } => "triggers",

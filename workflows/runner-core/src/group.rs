@@ -78,6 +78,8 @@ pub struct Record {
     pub unacknowledged: bool,
     /// A person switched the triggers off, until then if said.
     pub triggers_off: Option<TriggersOff>,
+    /// What a person declared, until it is over.
+    pub declared: Option<crate::Declared>,
     /// Latest last.
     pub decisions: Vec<DecisionView>,
     /// The latest drill of each workflow, by name.
@@ -285,6 +287,7 @@ impl Record {
                     },
                 );
             }
+            GroupEntry::Declared { .. } => self.apply_declared(at, entry),
             GroupEntry::Acknowledged { .. } => self.unacknowledged = false,
             GroupEntry::Drilled { drill, .. } => {
                 let drill = DrillView { at, ..(**drill).clone() };
@@ -356,6 +359,11 @@ impl Record {
             known.verdict = view.verdict;
             return;
         }
+        self.list_decision(view);
+    }
+
+    /// At the end of the list, which has a bound.
+    pub(crate) fn list_decision(&mut self, view: DecisionView) {
         self.decisions.push(view);
         let surplus = self.decisions.len().saturating_sub(KEPT);
         self.decisions.drain(..surplus);

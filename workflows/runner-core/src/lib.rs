@@ -12,6 +12,7 @@ mod copied;
 mod core;
 mod debts;
 mod decide;
+mod declared;
 mod drill;
 mod entry;
 mod events;
@@ -51,6 +52,7 @@ mod watch;
 
 pub use call::{CallRecord, CallState};
 pub use core::{Core, Settings};
+pub use declared::Declared;
 pub use entry::{
     AnyEntry, Append, AssumedBy, ByPerson, Doubt, GroupEntry, Intent, Owed, RunEntry, SettledAs, Settlement,
     Started, Stream, UnknownEntry,

@@ -71,7 +71,7 @@ impl Core {
             (true, true) => (Mode::Normal, format!("{live} is live, protected{debts}")),
             (true, false) => {
                 let next = match g.record.left.as_ref() {
-                    Some(left) if left.drained && Some(&left.site) == other => {
+                    Some(left) if g.record.may_catch_up(left) && Some(&left.site) == other => {
                         format!("; if it does not come back: pointsman reprotect {id} --why …")
                     }
                     // It was left with what nobody received.
@@ -114,7 +114,7 @@ impl Core {
                 }
                 let since = left.map_or(String::new(), |l| format!(" since {}", l.since.format("%H:%M:%SZ")));
                 let next = match left {
-                    Some(left) if left.drained => format!("pointsman reprotect {id} --why …"),
+                    Some(left) if g.record.may_catch_up(left) => format!("pointsman reprotect {id} --why …"),
                     _ => format!(
                         "save what only the other site has, then pointsman reprotect {id} --by copy --why …"
                     ),

@@ -57,6 +57,7 @@ impl Core {
             Op::Start { group, .. }
             | Op::Ack { group }
             | Op::Triggers { group, .. }
+            | Op::Declare { group, .. }
             | Op::Drilled { group, .. }
             | Op::Adopt { group, .. } => Some(group.clone()),
             Op::Approve { decision } => self.asked_group(decision),
@@ -233,6 +234,7 @@ impl Core {
                 let what = if on { "triggers are as the file says" } else { "triggers are off" };
                 Some(self.group_op(now, &group, GroupEntry::Triggers { on, until, by }, what))
             }
+            Op::Declare { group, what, site } => Some(self.declare(now, &group, (what, site), by)),
             Op::Drilled { group, drill } => Some(self.drilled(now, &group, drill, by)),
             Op::Adopt { group, record, none_live, old_runner_stopped } => {
                 if !self.groups.contains_key(&group) {
@@ -300,6 +302,14 @@ impl Core {
         let (id, site) = g.record.asked.clone().ok_or_else(|| Problem::new(Code::Conflict, ""))?;
         if g.record.live.as_ref() != Some(&site) {
             return Err(Problem::new(Code::Conflict, format!("{site} is not live any more")));
+        }
+        if let Some(declared) = g.record.disconnected() {
+            let Who { person, .. } = &declared.by.who;
+            let detail = format!(
+                "{person} declared that only the link is lost ({}): pointsman declare over {group} --why … first",
+                declared.by.why
+            );
+            return Err(Problem::new(Code::Declared, detail));
         }
         let workflow = g.plan.trigger.run.clone();
         let unplanned = self.definitions.get(&workflow).is_some_and(|(_, d)| d.schedule().is_some());

@@ -139,7 +139,16 @@ impl Core {
         if start.waive_ledger && start.protect_by != Some(ProtectBy::Copy) {
             return Err(conflict("only a copy needs a ledger: there is none to be waived".into()));
         }
-        match start.protect_by.unwrap_or(ProtectBy::CatchUp) {
+        let by = start.protect_by.unwrap_or(ProtectBy::CatchUp);
+        if let (ProtectBy::CatchUp, Some(gone)) = (by, g.record.gone(standby)) {
+            let detail = format!(
+                "{} declared that {standby} is gone ({}), so nothing of it is caught up with: pointsman reprotect {} --by copy \
+                 --why …, or pointsman declare over {} --why … first",
+                gone.by.who.person, gone.by.why, start.group, start.group
+            );
+            return Err(Problem::new(Code::Declared, detail));
+        }
+        match by {
             ProtectBy::CatchUp if left.is_some_and(|left| left.drained) => Ok(()),
             ProtectBy::CatchUp if left.is_none() && self.follows(g, standby) => {
                 let detail = format!("{standby} follows already: there is nothing to bring up to date");

@@ -98,8 +98,9 @@ impl Core {
             );
         }
         self.note_limited(now, &start.group);
-        let limited =
-            self.groups.get(&start.group).and_then(|g| g.record.limited.as_ref()).map(|(_, since)| *since);
+        let record = self.groups.get(&start.group).map(|g| &g.record);
+        let limited = record.and_then(|record| record.limited.as_ref()).map(|(_, since)| *since);
+        let declared = record.and_then(|record| record.declared.clone());
         let started = Started {
             group: Some(start.group.clone()),
             workflow: checked.name.clone(),
@@ -114,6 +115,7 @@ impl Core {
             to: Some(checked.to.clone()),
             lost: if checked.unplanned { vec![checked.from.clone()] } else { Vec::new() },
             limited,
+            declared,
             who: start.by.who.clone(),
             why: start.by.why.clone(),
             input: checked.input,

@@ -177,6 +177,10 @@ impl Core {
     /// What a detection may do now, or why nothing.
     fn decide(&self, now: Now, group: &GroupId, site: &SiteId) -> Result<TriggerMode, String> {
         let g = self.groups.get(group).ok_or("nothing: no such group")?;
+        if let Some(declared) = g.record.disconnected() {
+            let (person, why) = (&declared.by.who.person, &declared.by.why);
+            return Err(format!("nothing: {person} declared that only the link is lost: {why}"));
+        }
         let off = g.record.triggers_off.as_ref().filter(|off| off.until.is_none_or(|until| now.wall < until));
         if let Some(off) = off {
             return Err(format!(

@@ -242,6 +242,7 @@ impl Core {
                 since: d.owed.since,
                 run: d.owed.run,
                 why: d.owed.why.clone(),
+                gone: g.record.gone(&d.owed.address.site).is_some(),
             })
             .collect();
         let doubts = g
@@ -254,6 +255,7 @@ impl Core {
                 since: d.since,
                 run: key.run,
                 why: format!("attempt {} was passed without knowing", d.attempt),
+                gone: g.record.gone(&d.address.site).is_some(),
             })
             .collect();
         Some(GroupView {
@@ -272,6 +274,7 @@ impl Core {
             check: self.check_view(id, false),
             warnings: self.warnings(now, id),
             drills: g.record.drills.values().cloned().collect(),
+            declared: self.declared_view(id),
             trigger: self.trigger_text(now, id),
             resources,
             at: now.wall,
@@ -346,6 +349,9 @@ impl Core {
             format!("{mode}: {} after {} s", g.plan.trigger.run, g.plan.trigger.hold_down.as_secs());
         if let Some(off) = g.record.triggers_off.as_ref().filter(|o| o.until.is_none_or(|u| now.wall < u)) {
             text.push_str(&format!("; switched off by {}", off.by.who.person));
+        }
+        if g.record.disconnected().is_some() {
+            text.push_str("; starts nothing while a disconnect is declared");
         }
         if g.record.unacknowledged {
             text.push_str(&format!("; waits for pointsman ack {id} --why …"));

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use schemas::{Address, RunId, Service};
+use schemas::op::{Op, OpReply};
+use schemas::view::GroupView;
+use schemas::{Address, CloudEvent, Problem, RunId, Service};
 use serde_json::Value;
 use simulation::{Scene, World, definition, group_plan};
 
@@ -153,6 +155,15 @@ pub(crate) fn ready(scene: Scene) -> World {
     world
 }
 
+/// Monitoring at the witness says that a site is lost.
+pub(crate) fn reported_lost(w: &mut World, site: &str, n: usize) {
+    let data = serde_json::json!({ "site": site });
+    let event =
+        CloudEvent::new(format!("alert-{n}"), "/prober/witness", "io.pointsman.site.lost.v1", w.wall(), data);
+    let place = simulation::site("witness");
+    w.to_runner(0, runner_core::Input::Event { place, event: Box::new(event) });
+}
+
 /// The end of a world, as far as it can be compared: each state, and how often each act took effect.
 #[derive(Debug, PartialEq)]
 pub(crate) struct End {
@@ -199,12 +210,28 @@ pub(crate) fn difference(a: &End, b: &End) -> String {
     gone.chain(came).collect::<Vec<_>>().join("\n")
 }
 
-pub(crate) fn start_of(workflow: &str, accepted: &[&str]) -> schemas::op::Op {
+pub(crate) fn start_of(workflow: &str, accepted: &[&str]) -> Op {
     let mut op = World::start_op(workflow, "cfg", None);
-    if let schemas::op::Op::Start { accept_unfenced, .. } = &mut op {
+    if let Op::Start { accept_unfenced, .. } = &mut op {
         *accept_unfenced = accepted.iter().map(|name| simulation::site(name)).collect();
     }
     op
+}
+
+/// The group as the runner shows it.
+pub(crate) fn group(w: &mut World) -> GroupView {
+    match w.ask_runner(0, "", Op::Status { group: None }) {
+        OpReply::Groups(mut groups) => groups.remove(0),
+        other => w.fail(&format!("{other:?}")),
+    }
+}
+
+/// Why a request is not done.
+pub(crate) fn refused(w: &mut World, op: Op) -> Problem {
+    match w.ask_runner(0, "because", op) {
+        OpReply::Problem(problem) => problem,
+        other => w.fail(&format!("not refused: {other:?}")),
+    }
 }
 
 pub(crate) type Script = fn(&mut World) -> RunId;

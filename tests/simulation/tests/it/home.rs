@@ -2,26 +2,12 @@
 
 use std::time::Duration;
 
+use schemas::Code;
 use schemas::op::{Op, OpReply, ProtectBy};
-use schemas::view::{GroupView, Mode, RunState};
-use schemas::{Code, Problem};
+use schemas::view::{Mode, RunState};
 use simulation::{Lost, World, address};
 
-use crate::common::{asleep, ready, start_of, whole, with};
-
-fn group(w: &mut World) -> GroupView {
-    match w.ask_runner(0, "", Op::Status { group: None }) {
-        OpReply::Groups(mut groups) => groups.remove(0),
-        other => w.fail(&format!("{other:?}")),
-    }
-}
-
-fn refused(w: &mut World, op: Op) -> Problem {
-    match w.ask_runner(0, "because", op) {
-        OpReply::Problem(problem) => problem,
-        other => w.fail(&format!("not refused: {other:?}")),
-    }
-}
+use crate::common::{asleep, group, ready, refused, start_of, whole, with};
 
 fn by(how: ProtectBy) -> Op {
     let mut op = start_of("reprotect", &[]);

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use schemas::op::{Op, OpReply};
 use schemas::view::RunState;
-use schemas::{Action, CloudEvent, SiteId, Verb};
+use schemas::{Action, SiteId, Verb};
 use simulation::{Event, Lost, Point, Scene, Then, World, address, definition};
 
-use crate::common::{end, pair, ready, start_of, triggered, whole};
+use crate::common::{end, pair, ready, reported_lost, start_of, triggered, whole};
 
 fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -81,11 +81,6 @@ fn of_two_runners_with_equal_epochs_the_second_is_refused_everywhere() {
     w.clean();
 }
 
-fn lost(site: &str, n: usize, w: &World) -> CloudEvent {
-    let data = serde_json::json!({ "site": site });
-    CloudEvent::new(format!("alert-{n}"), "/prober/witness", "io.pointsman.site.lost.v1", w.wall(), data)
-}
-
 #[test]
 fn a_hundred_racing_triggers_give_one_run() {
     let scene = triggered("auto", "{ accepted_by: ops, why: one place only, until: 2030-01-01 }");
@@ -93,18 +88,14 @@ fn a_hundred_racing_triggers_give_one_run() {
     w.kill_host_for_good("main");
     w.pass(seconds(7));
     for n in 0..100 {
-        let event = lost("main", n, &w);
-        let place = SiteId::new("witness").unwrap();
-        w.to_runner(0, runner_core::Input::Event { place, event: Box::new(event) });
+        reported_lost(&mut w, "main", n);
     }
     w.until("a run", |w| w.record(0, "cfg").active.is_some());
     let run = w.record(0, "cfg").active.unwrap();
     w.accept(0, run, "main");
     w.until_ended(run);
     for n in 100..110 {
-        let event = lost("main", n, &w);
-        let place = SiteId::new("witness").unwrap();
-        w.to_runner(0, runner_core::Input::Event { place, event: Box::new(event) });
+        reported_lost(&mut w, "main", n);
     }
     w.pass(seconds(90));
     assert_eq!(w.record(0, "cfg").epoch.0, 2, "one run: one epoch after the adoption's");

@@ -7,6 +7,7 @@
 
 mod chance;
 mod common;
+mod declared;
 mod fence;
 mod home;
 mod laws;

@@ -118,8 +118,15 @@ fn decisions(evidence: &Evidence, view: &RunView) -> Vec<Decision> {
         let by = runner_core::ByPerson { who: evidence.started.who.clone(), why: waived };
         note(view.started, "copy without a ledger".into(), &by);
     }
+    if let Some(declared) = &evidence.started.declared {
+        note(declared.since, format!("declare {}", declared.text()), &declared.by);
+    }
     for noted in &evidence.group {
         match &noted.entry {
+            GroupEntry::Declared { what, site, by, .. } => {
+                let of = site.as_ref().map(|site| format!(" of {site}")).unwrap_or_default();
+                note(noted.at, format!("declare {what}{of}"), by);
+            }
             GroupEntry::Accepted { site, epoch, standing, by } if *epoch == evidence.started.epoch => {
                 let kind = if *standing { "accept, standing in the group's file" } else { "accept" };
                 note(noted.at, format!("{kind}: {site} may still take writes (epoch {epoch})"), by);

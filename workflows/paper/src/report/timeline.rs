@@ -111,6 +111,10 @@ fn of_group(entry: &GroupEntry, evidence: &Evidence) -> Option<String> {
             let kind = if *standing { "standing acceptance" } else { "accepted" };
             format!("{kind}: {site} may still take writes, by {}: {}", who(&by.who), by.why)
         }
+        GroupEntry::Declared { what, site, by, .. } => {
+            let of = site.as_ref().map(|site| format!(" of {site}")).unwrap_or_default();
+            format!("declared: {what}{of}, by {}: {}", who(&by.who), by.why)
+        }
         GroupEntry::LossAccepted { epoch: of, bound, by } if *of == epoch => {
             format!("accepted: a loss of at most {bound}, by {}: {}", who(&by.who), by.why)
         }

@@ -293,6 +293,19 @@ pub enum GroupEntry {
         /// Who and why.
         by: ByPerson,
     },
+    /// A person declared what no look can tell, or that it is over.
+    #[serde(rename = "group.declared")]
+    Declared {
+        /// The group.
+        group: GroupId,
+        /// What.
+        what: schemas::Declaration,
+        /// The site that is down or gone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        site: Option<SiteId>,
+        /// Who and why.
+        by: ByPerson,
+    },
     /// A move was practised.
     #[serde(rename = "group.drilled")]
     Drilled {

@@ -1,0 +1,198 @@
+//! What a person declares of a group that no look can tell: that only the link between its sites is lost, that a site is
+//! down and will return, or that it is gone. It starts nothing and opens nothing. While a link is declared lost no trigger
+//! starts anything either; of a site that is declared gone nothing is caught up with.
+
+use chrono::{DateTime, Utc};
+use schemas::op::{Fact, OpReply};
+use schemas::view::DecisionView;
+use schemas::{Code, Declaration, DeclaredView, GroupId, Problem, SiteId};
+use serde::{Deserialize, Serialize};
+
+use crate::core::Core;
+use crate::entry::{ByPerson, GroupEntry};
+use crate::group::Record;
+use crate::in_memory::Group;
+use crate::left::Left;
+use crate::seam::Now;
+
+/// What was declared last, until it is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Declared {
+    /// What; never `over`.
+    pub what: Declaration,
+    /// The site that is down or gone; none for a link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<SiteId>,
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// Who and why.
+    pub by: ByPerson,
+}
+
+impl Declared {
+    /// In words: `disaster of main`.
+    pub fn text(&self) -> String {
+        text(self.what, self.site.as_ref())
+    }
+}
+
+/// A declaration in words.
+fn text(what: Declaration, site: Option<&SiteId>) -> String {
+    site.map_or(what.to_string(), |site| format!("{what} of {site}"))
+}
+
+impl Record {
+    /// A person declared something, or that it is over.
+    pub(crate) fn apply_declared(&mut self, at: DateTime<Utc>, entry: &GroupEntry) {
+        let GroupEntry::Declared { group, what, site, by } = entry else { return };
+        let declared = || Declared { what: *what, site: site.clone(), since: at, by: by.clone() };
+        self.declared = (*what != Declaration::Over).then(declared);
+        self.list_decision(DecisionView {
+            id: format!("declared-{}", at.timestamp_millis()),
+            group: group.clone(),
+            at,
+            event: format!("{} ({}): {}", by.who.person, by.who.claimed, by.why),
+            verdict: format!("declared: {}", text(*what, site.as_ref())),
+            run: None,
+        });
+    }
+
+    /// Who declared that only the link is lost.
+    pub(crate) fn disconnected(&self) -> Option<&Declared> {
+        self.declared.as_ref().filter(|declared| declared.what == Declaration::Disconnect)
+    }
+
+    /// Who declared that a site is gone.
+    pub(crate) fn gone(&self, site: &SiteId) -> Option<&Declared> {
+        let of = |declared: &&Declared| {
+            declared.what == Declaration::Disaster && declared.site.as_ref() == Some(site)
+        };
+        self.declared.as_ref().filter(of)
+    }
+
+    /// Whether a site that was left so has nothing that never came over, and will return with what it has.
+    pub(crate) fn may_catch_up(&self, left: &Left) -> bool {
+        left.drained && self.gone(&left.site).is_none()
+    }
+}
+
+impl Core {
+    /// A person declares something of a group.
+    pub(crate) fn declare(
+        &mut self,
+        now: Now,
+        id: &GroupId,
+        (what, site): (Declaration, Option<SiteId>),
+        by: ByPerson,
+    ) -> Result<OpReply, Problem> {
+        let g = self.groups.get(id).ok_or_else(|| Problem::new(Code::UnknownGroup, format!("`{id}`")))?;
+        let of_a_site = matches!(what, Declaration::Outage | Declaration::Disaster);
+        let site = match site {
+            Some(site) if !of_a_site => {
+                let detail = format!("`{what}` is of the whole group, not of {site}: leave it out");
+                return Err(Problem::new(Code::Malformed, detail));
+            }
+            Some(site) if !g.plan.sites.contains(&site) => {
+                return Err(Problem::new(Code::Conflict, format!("`{site}` is no site of `{id}`")));
+            }
+            None if of_a_site => Some(self.silent_site(now, g)?),
+            site => site,
+        };
+        let before = g.record.declared.clone();
+        if what == Declaration::Over && before.is_none() {
+            return Err(Problem::new(Code::Conflict, format!("nothing is declared of `{id}`")));
+        }
+        let entry = GroupEntry::Declared { group: id.clone(), what, site, by };
+        self.append_group(now, id, &entry);
+        let linked = before.is_some_and(|before| before.what == Declaration::Disconnect);
+        if let Some(g) = self.groups.get_mut(id).filter(|_| linked && what != Declaration::Disconnect) {
+            // What is still reported is detected anew, with its whole hold-down.
+            g.detections.clear();
+        }
+        let what = match self.declared_view(id) {
+            Some(view) => format!("{} is declared: {}", text(view.what, view.site.as_ref()), view.sentence),
+            None => "nothing is declared any more".to_owned(),
+        };
+        Ok(OpReply::Recorded { what, at: now.wall })
+    }
+
+    /// The one site of a group of which nothing is heard.
+    fn silent_site(&self, now: Now, g: &Group) -> Result<SiteId, Problem> {
+        let silent = |site: &&SiteId| {
+            let mut ours = g.plan.resources.iter().filter(|address| address.site == **site);
+            !ours.any(|address| self.is_heard(now, address))
+        };
+        let mut found = g.plan.sites.iter().filter(silent);
+        match (found.next(), found.next()) {
+            (Some(site), None) => Ok(site.clone()),
+            _ => {
+                let names: Vec<String> = g.plan.sites.iter().map(|site| format!("--site {site}")).collect();
+                let detail = format!("no one site alone is silent: which is meant, {}?", names.join(" or "));
+                Err(Problem::new(Code::Malformed, detail))
+            }
+        }
+    }
+
+    /// What is declared of a group, for people.
+    pub(crate) fn declared_view(&self, id: &GroupId) -> Option<DeclaredView> {
+        let g = self.groups.get(id)?;
+        let Declared { what, site, since, by } = g.record.declared.clone()?;
+        let sentence = sentence(g, what, site.as_ref());
+        Some(DeclaredView { what, site, since, who: by.who, why: by.why, sentence })
+    }
+
+    /// The line of a preview.
+    pub(crate) fn declared_fact(&self, id: &GroupId) -> Option<Fact> {
+        let view = self.declared_view(id)?;
+        let text = format!("by {}: {}; {}", view.who.person, view.why, view.sentence);
+        let verdict = Some(view.what.as_str().to_uppercase());
+        Some(Fact { label: "declared".into(), text, verdict })
+    }
+}
+
+/// What it means for the group as it stands, and which commands come next.
+fn sentence(g: &Group, what: Declaration, site: Option<&SiteId>) -> String {
+    let id = &g.plan.group;
+    let over = format!("when it is over: pointsman declare over {id} --why …");
+    let Some(site) = site else {
+        return format!(
+            "only the link between the sites is lost: no trigger starts anything, and nobody takes over; {over}"
+        );
+    };
+    let other = g.plan.sites.iter().find(|other| *other != site);
+    let live = g.record.live.as_ref() == Some(site);
+    let failover = match other.filter(|_| live) {
+        Some(other) => format!("pointsman failover {id} --to {other} --why … makes {other} live; "),
+        None => String::new(),
+    };
+    let debts = g.record.debts.values().filter(|debt| debt.owed.address.site == *site).count();
+    let owed = match debts {
+        0 => String::new(),
+        n => format!("; {n} owed there stay owed"),
+    };
+    let copy = format!("pointsman reprotect {id} --by copy --why …");
+    if what == Declaration::Disaster {
+        return format!(
+            "{site} will not return as it was: {failover}the way home is by copy only, once {site} stands anew: \
+             {copy}{owed}; {over}"
+        );
+    }
+    let left = g.record.left.as_ref().filter(|left| left.site == *site);
+    let home = match left {
+        _ if live => format!(
+            "what is written there meanwhile is kept for {site} (a slot); the way home is by catch-up where {site} could \
+             still be drained, else by copy, what only it has saved first"
+        ),
+        Some(left) if g.record.may_catch_up(left) => format!(
+            "what is written meanwhile is kept for it (a slot), and it has nothing that never came over; the way home is by \
+             catch-up: pointsman reprotect {id} --why …"
+        ),
+        Some(_) => format!(
+            "what is written meanwhile is kept for it (a slot), but it may have rows that never came over; the way home is by \
+             copy, which saves them first: {copy}"
+        ),
+        None => "it receives again what is written meanwhile as soon as it is back".to_owned(),
+    };
+    format!("{site} is down and will return: {failover}{home}{owed}; {over}")
+}
