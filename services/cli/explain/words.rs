@@ -249,8 +249,8 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
     ),
     (
         "schema",
-        "Whether the tables are alike at both sites.",
-        "Make them alike before a row that does not fit stops it.",
+        "Whether tables, with their keys, constraints, triggers and indexes, are alike at both sites.",
+        "Red: make them alike before a row stops the receiver. Amber: before the next move.",
     ),
     (
         "update",

@@ -13,6 +13,7 @@ mod copy;
 mod export;
 mod preflight;
 mod receiver;
+mod schema;
 mod seen;
 mod source;
 mod start;

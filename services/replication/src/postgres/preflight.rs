@@ -1,43 +1,20 @@
 //! What would stand in the way of a replication, looked at by day.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use postgres::{PgError, Session};
 use responder::expiry::{self, Credential, Ending};
 use schemas::CheckLine;
 
-use super::seen;
-use super::{Half, PostgresReplication};
+use super::schema::{self, Sent, Tables};
+use super::{Half, PostgresReplication, is_open, seen};
 
 /// The source may be what is lost: it is given less than the whole check has, so that its silence is told as such.
 const PEER_WITHIN: Duration = Duration::from_secs(1);
 
-/// Table to column to type, as they are told.
-type Tables = BTreeMap<String, BTreeMap<String, String>>;
-
-/// What a publication sends.
-const SENT: &str = "
-SELECT coalesce(jsonb_object_agg(t.name, t.columns), '{}') FROM (
-  SELECT p.schemaname || '.' || p.tablename AS name,
-    (SELECT jsonb_object_agg(a.attname, format_type(a.atttypid, a.atttypmod))
-     FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = ANY (p.attnames)) AS columns
-  FROM pg_publication_tables p
-  JOIN pg_namespace n ON n.nspname = p.schemaname
-  JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
-  WHERE p.pubname = $1) t";
-
-/// The tables that there are, of those named.
-const THERE: &str = "
-SELECT coalesce(jsonb_object_agg(n.nspname || '.' || c.relname,
-  (SELECT jsonb_object_agg(a.attname, format_type(a.atttypid, a.atttypmod))
-   FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)), '{}')
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname || '.' || c.relname = ANY ($1)";
-
 /// The tables that a subscription receives.
 const RECEIVED: &str = "
-SELECT coalesce(jsonb_agg(n.nspname || '.' || c.relname), '[]')
+SELECT coalesce(jsonb_agg(format('%I.%I', n.nspname, c.relname)), '[]')
 FROM pg_subscription_rel r JOIN pg_class c ON c.oid = r.srrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE r.srsubid = pointsman.subscription((pointsman.named($1)).subscription)";
 
@@ -184,20 +161,19 @@ async fn receiver(
         Ok(theirs) => theirs,
         Err(error) => return Ok(silent(&error)),
     };
-    let sent: Tables = match theirs.json(SENT, &[&publication]).await {
-        Ok(sent) => sent,
+    let (sent, at_source) = match ask_source(&theirs, &publication).await {
+        Ok(found) => found,
         Err(error) => return Ok(silent(&error)),
     };
     if let Ok(passwords) = postgres::passwords(&theirs, &[]).await {
         endings.extend(passwords.into_iter().map(|(role, days)| Ending::password(&role, days)));
     }
-    let names: Vec<&String> = sent.keys().collect();
-    let there: Tables = session.json(THERE, &[&names]).await?;
-    let different = differences(&sent, &there);
+    let names: Vec<String> = sent.tables.keys().cloned().collect();
+    let here: Tables = session.json(schema::TABLES, &[&names]).await?;
     let received: Vec<String> = session.json(RECEIVED, &[&subscription]).await?;
     let own = seen::Receiver::see(session, subscription).await?;
-    let lost: Vec<&str> = sent.keys().filter(|name| !received.contains(name)).map(String::as_str).collect();
-    Ok(vec![
+    let lost: Vec<&str> = names.iter().filter(|name| !received.contains(name)).map(String::as_str).collect();
+    let mut lines = vec![
         CheckLine::green("peer", "the source can be asked"),
         // A stopped one is made anew with its slot, and then with every table.
         match own.enabled && !lost.is_empty() {
@@ -213,68 +189,30 @@ async fn receiver(
                 ),
             ),
         },
-        match (sent.is_empty(), different.is_empty()) {
-            (true, _) => CheckLine::amber(
-                "schema",
-                format!("publication {publication} sends nothing yet"),
-                format!("at the source: ALTER PUBLICATION {publication} ADD TABLE …"),
-            ),
-            (_, true) => CheckLine::green("schema", format!("{} tables as at the source", sent.len())),
-            (_, false) => CheckLine::red(
-                "schema",
-                different.join("; "),
-                "make the tables alike: else the receiver stops at the first row that does not fit",
-            ),
-        },
-    ])
-}
-
-/// What the receiver would stop at. More columns than are sent do no harm.
-fn differences(sent: &Tables, there: &Tables) -> Vec<String> {
-    let mut found = Vec::new();
-    for (table, columns) in sent {
-        let Some(own) = there.get(table) else {
-            found.push(format!("{table} is missing"));
-            continue;
-        };
-        for (column, kind) in columns {
-            match own.get(column) {
-                None => found.push(format!("{table}.{column} is missing")),
-                Some(own) if own != kind => {
-                    found.push(format!("{table}.{column} is {own}, at the source {kind}"))
-                }
-                Some(_) => {}
-            }
+    ];
+    if names.is_empty() {
+        lines.push(CheckLine::amber(
+            schema::LINE,
+            format!("publication {publication} sends nothing yet"),
+            format!("at the source: ALTER PUBLICATION {publication} ADD TABLE …"),
+        ));
+        return Ok(lines);
+    }
+    let receives = own.enabled || !is_open(session).await?;
+    let different = schema::compare(&sent, &at_source, &here, &driver.site, receives);
+    match different.is_empty() {
+        true => {
+            lines.push(CheckLine::green(schema::LINE, format!("{} tables as at the source", names.len())))
         }
+        false => lines.extend(different),
     }
-    found
+    Ok(lines)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::{Tables, differences};
-
-    fn tables(list: &[(&str, &[(&str, &str)])]) -> Tables {
-        let columns = |columns: &[(&str, &str)]| {
-            columns.iter().map(|(name, kind)| ((*name).to_owned(), (*kind).to_owned())).collect()
-        };
-        list.iter().map(|(name, list)| ((*name).to_owned(), columns(list))).collect()
-    }
-
-    #[test]
-    fn what_differs_is_named() {
-        let sent =
-            tables(&[("public.a", &[("id", "bigint"), ("t", "text")]), ("public.b", &[("id", "integer")])]);
-        let same = tables(&[
-            ("public.a", &[("id", "bigint"), ("t", "text"), ("more", "text")]),
-            ("public.b", &[("id", "integer")]),
-        ]);
-        assert!(differences(&sent, &same).is_empty());
-        let other = tables(&[("public.a", &[("id", "integer")])]);
-        let found = differences(&sent, &other);
-        assert_eq!(
-            found,
-            ["public.a.id is integer, at the source bigint", "public.a.t is missing", "public.b is missing"]
-        );
-    }
+/// What a publication sends, and how its tables are at the source.
+async fn ask_source(theirs: &Session, publication: &str) -> Result<(Sent, Tables), PgError> {
+    let sent: Sent = theirs.json(schema::SENT, &[&publication]).await?;
+    let names: Vec<String> = sent.tables.keys().cloned().collect();
+    let tables = theirs.json(schema::TABLES, &[&names]).await?;
+    Ok((sent, tables))
 }

@@ -8,10 +8,30 @@ use schemas::{CheckLine, Level};
 
 use crate::pair::Pair;
 
-async fn line(driver: &PostgresReplication, what: &str) -> CheckLine {
+async fn lines(driver: &PostgresReplication) -> Vec<CheckLine> {
     // A service gives all lines together this long.
-    let lines = tokio::time::timeout(Duration::from_secs(3), driver.preflight()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(3), driver.preflight()).await.unwrap()
+}
+
+async fn line(driver: &PostgresReplication, what: &str) -> CheckLine {
+    let lines = lines(driver).await;
     lines.iter().find(|line| line.what == what).unwrap_or_else(|| panic!("{what}: {lines:?}")).clone()
+}
+
+/// What is said of the tables, each line at its level.
+async fn differences(driver: &PostgresReplication) -> Vec<(Level, String)> {
+    let lines = lines(driver).await;
+    let told = lines.iter().filter(|line| line.what == "schema" && line.level != Level::Green);
+    told.map(|line| {
+        assert!(line.remedy.is_some(), "{line:?}");
+        (line.level, line.text.clone())
+    })
+    .collect()
+}
+
+async fn alike(driver: &PostgresReplication) {
+    let found = differences(driver).await;
+    assert!(found.is_empty(), "{found:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,8 +78,55 @@ async fn what_stands_in_the_way_is_named() {
     let found = line(&receiver, "schema").await;
     assert!(found.level == Level::Red && found.text.contains("public.t.v"), "{found:?}");
     pair.sec.psql("DROP TABLE u");
-    let found = line(&receiver, "schema").await;
-    assert!(found.text.contains("public.u is missing"), "{found:?}");
+    let found = differences(&receiver).await;
+    assert!(found.iter().any(|(_, text)| text.contains("public.u is missing at secondary")), "{found:?}");
+}
+
+/// What would stop the receiver is red, each with table, object and side, and does stop it; what bites after a move only
+/// is amber. The half of the other direction, to which nothing comes, says of it what would stop that one later.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_differs_of_the_tables_is_red_where_it_stops_the_receiver() {
+    let pair = Pair::start().await;
+    let receiver = pair.receiver(&pair.sec);
+    alike(&receiver).await;
+    pair.sec.psql(
+        "ALTER TABLE t ADD CONSTRAINT short CHECK (length(v) < 9), ALTER v SET NOT NULL;
+         CREATE UNIQUE INDEX t_once ON t (v);
+         ALTER TABLE u ADD more int NOT NULL;
+         CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+         CREATE TRIGGER always BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION noted();
+         ALTER TABLE t ENABLE ALWAYS TRIGGER always;
+         CREATE TRIGGER plain BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION noted()",
+    );
+    pair.main.psql("CREATE INDEX t_both ON t (v, id); ALTER TABLE t ADD CONSTRAINT counted CHECK (id > 0)");
+    let found = differences(&receiver).await;
+    for (level, part) in [
+        (Level::Red, "public.t: check constraint short is only at secondary"),
+        (Level::Red, "public.t.v is NOT NULL only at secondary"),
+        (Level::Red, "public.t: unique index t_once (v) is unique only at secondary"),
+        (Level::Red, "public.t: trigger always fires for rows that come at secondary"),
+        (Level::Red, "public.u.more at secondary is NOT NULL"),
+        (Level::Amber, "public.t: trigger plain is only at secondary"),
+        (Level::Amber, "public.t: index t_both (v, id) is only at the source"),
+        (Level::Amber, "public.t: check constraint counted is only at the source"),
+    ] {
+        assert!(found.iter().any(|(at, text)| *at == level && text.starts_with(part)), "{part}: {found:#?}");
+    }
+    assert_eq!(found.len(), 8, "{found:#?}");
+    let other = differences(&pair.receiver(&pair.main)).await;
+    assert!(other.len() == 1 && other[0].1.starts_with("public.u.more is missing at main"), "{other:#?}");
+
+    // It is as it was said.
+    pair.main.cluster.psql_as("app", "config", "INSERT INTO t (v) VALUES ('much too long')").unwrap();
+    pair.sec.until("SELECT apply_error_count > 0 FROM pg_stat_subscription_stats", "t").await;
+    // Mended as the lines say, it goes on.
+    pair.sec.psql(
+        "ALTER TABLE t DROP CONSTRAINT short, ALTER v DROP NOT NULL, ADD CONSTRAINT counted CHECK (id > 0);
+         DROP INDEX t_once; ALTER TABLE u DROP more; DROP TRIGGER always ON t; DROP TRIGGER plain ON t;
+         CREATE INDEX t_both ON t (v, id)",
+    );
+    alike(&receiver).await;
+    pair.same(&pair.main, &pair.sec).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
