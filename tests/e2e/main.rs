@@ -13,6 +13,7 @@ mod kills;
 mod losses;
 mod moves;
 mod nights;
+mod peace;
 mod repoint;
 mod runners;
 mod system_calls;

@@ -14,7 +14,7 @@ use Site::{Main, Secondary};
 
 /// Waits until status says so.
 #[track_caller]
-fn status(lab: &Bench, what: &str, mut seen: impl FnMut(&GroupView) -> bool) -> GroupView {
+pub(crate) fn status(lab: &Bench, what: &str, mut seen: impl FnMut(&GroupView) -> bool) -> GroupView {
     until_every(STATUS_EVERY, what, WITHIN, || {
         let view = lab.status()?;
         if seen(&view) { Ok(Some(view)) } else { Err(anyhow::anyhow!("{} {:?}", view.sentence, view.run)) }
@@ -37,7 +37,7 @@ fn says(lab: &Bench, words: &[&str]) -> String {
 
 /// A command that has to be refused, and what it says.
 #[track_caller]
-fn refused(lab: &Bench, words: &[&str]) -> String {
+pub(crate) fn refused(lab: &Bench, words: &[&str]) -> String {
     let done = lab.pointsman.text(&lab.desk(), &[words, &["--why", "a bad night"]].concat());
     format!("{:#}", done.expect_err("it was not refused"))
 }

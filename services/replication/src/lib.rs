@@ -7,6 +7,7 @@
 mod ledger;
 pub mod memory;
 pub mod postgres;
+mod server_log;
 mod settings;
 
 pub use settings::{BadSettings, Blockers, Half, Own, Place, PostgresSettings, Settings, set_up};

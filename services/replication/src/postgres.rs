@@ -17,6 +17,7 @@ mod schema;
 mod seen;
 mod source;
 mod start;
+mod why;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -31,6 +32,7 @@ use serde_json::{Value, json};
 
 use crate::ledger::Folder;
 use crate::settings::{Half, Own, Place, PostgresSettings};
+use why::Why;
 
 /// Kept back of an act's bound, to end its session and look when it went wrong.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -50,6 +52,7 @@ pub struct PostgresReplication {
     here: SiteId,
     resource: ResourceId,
     ledgers: Folder,
+    why: Why,
     settings: PostgresSettings,
 }
 
@@ -74,6 +77,7 @@ impl PostgresReplication {
             here: place.site.clone(),
             resource: place.resource.clone(),
             ledgers: Folder::new(&place.state),
+            why: Why::new(settings.server_log.as_ref().map(|file| place.folder.join(file))),
             settings,
         }
     }
@@ -149,7 +153,8 @@ impl PostgresReplication {
             }
             (Half::Receiver { subscription, .. }, action) => match action {
                 Action::Drain => {
-                    receiver::drain(&session, subscription, &read::<MarkArgs>(&act.args)?.mark).await
+                    let mark = read::<MarkArgs>(&act.args)?.mark;
+                    receiver::drain(&session, subscription, &mark, &self.why).await
                 }
                 Action::StartReplication => start::start(self, &session, subscription, &claim).await,
                 Action::StopReplication => {
@@ -293,7 +298,9 @@ impl Driver for PostgresReplication {
                     Ok::<_, PgError>(seen.told(slot))
                 }
                 Half::Receiver { subscription, .. } => {
-                    let mut seen = seen::Receiver::see(&session, subscription).await?.told();
+                    let found = seen::Receiver::see(&session, subscription).await?;
+                    let trouble = self.why.trouble(&session, subscription, &found).await;
+                    let mut seen = found.told(trouble);
                     let copy = copy::Seen::see(&session, subscription).await?;
                     // One that an act began is measured; that tables are missing, the server says.
                     let measured = copy.and_then(|copy| copy.progress());

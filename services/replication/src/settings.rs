@@ -30,6 +30,10 @@ pub struct PostgresSettings {
     pub peer: Option<SecretFile>,
     /// Which half, with its names.
     pub half: Half,
+    /// The receiver's half: its server's own log, where the reason of an error stands. In the file's name `*`, and `%` with
+    /// the letter after it, stand for anything; the newest file that fits is read. A relative path counts from the folder
+    /// of the host's file.
+    pub server_log: Option<PathBuf>,
     /// What is done with transactions that hold up the making of a slot.
     pub blockers: Blockers,
     /// Transactions older than this are ended, where they may be.
@@ -87,6 +91,8 @@ struct Written {
     #[serde(default)]
     local_tables: Vec<String>,
     #[serde(default)]
+    server_log: Option<PathBuf>,
+    #[serde(default)]
     blockers: Blockers,
     #[serde(default = "older_than")]
     blockers_older_than: Span,
@@ -103,6 +109,11 @@ pub enum BadSettings {
     /// A name that PostgreSQL would cut or refuse.
     #[error("a slot's name has lower-case letters, digits and `_`, at most 63")]
     BadSlot,
+    /// A log that has nothing to tell here.
+    #[error(
+        "`server_log` belongs beside `subscription`: the server that applies says in its log why it cannot"
+    )]
+    LogOfSource,
 }
 
 impl TryFrom<Written> for PostgresSettings {
@@ -123,6 +134,9 @@ impl TryFrom<Written> for PostgresSettings {
                 if !good(&slot) {
                     return Err(BadSettings::BadSlot);
                 }
+                if written.server_log.is_some() {
+                    return Err(BadSettings::LogOfSource);
+                }
                 Half::Source { slot, publication, local_tables: written.local_tables }
             }
             _ => return Err(BadSettings::NoHalf),
@@ -131,6 +145,7 @@ impl TryFrom<Written> for PostgresSettings {
             database: written.database,
             peer: written.peer,
             half,
+            server_log: written.server_log,
             blockers: written.blockers,
             blockers_older_than: written.blockers_older_than,
             look_within: written.look_within,
@@ -233,6 +248,7 @@ mod tests {
             r#"{"driver":"postgres","database":"config","subscription":"rev"}"#,
             r#"{"driver":"postgres","database":"config","slot":"Fwd","publication":"p"}"#,
             r#"{"driver":"postgres","database":"config","slot":"fwd","publication":"p","subscripton":"x"}"#,
+            r#"{"driver":"postgres","database":"config","slot":"fwd","publication":"p","server_log":"/l"}"#,
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }

@@ -136,10 +136,16 @@ impl Postgres {
         self.process.as_ref().map(Process::pid)
     }
 
+    /// The file that it logs to.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.folder.join("log")
+    }
+
     /// What it logged so far.
     #[must_use]
     pub fn output(&self) -> String {
-        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+        fs::read_to_string(self.log()).unwrap_or_default()
     }
 
     /// Runs SQL as superuser by the `psql` program; answers rows a line, columns split by `|`.

@@ -155,7 +155,7 @@ pub(super) async fn copy(
             "subscription {subscription} was stopped in the middle of its copy"
         )));
     }
-    wait(session, subscription).await?;
+    wait(driver, session, subscription).await?;
     session
         .run_again("SELECT pointsman.copy_ended($1, $2, $3, $4)", &[group, epoch, run, &subscription])
         .await?;
@@ -233,7 +233,7 @@ async fn ready(
     }
 }
 
-async fn wait(session: &Session, subscription: &str) -> Result<(), PgError> {
+async fn wait(driver: &PostgresReplication, session: &Session, subscription: &str) -> Result<(), PgError> {
     let mut first: Option<(i64, u64, u64, Instant)> = None;
     loop {
         let seen = Receiver::see(session, subscription).await?;
@@ -253,11 +253,10 @@ async fn wait(session: &Session, subscription: &str) -> Result<(), PgError> {
             Some((since, at, read, when)) if at == ready && bytes <= read => {
                 if errors >= since + STUCK && when.elapsed() >= STUCK_FOR {
                     let new = errors - since;
+                    let why = driver.why.reason(session, subscription).await;
                     return Err(server_error(
                         "XX000",
-                        format!(
-                            "the copy is stuck at {ready} of {all} tables: {new} new errors, the server's log says why"
-                        ),
+                        format!("the copy is stuck at {ready} of {all} tables: {new} new errors; {why}"),
                     ));
                 }
                 Some((since, at, read, when))

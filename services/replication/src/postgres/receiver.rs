@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::seen::Receiver;
+use super::why::Why;
 use super::{EVERY, precondition, read, server_error, too_slow};
 
 /// Beyond the highest value known, when the source's last values are not.
@@ -117,6 +118,7 @@ pub(super) async fn drain(
     session: &Session,
     subscription: &str,
     mark: &MarkOutput,
+    why: &Why,
 ) -> Result<Value, PgError> {
     let mut first: Option<(i64, Option<Lsn>)> = None;
     let mut pauses = Pauses::up_to(EVERY);
@@ -138,20 +140,19 @@ pub(super) async fn drain(
         let errors = seen.errors();
         match first {
             Some((since, at)) if at == applied && errors >= since + STUCK => {
+                let (at, new) = (shown(applied), errors - since);
+                let why = why.reason(session, subscription).await;
                 return Err(server_error(
                     "XX000",
-                    format!(
-                        "subscription {subscription} is stuck at {}: {} new errors, the server's log says why",
-                        shown(applied),
-                        errors - since
-                    ),
+                    format!("subscription {subscription} is stuck at {at}: {new} new errors; {why}"),
                 ));
             }
             Some((_, at)) if at == applied => {}
             _ => first = Some((errors, applied)),
         }
         if session.left() < EVERY * 4 {
-            let trouble = seen.trouble().map(|text| format!("; {text}")).unwrap_or_default();
+            let trouble = why.trouble(session, subscription, &seen).await;
+            let trouble = trouble.map(|text| format!("; {text}")).unwrap_or_default();
             return Err(too_slow(format!("not drained in time: {}{trouble}", reached.words(mark))));
         }
         pauses.wait().await;

@@ -209,7 +209,7 @@ pub(super) struct Receiver {
     ready: u64,
     pub(super) sentinel: bool,
     pub(super) apply_errors: Option<i64>,
-    sync_errors: Option<i64>,
+    pub(super) sync_errors: Option<i64>,
     pub(super) stopped: Option<String>,
     kept: Option<Lsn>,
     pub(super) gap: Option<i64>,
@@ -267,7 +267,7 @@ impl Receiver {
         self.apply_errors.unwrap_or(0) + self.sync_errors.unwrap_or(0)
     }
 
-    /// Why nothing comes, as far as it can be seen from here.
+    /// Why nothing comes, as far as the server's tables tell.
     pub(super) fn trouble(&self) -> Option<String> {
         let errors = self.errors();
         if !self.exists || !self.enabled {
@@ -284,14 +284,14 @@ impl Receiver {
         }
         if self.pid.is_none() {
             return Some(format!(
-                "it has no worker: between two tries, or none is free; {errors} errors so far, the server's log says why"
+                "it has no worker: between two tries, or none is free; {errors} errors so far"
             ));
         }
         (self.disable_on_error == Some(true))
             .then(|| "disable_on_error is set: stopped would not mean drained".into())
     }
 
-    pub(super) fn told(&self) -> ReplicationSeen {
+    pub(super) fn told(&self, trouble: Option<String>) -> ReplicationSeen {
         // A worker that waits for the source has applied all that came. (What it last reported to the source
         // stays behind while the source asks for nothing.)
         let lag = match (self.received, self.position) {
@@ -316,7 +316,7 @@ impl Receiver {
             heartbeat: self.heartbeat,
             copy: self.copying(),
             kept_bytes: None,
-            trouble: self.trouble(),
+            trouble,
             detail: self.words(),
         }
     }

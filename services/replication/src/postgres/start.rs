@@ -97,7 +97,7 @@ pub(super) async fn start(
             &[group, epoch, run, &subscription, &conninfo, &peer.uuid],
         )
         .await?;
-    let mut output = applies(session, subscription).await?;
+    let mut output = applies(driver, session, subscription).await?;
     if !missing.is_empty() && !outdated && !rebuilt {
         output["missing"] = json!(missing);
     }
@@ -153,7 +153,11 @@ pub(super) async fn look_at_peer(
     Ok(peer)
 }
 
-async fn applies(session: &Session, subscription: &str) -> Result<Value, PgError> {
+async fn applies(
+    driver: &PostgresReplication,
+    session: &Session,
+    subscription: &str,
+) -> Result<Value, PgError> {
     let mut steady: Option<(std::time::Instant, Option<i32>, i64)> = None;
     let mut pauses = Pauses::up_to(EVERY);
     loop {
@@ -171,8 +175,9 @@ async fn applies(session: &Session, subscription: &str) -> Result<Value, PgError
         if !seen.enabled {
             return Err(precondition(format!("subscription {subscription} was stopped again meanwhile")));
         }
-        let trouble = seen.trouble().unwrap_or_else(|| "its worker has not heard from the source".into());
         if session.left() < EVERY * 4 {
+            let trouble = driver.why.trouble(session, subscription, &seen).await;
+            let trouble = trouble.unwrap_or_else(|| "its worker has not heard from the source".into());
             return Err(too_slow(format!("it is enabled and does not apply: {trouble}")));
         }
         pauses.wait().await;

@@ -74,7 +74,7 @@ impl Site {
 
     fn receiver_settings(&self) -> PostgresSettings {
         let name = if self.receives == "csp" { "fwd_config" } else { "rev_config" };
-        settings(json!({ "subscription": name }))
+        settings(json!({ "subscription": name, "server_log": self.cluster.log() }))
     }
 
     pub(crate) fn psql(&self, sql: &str) -> String {
@@ -196,6 +196,16 @@ impl Pair {
     /// A new life of the service at the receiver's half of what arrives at `site`.
     pub(crate) fn receiver(&self, site: &Site) -> Arc<PostgresReplication> {
         self.driver(site, site.receives, site.receiver_settings())
+    }
+
+    pub(crate) fn receiver_with(
+        &self,
+        site: &Site,
+        change: impl FnOnce(&mut PostgresSettings),
+    ) -> Arc<PostgresReplication> {
+        let mut settings = site.receiver_settings();
+        change(&mut settings);
+        self.driver(site, site.receives, settings)
     }
 
     /// The part of a planned move between close and open: mark, drain, stop, sequences, capture.

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use replication::PostgresSettings;
+use replication::postgres::PostgresReplication;
 use responder::Driver;
 use schemas::{Action, Code};
 use serde_json::Value;
@@ -30,6 +32,64 @@ async fn a_conflict_ends_the_drain_at_once() {
     // Mended by hand, it goes on.
     pair.sec.psql("DELETE FROM t");
     receiver.act(&drain).await.unwrap();
+}
+
+/// Waits until a receiver's trouble has these words.
+async fn troubled(receiver: &PostgresReplication, words: &str) -> String {
+    let start = Instant::now();
+    loop {
+        let trouble = seen(receiver).await.trouble;
+        match trouble {
+            Some(trouble) if trouble.contains(words) => return trouble,
+            other => assert!(start.elapsed() < WITHIN, "{words}: {other:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// In peace: the server's log says why rows do not come, and it is told without what stands in them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conflict_is_told_with_the_reason_of_the_servers_log() {
+    let pair = Pair::start().await;
+    let receiver = pair.receiver(&pair.sec);
+    assert_eq!(seen(&receiver).await.trouble, None);
+    pair.sec.psql("INSERT INTO t (id, v) VALUES (1, 'in the way')");
+    pair.main.cluster.psql_as("app", "config", "INSERT INTO t (v) VALUES ('a secret')").unwrap();
+    let told = troubled(&receiver, "its server's log says: ").await;
+    let wanted =
+        "duplicate key value violates unique constraint \"t_pkey\" (INSERT on public.t, finished at 0/";
+    assert!(told.contains(wanted), "{told}");
+    assert!(!told.contains("secret") && !told.contains("(id)"), "{told}");
+    // A worker that has just been started again is no better.
+    for _ in 0..30 {
+        let seen = seen(&receiver).await;
+        assert!(seen.trouble.is_some_and(|told| told.contains("t_pkey")), "{:?}", seen.detail);
+        tokio::time::sleep(Duration::from_millis(7)).await;
+    }
+    // A drain says it too.
+    let mark = pair.source(&pair.main).act(&act(Action::Mark, 1, Value::Null)).await.unwrap();
+    let refused = refusal(receiver.act(&act(Action::Drain, 1, mark)).await);
+    assert!(refused.contains("stuck") && refused.contains("t_pkey"), "{refused}");
+
+    // Where the key is missing or the file cannot be read, it is said what shows the reason.
+    let blind = pair.receiver_with(&pair.sec, |settings| settings.server_log = None);
+    troubled(&blind, "`server_log` of this resource in the host's file shows it here").await;
+    let wrong =
+        |settings: &mut PostgresSettings| settings.server_log = Some("nowhere/postgresql-%a.log".into());
+    let told = troubled(&pair.receiver_with(&pair.sec, wrong), "cannot be read: ").await;
+    assert!(told.contains("nowhere/postgresql-%a.log"), "{told}");
+
+    // Another error, in another message; then it is mended, and nothing is told any more.
+    pair.sec.psql("ALTER TABLE t ALTER v TYPE int USING NULL; DELETE FROM t");
+    let told = troubled(&receiver, "invalid input syntax for type integer: ").await;
+    assert!(told.contains("on public.t, column v") && !told.contains("secret"), "{told}");
+    pair.sec.psql("ALTER TABLE t ALTER v TYPE text");
+    pair.same(&pair.main, &pair.sec).await;
+    let start = Instant::now();
+    while let Some(trouble) = seen(&receiver).await.trouble {
+        assert!(start.elapsed() < WITHIN, "{trouble}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

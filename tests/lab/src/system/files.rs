@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use chrono::{Days, Utc};
@@ -28,6 +29,8 @@ pub struct Servers {
     pub own: [[String; 2]; 2],
     /// `[site][database]`: connection strings of the role that replicates, as the other site uses them.
     pub replicator: [[String; 2]; 2],
+    /// The logs of the sites' database servers.
+    pub logs: [PathBuf; 2],
 }
 
 /// The databases of each site, in the order of [`Servers::own`].
@@ -48,7 +51,7 @@ pub fn write(plan: &Plan, servers: &Servers) -> anyhow::Result<()> {
             put(plan, host, &format!("{database}-peer.dsn"), peer)?;
         }
         let parts = [
-            (Role::Database, databases(site)),
+            (Role::Database, databases(site, &servers.logs[site.index()])),
             (Role::Management, processes(plan, site, Role::Management)),
             (Role::Application, processes(plan, site, Role::Application) + &client(plan, site)),
             (Role::Dns, cache(plan, site, servers.caches[site.index()])),
@@ -98,7 +101,7 @@ fn own_first<'s>(servers: &'s Servers, site: &str) -> Vec<&'s str> {
     rest.iter().take(1).chain(before).chain(rest.iter().skip(1)).map(String::as_str).collect()
 }
 
-fn databases(site: Site) -> String {
+fn databases(site: Site, log: &Path) -> String {
     let mut text = String::from("database:\n");
     // The log databases are live at both sites.
     for (database, writer, boot) in [("config", "cfg_db", "close-on-sight"), ("log", "ms_db", "leave-open")] {
@@ -109,10 +112,13 @@ fn databases(site: Site) -> String {
     text += "replication:\n";
     for replication in REPLICATIONS {
         let Replication { name, database, from, stream } = replication;
-        let half = if from == site { "slot" } else { "subscription" };
+        let half = match from == site {
+            true => format!("slot: {stream}"),
+            false => format!("subscription: {stream}, server_log: \"{}\"", log.display()),
+        };
         text += &format!(
             "  {name}: {{ driver: postgres, database: {database}, peer: \"file:{database}-peer.dsn\", \
-             {half}: {stream}, publication: lab_{database} }}\n",
+             {half}, publication: lab_{database} }}\n",
         );
     }
     text

@@ -330,6 +330,7 @@ fn write_files(
             key: (bind.key_name().to_owned(), bind.key_secret_base64().to_owned()),
             own: dsns(databases::RUN_TIME),
             replicator: dsns(databases::REPLICATOR),
+            logs: [0, 1].map(|site| postgres[site].log()),
         },
     )?;
     scripts::write(
