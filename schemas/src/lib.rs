@@ -31,7 +31,7 @@ pub use ids::{
     SiteId,
 };
 pub use observation::{
-    Access, CopyProgress, DatabaseSeen, Half, NameSeen, Observation, ProcessSeen, ReplicationSeen,
+    Access, CopyProgress, DatabaseSeen, Half, NameSeen, Observation, Orphans, ProcessSeen, ReplicationSeen,
     ReplicationState, Role, Running, Seen,
 };
 pub use problem::{Code, Problem};

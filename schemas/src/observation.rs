@@ -136,6 +136,33 @@ pub struct CopyProgress {
     pub left: Option<Iso>,
 }
 
+/// What a source that was left has committed and its receiver never applied: what its ledger would list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Orphans {
+    /// Transactions with rows of the application.
+    pub transactions: u64,
+    /// Their rows.
+    pub rows: u64,
+    /// There may be more: only so much of the slot was looked through.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
+    /// Why they could not be counted; the numbers say nothing then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
+    /// When they were counted, by the service's clock.
+    pub at: DateTime<Utc>,
+}
+
+impl Orphans {
+    /// How many, as part of a sentence: `3 rows in 1 transaction`, `at least …`.
+    pub fn words(&self) -> String {
+        let count = |n: u64, what: &str| if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") };
+        let least = if self.more { "at least " } else { "" };
+        format!("{least}{} in {}", count(self.rows, "row"), count(self.transactions, "transaction"))
+    }
+}
+
 /// A replication, as seen from one side.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -159,6 +186,9 @@ pub struct ReplicationSeen {
     /// The receiver's half: how far its initial copy is, until every table is there; while it is said, nothing is protected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copy: Option<CopyProgress>,
+    /// The source's half, closed and left: what the other site never got of it; none where nobody counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orphans: Option<Orphans>,
     /// What is wrong with it, in the server's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,

@@ -157,14 +157,16 @@ fn seen(seen: &Seen) -> String {
     }
 }
 
-/// One half of a replication: its state, how far behind it is, how far its copy is, what is wrong.
+/// One half of a replication: its state, how far behind it is, how far its copy is, what never came, what is wrong.
 pub(crate) fn replication(seen: &ReplicationSeen, behind: Option<String>) -> String {
     let half = match seen.half {
         Half::Source => "source",
         Half::Receiver => "receiver",
     };
     let trouble = seen.trouble.as_ref().map(|trouble| format!("TROUBLE: {trouble}"));
-    let more = [behind, seen.copy.as_ref().map(copied), trouble];
+    let orphans = seen.orphans.as_ref().filter(|orphans| orphans.unknown.is_none() && orphans.rows > 0);
+    let orphans = orphans.map(|orphans| format!("{} never received", orphans.words()));
+    let more = [behind, seen.copy.as_ref().map(copied), orphans, trouble];
     let parts = std::iter::once(format!("{} ({half})", word(seen.state))).chain(more.into_iter().flatten());
     parts.collect::<Vec<_>>().join(", ")
 }

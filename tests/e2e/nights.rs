@@ -1,5 +1,6 @@
 //! Bad nights, each by the name that an operator would give it: docs/nights.md has them all.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,8 +8,11 @@ use std::process::Command;
 use lab::system::loss::By;
 use lab::system::plan::{GROUP, PROCESSES, Role, Site};
 use lab::system::{STATUS_EVERY, until, until_every, users};
+use schemas::Seen;
 use schemas::view::{GroupView, Mode, RunState, StepState};
+use serde_json::Value;
 
+use crate::acts::psql::Session;
 use crate::bench::{Bench, WITHIN};
 use Site::{Main, Secondary};
 
@@ -231,7 +235,11 @@ fn only_the_dns_server_is_lost() {
 #[test]
 fn main_freezes_and_wakes_up_later() {
     let mut lab = Bench::start("night-frozen");
+    // A user in the middle of something, who says the last word when nobody listens any more.
+    let dsn = lab.postgres[Main.index()].dsn("cfg_db", "config");
+    let mut user = Session::start(&dsn, "BEGIN; INSERT INTO entry (n, text) VALUES (-4711, 'frozen');");
     lab.lose_site(Main, By::Freeze).unwrap();
+    user.send("COMMIT;");
     let at_main = |lab: &Bench| {
         let rows = users::acknowledged(&lab.plan.writer_file());
         rows.iter().filter(|row| row.site() == Some(Main)).count()
@@ -247,6 +255,40 @@ fn main_freezes_and_wakes_up_later() {
     assert!(lab.is_open(Secondary));
     lab.written_at(Secondary);
     assert_eq!(at_main(&lab), before, "main acknowledged a write after it was frozen");
+
+    // What lay in the socket was carried out when main woke up, before it was closed: secondary never got it.
+    let frozen = "SELECT count(*) FROM entry WHERE n = -4711";
+    for (site, rows) in [(Main, "1"), (Secondary, "0")] {
+        assert_eq!(lab.postgres[site.index()].psql("config", frozen).unwrap(), rows, "at {}", site.name());
+    }
+    let counted = |view: &GroupView| {
+        let csp = view.resources.iter().find(|r| r.address.to_string() == "main.replication.csp")?;
+        match &csp.observation.as_ref()?.seen {
+            Seen::Replication(seen) => seen.orphans.clone(),
+            _ => None,
+        }
+    };
+    let view = status(&lab, "what only main has is counted", |view| counted(view).is_some());
+    let orphans = counted(&view).unwrap();
+    assert!(orphans.rows > 0 && !orphans.more && orphans.unknown.is_none(), "{orphans:?}");
+    let told = format!("main came back with {} that secondary never received (csp)", orphans.words());
+    assert!(view.warnings.iter().any(|line| line.starts_with(&told)), "{told}: {:?}", view.warnings);
+
+    // The ledger lists the same, and nothing of it is overwritten before.
+    lab.copy_home();
+    lab.completed(None, 0);
+    let ledgers = lab.ledgers(Main).unwrap();
+    assert_eq!(ledgers.len(), 1, "{ledgers:?}");
+    let text = std::fs::read_to_string(ledgers.first().unwrap()).unwrap();
+    let rows: Vec<Value> = text.lines().skip(1).map(|line| serde_json::from_str(line).unwrap()).collect();
+    let transactions: BTreeSet<u64> = rows.iter().filter_map(|row| row["transaction"].as_u64()).collect();
+    assert_eq!(
+        (rows.len() as u64, transactions.len() as u64),
+        (orphans.rows, orphans.transactions),
+        "{text}"
+    );
+    assert!(rows.iter().any(|row| row["new"]["n"] == "-4711"), "{text}");
+    status(&lab, "nothing of it is told any more", |view| counted(view).is_none());
     lab.passed();
 }
 

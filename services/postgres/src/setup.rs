@@ -148,6 +148,8 @@ fn grants(out: &mut String, input: &SetupInput) {
          -- Who this is, and marks, may be read by all: the other site's service and initial copies need them.\n\
          GRANT USAGE ON SCHEMA pointsman TO PUBLIC;\n\
          GRANT SELECT ON pointsman.identity, pointsman.sentinel TO PUBLIC;\n\
+         -- And up to where a stopped subscription has applied: its source's service counts what never came.\n\
+         GRANT SELECT (slot, stopped, position) ON pointsman.receiver TO PUBLIC;\n\
          GRANT SELECT ON ALL TABLES IN SCHEMA pointsman TO {role};\n\
          GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pointsman TO {role};\n\
          DO $$ BEGIN EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), {}); END $$;",

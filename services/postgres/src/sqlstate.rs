@@ -26,6 +26,8 @@ pub const IN_USE: &str = "55006";
 pub const UNDEFINED: &str = "42704";
 /// The object is there already.
 pub const DUPLICATE: &str = "42710";
+/// The role lacks a privilege.
+pub const FORBIDDEN: &str = "42501";
 
 /// What our own codes and the commonest of the server's mean, for people: code, cause, remedy.
 pub const TEXTS: &[(&str, &str, &str)] = &[
@@ -83,7 +85,7 @@ pub const TEXTS: &[(&str, &str, &str)] = &[
     ),
     (DUPLICATE, "The object is there already.", "Nothing: it is looked at and taken as it is."),
     (
-        "42501",
+        FORBIDDEN,
         "The role of the connection string lacks a privilege.",
         "Run what `pointsman setup postgres --print` prints again, as its DBA; for a peer see the README.",
     ),

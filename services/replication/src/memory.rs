@@ -1,7 +1,8 @@
 //! Half a replication in memory.
 //!
 //! The state: `{slot, marks, exported, enabled, drained, abandoned, sequences, copied, kept, compared, heartbeat,
-//! copying}`, each left out until it is set. `copying` is how far a copy is that is not finished: nothing is drained then.
+//! copying, orphans}`, each left out until it is set. `copying` is how far a copy is that is not finished: nothing is
+//! drained then. `orphans` is what a slot holds that never came.
 
 use responder::memory::Model;
 use responder::{DriverError, Look};
@@ -160,6 +161,7 @@ impl Model for MemoryReplication {
             heartbeat: state.get("heartbeat").and_then(|at| at.as_str()?.parse().ok()),
             copy: copying(state),
             kept_bytes: None,
+            orphans: state.get("orphans").and_then(|found| serde_json::from_value(found.clone()).ok()),
             trouble: None,
             detail: state.clone(),
         })

@@ -11,6 +11,7 @@ mod by_hand;
 mod compare;
 mod copy;
 mod export;
+mod orphans;
 mod preflight;
 mod receiver;
 mod schema;
@@ -32,6 +33,7 @@ use serde_json::{Value, json};
 
 use crate::ledger::Folder;
 use crate::settings::{Half, Own, Place, PostgresSettings};
+use orphans::Orphans;
 use why::Why;
 
 /// Kept back of an act's bound, to end its session and look when it went wrong.
@@ -53,6 +55,7 @@ pub struct PostgresReplication {
     resource: ResourceId,
     ledgers: Folder,
     why: Why,
+    orphans: Orphans,
     settings: PostgresSettings,
 }
 
@@ -77,6 +80,7 @@ impl PostgresReplication {
             here: place.site.clone(),
             resource: place.resource.clone(),
             ledgers: Folder::new(&place.state),
+            orphans: Orphans::new(),
             why: Why::new(settings.server_log.as_ref().map(|file| place.folder.join(file))),
             settings,
         }
@@ -143,12 +147,15 @@ impl PostgresReplication {
         match (&self.settings.half, act.action) {
             (Half::Source { .. }, Action::Mark) => source::mark(&session, &claim).await,
             (Half::Source { slot, publication, .. }, Action::Capture) => {
+                let _alone = self.orphans.alone().await;
                 source::capture(&self.server, &session, slot, publication, &self.settings, &claim).await
             }
             (Half::Source { slot, publication, .. }, Action::Export) => {
+                let _alone = self.orphans.alone().await;
                 export::export(self, &session, slot, publication, applied(&act.args)?, &claim).await
             }
             (Half::Source { slot, publication, .. }, _) => {
+                let _alone = self.orphans.alone().await;
                 source::discard(&session, slot, publication, &claim).await
             }
             (Half::Receiver { subscription, .. }, action) => match action {
@@ -294,8 +301,11 @@ impl Driver for PostgresReplication {
             let session = self.server.look(self.look_within()).await?;
             match &self.settings.half {
                 Half::Source { slot, publication, .. } => {
-                    let seen = seen::Source::see(&session, slot, publication).await?;
-                    Ok::<_, PgError>(seen.told(slot))
+                    let found = seen::Source::see(&session, slot, publication).await?;
+                    let mut seen = found.told(slot);
+                    // Of a slot that is gone, or is read again, what was counted holds no more.
+                    seen.orphans = self.orphans.known().filter(|_| found.exists && !found.active);
+                    Ok::<_, PgError>(seen)
                 }
                 Half::Receiver { subscription, .. } => {
                     let found = seen::Receiver::see(&session, subscription).await?;
@@ -323,6 +333,7 @@ impl Driver for PostgresReplication {
                 format!("{} is for the other half", act.action),
             ));
         }
+        self.orphans.touched();
         let until = Instant::now() + act.within;
         let work = act.within.saturating_sub(SETTLE.min(act.within / 3));
         match self.done(act, work).await {
@@ -340,10 +351,19 @@ impl Driver for PostgresReplication {
     }
 
     async fn tend(&self) -> Result<(), DriverError> {
-        self.heartbeat().await.map(drop).map_err(|error| told(&error))
+        let tended = match self.heartbeat().await {
+            Ok(true) => {
+                self.orphans.open();
+                Ok(())
+            }
+            Ok(false) => self.orphans.tend(self).await,
+            Err(error) => Err(error),
+        };
+        tended.map_err(|error| told(&error))
     }
 
     async fn raise_epoch(&self, group: &GroupId, epoch: Epoch, run: RunId) -> Result<(), DriverError> {
+        self.orphans.touched();
         let claim = Claim::new(group, epoch, run);
         self.server.raise_epoch(&claim, self.look_within()).await.map_err(|error| told(&error))
     }

@@ -174,6 +174,8 @@ impl Drop for Knocks {
 pub(crate) struct Session {
     child: Child,
     input: ChildStdin,
+    /// Something was sent that nobody may ever answer.
+    left: bool,
 }
 
 impl Session {
@@ -190,14 +192,23 @@ impl Session {
         writeln!(input, "{sql}\n\\echo ready").unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         assert!(lines.any(|line| line.unwrap() == "ready"), "{sql}");
-        Session { child, input }
+        Session { child, input, left: false }
+    }
+
+    /// Sends something, whether somebody answers or not.
+    pub(crate) fn send(&mut self, sql: &str) {
+        self.left = true;
+        writeln!(self.input, "{sql}").unwrap();
     }
 }
 
 impl Drop for Session {
     /// In order, so that its locks are free when this returns; its server may have ended it before.
     fn drop(&mut self) {
-        let _ = writeln!(self.input, "ROLLBACK;\n\\q");
+        let _ = match self.left {
+            true => self.child.kill(),
+            false => writeln!(self.input, "ROLLBACK;\n\\q"),
+        };
         let _ = self.child.wait();
     }
 }

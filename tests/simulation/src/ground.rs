@@ -351,6 +351,7 @@ impl Ground {
                 heartbeat: state.get("heartbeat").and_then(|at| at.as_str()?.parse().ok()),
                 copy: None,
                 kept_bytes: None,
+                orphans: None,
                 trouble: state.get("trouble").and_then(|why| Some(why.as_str()?.into())),
                 detail,
             }),

@@ -1,10 +1,11 @@
 //! What somebody should look at in peace.
 
-use schemas::{Address, GroupId, ReplicationSeen, ReplicationState, Seen};
+use schemas::{Address, GroupId, ReplicationSeen, ReplicationState, Seen, SiteId};
 use serde_json::Value;
 
 use crate::core::{Core, SILENT_AFTER};
 use crate::group::Record;
+use crate::in_memory::Group;
 use crate::seam::Now;
 
 /// A slot is warned of from this share of `reverse.wal_keep` on, in per cent.
@@ -22,11 +23,11 @@ impl Core {
         if g.record.active.is_none() {
             all.extend(self.unfinished(g, &live, &other));
             all.extend(self.in_vain(now, g, &live));
+            all.extend(self.orphans(now, g, &live, &other));
         }
         let keep = g.plan.input.get("reverse").and_then(|r| r.get("wal_keep")).and_then(Value::as_u64);
         for address in self.halves(now, group, &live, &other, &live) {
-            let fresh = self.observed.get(&address).filter(|(at, _)| now.boot < at.boot + SILENT_AFTER * 2);
-            if let Some(Seen::Replication(seen)) = fresh.map(|(_, seen)| &seen.seen) {
+            if let Some(seen) = self.just_seen(now, &address) {
                 of_source(&address, seen, keep, &g.record, &mut all);
             }
         }
@@ -38,6 +39,37 @@ impl Core {
             ));
         }
         all
+    }
+}
+
+impl Core {
+    fn just_seen(&self, now: Now, address: &Address) -> Option<&ReplicationSeen> {
+        let fresh = self.observed.get(address).filter(|(at, _)| now.boot < at.boot + SILENT_AFTER * 2);
+        match fresh.map(|(_, seen)| &seen.seen) {
+            Some(Seen::Replication(seen)) => Some(seen),
+            _ => None,
+        }
+    }
+
+    /// What a site that was left and came back has alone, as its services counted it.
+    fn orphans(&self, now: Now, g: &Group, live: &SiteId, other: &SiteId) -> Vec<String> {
+        let group = &g.plan.group;
+        let of = |receiver: Address| {
+            let source = Address { site: other.clone(), ..receiver };
+            let (resource, orphans) = (&source.resource, self.just_seen(now, &source)?.orphans.as_ref()?);
+            Some(match (&orphans.unknown, orphans.rows) {
+                (Some(why), _) => format!(
+                    "{other} came back, and nobody knows whether it has rows that {live} never received ({resource}): {why}"
+                ),
+                (None, 0) => format!("{other} came back: nothing to export was found ({resource})"),
+                (None, _) => format!(
+                    "{other} came back with {} that {live} never received ({resource}): pointsman reprotect {group} \
+                     --by copy --why … exports them before anything is overwritten",
+                    orphans.words()
+                ),
+            })
+        };
+        self.halves_of(g, other, live).into_iter().filter_map(of).collect()
     }
 }
 

@@ -5,8 +5,8 @@
 //! stands a seal with its digest and counts, written last: without it the file is not finished.
 
 mod pgoutput;
+mod reading;
 
-use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -21,7 +21,9 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-use pgoutput::{BadMessage, Cell, Message, Old, Relation};
+use pgoutput::{BadMessage, Cell, Old, Relation};
+pub(crate) use reading::Reading;
+use reading::Row;
 
 /// A ledger is not written beyond this: something else is wrong then, and the disk is not ours to fill.
 const BYTES_MAX: u64 = 16 << 30;
@@ -146,21 +148,10 @@ impl Folder {
         // Rows of the application: nobody else reads them.
         let options = options.create(true).truncate(true).write(true).mode(0o600);
         let file = options.open(&part).map_err(failed(&part))?;
-        let mut writer = Writer {
-            folder: self.clone(),
-            name,
-            part,
-            file: BufWriter::with_capacity(1 << 16, file),
-            digest: Sha256::new(),
-            bytes: 0,
-            transactions: 0,
-            rows: 0,
-            applied: head.applied,
-            relations: BTreeMap::new(),
-            transaction: None,
-        };
-        writer.line(&json!(head))?;
-        Ok(writer)
+        let file = BufWriter::with_capacity(1 << 16, file);
+        let mut part = Part { path: part, file, digest: Sha256::new(), bytes: 0 };
+        part.line(&json!(head))?;
+        Ok(Writer { folder: self.clone(), name, part, reading: Reading::beyond(head.applied) })
     }
 }
 
@@ -176,121 +167,23 @@ fn digest(path: &Path) -> io::Result<Digest> {
     }
 }
 
-/// A transaction under way.
-struct Transaction {
-    commit: Lsn,
-    at: DateTime<Utc>,
-    xid: u32,
-    /// Not applied at the receiver.
-    orphan: bool,
-    origin: Option<String>,
-    rows: u64,
-}
-
 /// A ledger that is being written. Dropped unfinished, it leaves a part that counts for nothing.
 pub(crate) struct Writer {
     folder: Folder,
     name: String,
-    part: PathBuf,
+    part: Part,
+    reading: Reading,
+}
+
+/// Its file, before it has its name.
+struct Part {
+    path: PathBuf,
     file: BufWriter<File>,
     digest: Sha256,
     bytes: u64,
-    transactions: u64,
-    rows: u64,
-    applied: Lsn,
-    relations: BTreeMap<u32, Relation>,
-    transaction: Option<Transaction>,
 }
 
-impl Writer {
-    /// Takes the next message of the slot.
-    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<(), LedgerError> {
-        match pgoutput::read(bytes)? {
-            Message::Begin { commit, at, xid } => {
-                if self.transaction.is_some() {
-                    return Err(LedgerError::Order(format!("transaction {xid} begins within another")));
-                }
-                // `applied` is where a commit record ends: one that begins there or later is not applied.
-                let orphan = commit >= self.applied;
-                self.transaction = Some(Transaction { commit, at, xid, orphan, origin: None, rows: 0 });
-            }
-            Message::Commit { end } => {
-                let ended = self.transaction.take();
-                let ended =
-                    ended.ok_or_else(|| LedgerError::Order("a commit without its beginning".into()))?;
-                if ended.orphan != (end > self.applied) {
-                    return Err(LedgerError::Order(format!(
-                        "the commit from {} to {end} goes across {}: that is no end of a commit",
-                        ended.commit, self.applied
-                    )));
-                }
-                self.transactions += u64::from(ended.rows > 0);
-            }
-            Message::Origin(name) => {
-                if let Some(transaction) = &mut self.transaction {
-                    transaction.origin = Some(name);
-                }
-            }
-            Message::Relation(relation) => drop(self.relations.insert(relation.id, relation)),
-            Message::Insert { relation, new } => self.row(relation, "insert", None, Some(&new))?,
-            Message::Update { relation, old, new } => {
-                self.row(relation, "update", old.as_ref(), Some(&new))?
-            }
-            Message::Delete { relation, old } => self.row(relation, "delete", Some(&old), None)?,
-            Message::Truncate { relations } => {
-                for relation in relations {
-                    self.row(relation, "truncate", None, None)?;
-                }
-            }
-            Message::Other => {}
-        }
-        Ok(())
-    }
-
-    fn row(
-        &mut self,
-        id: u32,
-        what: &str,
-        old: Option<&Old>,
-        new: Option<&[Cell]>,
-    ) -> Result<(), LedgerError> {
-        let Some(transaction) = &mut self.transaction else {
-            return Err(LedgerError::Order("a row outside of a transaction".into()));
-        };
-        let Some(relation) = self.relations.get(&id) else {
-            return Err(LedgerError::Order(format!("a row of relation {id}, which was not described")));
-        };
-        // Our own marks are no data of anybody's.
-        if !transaction.orphan || relation.schema == "pointsman" {
-            return Ok(());
-        }
-        transaction.rows += 1;
-        let mut line = json!({
-            "commit": transaction.at,
-            "lsn": transaction.commit,
-            "transaction": transaction.xid,
-            "table": format!("{}.{}", relation.schema, relation.name),
-            "do": what,
-        });
-        let known = match old {
-            Some(Old::Key(cells) | Old::Whole(cells)) => Some(cells.as_slice()),
-            None => new,
-        };
-        let mut say = |name: &str, value: Option<Value>| {
-            if let (Some(value), Some(line)) = (value, line.as_object_mut()) {
-                line.insert(name.into(), value);
-            }
-        };
-        say("origin", transaction.origin.clone().map(Value::from));
-        say("key", known.map(|cells| values(relation, cells, true)));
-        if let Some(Old::Whole(cells)) = old {
-            say("old", Some(values(relation, cells, false)));
-        }
-        say("new", new.map(|cells| values(relation, cells, false)));
-        self.rows += 1;
-        self.line(&line)
-    }
-
+impl Part {
     fn line(&mut self, line: &Value) -> Result<(), LedgerError> {
         let mut text = line.to_string();
         text.push('\n');
@@ -301,30 +194,37 @@ impl Writer {
         self.digest.update(text.as_bytes());
         self.file
             .write_all(text.as_bytes())
-            .map_err(|source| LedgerError::Io { path: self.part.clone(), source })
+            .map_err(|source| LedgerError::Io { path: self.path.clone(), source })
+    }
+}
+
+impl Writer {
+    /// Takes the next message of the slot.
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<(), LedgerError> {
+        let part = &mut self.part;
+        self.reading.take(bytes, |row| part.line(&told(row)))
     }
 
     /// Durable, and sealed.
     pub(crate) fn finish(self) -> Result<ExportOutput, LedgerError> {
-        if let Some(open) = &self.transaction {
-            return Err(LedgerError::Order(format!("transaction {} has no end", open.xid)));
-        }
+        let count = self.reading.counted()?;
         let folder = self.folder.0.clone();
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |source| LedgerError::Io { path, source }
         };
-        let file = self.file.into_inner().map_err(|error| error.into_error()).map_err(failed(&self.part))?;
-        file.sync_all().map_err(failed(&self.part))?;
+        let Part { path: part, file, digest, bytes } = self.part;
+        let file = file.into_inner().map_err(|error| error.into_error()).map_err(failed(&part))?;
+        file.sync_all().map_err(failed(&part))?;
         let path = folder.join(&self.name);
-        fs::rename(&self.part, &path).map_err(failed(&path))?;
+        fs::rename(&part, &path).map_err(failed(&path))?;
         let seal = Seal {
             file: self.name.clone(),
-            digest: Digest(self.digest.finalize().into()),
-            bytes: self.bytes,
-            transactions: self.transactions,
-            rows: self.rows,
-            applied: self.applied,
+            digest: Digest(digest.finalize().into()),
+            bytes,
+            transactions: count.transactions,
+            rows: count.rows,
+            applied: self.reading.applied(),
             at: Utc::now(),
         };
         let text = serde_json::to_vec_pretty(&seal).map_err(io::Error::from).map_err(failed(&path))?;
@@ -336,6 +236,34 @@ impl Writer {
         File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed(&folder))?;
         Ok(self.folder.output(seal))
     }
+}
+
+/// A line of the file.
+fn told(row: &Row<'_>) -> Value {
+    let Row { transaction, relation, what, old, new } = row;
+    let mut line = json!({
+        "commit": transaction.at,
+        "lsn": transaction.commit,
+        "transaction": transaction.xid,
+        "table": format!("{}.{}", relation.schema, relation.name),
+        "do": what,
+    });
+    let known = match old {
+        Some(Old::Key(cells) | Old::Whole(cells)) => Some(cells.as_slice()),
+        None => *new,
+    };
+    let mut say = |name: &str, value: Option<Value>| {
+        if let (Some(value), Some(line)) = (value, line.as_object_mut()) {
+            line.insert(name.into(), value);
+        }
+    };
+    say("origin", transaction.origin.clone().map(Value::from));
+    say("key", known.map(|cells| values(relation, cells, true)));
+    if let Some(Old::Whole(cells)) = old {
+        say("old", Some(values(relation, cells, false)));
+    }
+    say("new", new.map(|cells| values(relation, cells, false)));
+    line
 }
 
 /// The cells by their columns' names; those of the key only, if asked.

@@ -8,8 +8,8 @@ use super::seen::Source;
 use super::{PostgresReplication, is_open, precondition, server_error};
 use crate::ledger::{Head, LedgerError};
 
-const PEEK: &str = "SELECT data FROM pg_logical_slot_peek_binary_changes($1, NULL, NULL, \
-                    'proto_version', '1', 'publication_names', $2)";
+const PEEK: &str = "SELECT data FROM pg_logical_slot_peek_binary_changes($1, NULL, $2, \
+                    'proto_version', '1', 'publication_names', $3)";
 
 pub(super) fn told(error: &LedgerError) -> PgError {
     server_error("58030", format!("the ledger: {error}"))
@@ -46,16 +46,28 @@ pub(super) async fn export(
         begun: chrono::Utc::now(),
     };
     let mut writer = driver.ledgers.begin(&head).map_err(|error| told(&error))?;
-    // Its names are a list: each is quoted.
-    let names = format!("\"{}\"", publication.replace('"', "\"\""));
-    let take = |row: &postgres::Row| {
-        let data: &[u8] = row.try_get(0)?;
-        writer.take(data).map_err(|error| told(&error))
-    };
-    session.each(PEEK, &[&slot, &names], take).await?;
+    peek(session, slot, publication, None, |bytes| writer.take(bytes)).await?;
     let done = tokio::task::spawn_blocking(move || writer.finish()).await;
     let done = done.map_err(|error| server_error("58030", format!("the ledger: {error}")))?;
     done.map(|done| json!(done)).map_err(|error| told(&error))
+}
+
+/// Hands over what the slot says, message by message, and consumes nothing: all of it, or up to the end of the transaction
+/// with which so many were handed over.
+pub(super) async fn peek(
+    session: &Session,
+    slot: &str,
+    publication: &str,
+    at_most: Option<i32>,
+    mut take: impl FnMut(&[u8]) -> Result<(), LedgerError> + Send,
+) -> Result<(), PgError> {
+    // Its names are a list: each is quoted.
+    let names = postgres::identifier(publication);
+    let take = |row: &postgres::Row| {
+        let data: &[u8] = row.try_get(0)?;
+        take(data).map_err(|error| told(&error))
+    };
+    session.each(PEEK, &[&slot, &at_most, &names], take).await
 }
 
 /// The ledger of these orphans, if it was finished before.
@@ -64,7 +76,7 @@ pub(super) fn finished(driver: &PostgresReplication, applied: Lsn) -> Result<Opt
 }
 
 /// A slot that was lost, or a server that was rebuilt, has no orphans to give.
-fn possible(seen: &Source, slot: &str, publication: &str, applied: Lsn) -> Result<(), PgError> {
+pub(super) fn possible(seen: &Source, slot: &str, publication: &str, applied: Lsn) -> Result<(), PgError> {
     let waive = "no ledger can be made: save what you need by hand, then waive it by name";
     let problems = seen.publication_problems(publication);
     let why = if !seen.exists {

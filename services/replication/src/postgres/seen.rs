@@ -165,6 +165,7 @@ impl Source {
             heartbeat: None,
             copy: None,
             kept_bytes: self.retained.and_then(|bytes| u64::try_from(bytes).ok()),
+            orphans: None,
             trouble: (!trouble.is_empty()).then(|| trouble.join("; ")),
             detail: json!({
                 "slot": slot, "exists": self.exists, "active": self.active, "walStatus": self.wal_status,
@@ -316,6 +317,7 @@ impl Receiver {
             heartbeat: self.heartbeat,
             copy: self.copying(),
             kept_bytes: None,
+            orphans: None,
             trouble,
             detail: self.words(),
         }

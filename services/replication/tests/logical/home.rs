@@ -1,13 +1,14 @@
 //! The way home by copy: what only the lost site had is stored, then everything comes anew.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use replication::postgres::PostgresReplication;
 use responder::{Act, Driver, Look};
-use schemas::Action;
 use schemas::args::{CompareOutput, CopyOutput, ExportOutput};
+use schemas::{Action, Orphans};
 use serde_json::{Value, json};
 
-use crate::pair::{Pair, act, in_effect, refusal, seen};
+use crate::pair::{Pair, WITHIN, act, in_effect, refusal, seen};
 
 fn with(action: Action, epoch: u64, args: Value) -> Act {
     let mut act = act(action, epoch, Value::Null);
@@ -101,6 +102,46 @@ async fn the_ledger_has_exactly_what_never_came() {
     pair.source(&pair.main).act(&act(Action::Discard, 2, Value::Null)).await.unwrap();
     let refused = refusal(again.act(&with(Action::Export, 2, json!({ "applied": "0/1" }))).await);
     assert!(refused.contains("is gone") && refused.contains("waive"), "{refused}");
+}
+
+/// Looks after it as the service does, until it has counted.
+async fn counted(source: &PostgresReplication) -> Orphans {
+    let start = Instant::now();
+    loop {
+        source.tend().await.unwrap();
+        if let Some(orphans) = seen(source).await.orphans {
+            return orphans;
+        }
+        assert!(start.elapsed() < 2 * WITHIN, "nothing was counted");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Main came back: what only it has is counted before anybody asks for the ledger, and the ledger lists as many.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_only_the_returned_source_has_is_counted_like_its_ledger() {
+    let (pair, applied) = lost_and_back().await;
+    let main = pair.source(&pair.main);
+    main.tend().await.unwrap();
+    assert_eq!(seen(&main).await.orphans, None, "it is open");
+    pair.main.close(2);
+    // Nobody says up to where the other site has applied.
+    pair.moves_peer(&pair.main, "postgresql://replicator@127.0.0.1:1/config");
+    let orphans = counted(&main).await;
+    assert!(orphans.unknown.is_some() && orphans.rows == 0, "{orphans:?}");
+
+    let main = pair.source(&pair.main);
+    let orphans = counted(&main).await;
+    assert_eq!((orphans.transactions, orphans.rows), (4, 5), "{orphans:?}");
+    assert!(!orphans.more && orphans.unknown.is_none(), "{orphans:?}");
+    // Nothing was consumed by it.
+    let export = with(Action::Export, 2, json!({ "applied": applied }));
+    let output: ExportOutput = serde_json::from_value(main.act(&export).await.unwrap()).unwrap();
+    assert_eq!((output.transactions, output.rows), (orphans.transactions, orphans.rows), "{output:?}");
+    assert_eq!(seen(&main).await.orphans, Some(orphans));
+    // Of a slot that is gone nothing is told.
+    main.act(&act(Action::Discard, 2, Value::Null)).await.unwrap();
+    assert_eq!(seen(&main).await.orphans, None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

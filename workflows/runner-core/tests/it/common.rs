@@ -106,6 +106,7 @@ pub(crate) fn receiver() -> ReplicationSeen {
         heartbeat: None,
         kept_bytes: None,
         copy: None,
+        orphans: None,
         trouble: None,
         detail: Value::Null,
     }

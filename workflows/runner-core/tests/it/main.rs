@@ -11,6 +11,7 @@ mod fence;
 mod fresh;
 mod limited;
 mod notify;
+mod orphans;
 mod pointed;
 mod preflight;
 mod reload;
