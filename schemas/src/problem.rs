@@ -37,9 +37,9 @@ codes! {
     Malformed "malformed" 400 false "The message cannot be read."
         "A header or the body is missing or not what its schema says."
         "Validate it against the schema named in `schemas/json`.";
-    TooLarge "too-large" 413 false "The message is larger than 64 KiB."
-        "An argument is too large for the bus."
-        "Send less; pass large data by reference.";
+    TooLarge "too-large" 413 false "The message is larger than may be sent."
+        "A request has more than 64 KiB, or an answer more than the bus takes (`max_payload` of its servers)."
+        "Send less, pass large data by reference; ask about one group, or for fewer runs.";
     Expired "expired" 408 false "The request came after its expiry."
         "It was delivered late, or a clock is off by more than 30 s."
         "Compare the clocks; the next attempt is sent by itself.";

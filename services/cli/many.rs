@@ -16,7 +16,7 @@ use crate::args::SiteMove;
 use crate::bus::{Bus, strange};
 use crate::exit::{self, Exit, NotDone, Usage};
 use crate::output::Output;
-use crate::{runs, start, text};
+use crate::{plan, runs, start, text};
 
 /// So many previews are asked for at once: each asks every service of its group.
 const PREVIEWS: usize = 4;
@@ -92,10 +92,7 @@ pub(crate) async fn run(
 
 /// The groups that are live at the site, in their order, each with what would be done.
 async fn plans(workflow: &str, site: &SiteId, ask: &SiteMove, bus: &Bus) -> anyhow::Result<Vec<Case>> {
-    let groups = match bus.look(Op::Status { group: None }).await? {
-        OpReply::Groups(groups) => groups,
-        other => return Err(strange(&other)),
-    };
+    let groups = plan::groups(bus).await?;
     let leaves = |group: &GroupView| {
         let run = group.run.as_ref()?;
         (run.from.as_ref() == Some(site)).then_some(run.id)

@@ -7,10 +7,11 @@ use anyhow::Context;
 use chrono::Utc;
 use engine::{Definition, Machine, RunFacts};
 use expressions::{Limits, Pool, WorkerCommand};
+use futures_util::StreamExt;
 use paper::World;
 use schemas::op::{Op, OpReply, Preview, ProtectBy};
 use schemas::view::{GroupView, RunState, RunView};
-use schemas::{GroupId, SiteId};
+use schemas::{Code, GroupId, Problem, SiteId};
 use serde_json::{Value, json};
 
 use crate::args::Plan;
@@ -21,6 +22,8 @@ use crate::{runs, start};
 
 /// How many runs are looked through for one that says how long it takes.
 const RUNS: u32 = 50;
+/// So many groups are asked about at once, where one answer cannot hold all.
+const GROUPS_AT_ONCE: usize = 8;
 
 /// `plan`; 3 when it could not start now.
 pub(crate) async fn run(ask: Plan, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
@@ -116,6 +119,23 @@ pub(crate) async fn group(group: &GroupId, bus: &Bus) -> anyhow::Result<GroupVie
         OpReply::Groups(groups) => groups.into_iter().next().context("the runner does not know the group"),
         other => Err(strange(&other)),
     }
+}
+
+/// Every group as its services see it now. Where they do not fit into one answer, each is asked about by its name.
+pub(crate) async fn groups(bus: &Bus) -> anyhow::Result<Vec<GroupView>> {
+    match bus.look(Op::Status { group: None }).await {
+        Ok(OpReply::Groups(groups)) => return Ok(groups),
+        Ok(other) => return Err(strange(&other)),
+        Err(error) if error.downcast_ref::<Problem>().is_some_and(|p| p.code == Code::TooLarge) => {}
+        Err(error) => return Err(error),
+    }
+    let files = match bus.look(Op::Files { group: None }).await? {
+        OpReply::Files(files) => files,
+        other => return Err(strange(&other)),
+    };
+    let looks = files.into_iter().map(|file| async move { group(&file.group, bus).await });
+    let views: Vec<_> = futures_util::stream::iter(looks).buffered(GROUPS_AT_ONCE).collect().await;
+    views.into_iter().collect()
 }
 
 /// What the forecast needs to know of it.

@@ -136,15 +136,12 @@ async fn foresee(workflow: &str, preview: &Preview, bus: &Bus, out: &Output) {
 }
 
 pub(crate) async fn only_group(bus: &Bus) -> anyhow::Result<GroupId> {
-    match bus.look(Op::Status { group: None }).await? {
-        OpReply::Groups(groups) => match groups.as_slice() {
-            [one] => Ok(one.group.clone()),
-            groups => {
-                let names: Vec<String> = groups.iter().map(|group| group.group.to_string()).collect();
-                Err(Usage(format!("say which group: {}", names.join(", "))).into())
-            }
-        },
-        other => Err(strange(&other)),
+    match plan::groups(bus).await?.as_slice() {
+        [one] => Ok(one.group.clone()),
+        groups => {
+            let names: Vec<String> = groups.iter().map(|group| group.group.to_string()).collect();
+            Err(Usage(format!("say which group: {}", names.join(", "))).into())
+        }
     }
 }
 

@@ -1,18 +1,22 @@
 //! How the groups stand: partial truth is shown as such, each fact with its age.
 
-use schemas::op::{Op, OpReply};
+use schemas::op::OpReply;
 use schemas::view::{DebtView, GroupView, LossView, Mode, RunState};
 use schemas::{Code, DeclaredView, GroupId, Level, Problem};
 
-use crate::bus::{Bus, strange};
+use crate::bus::Bus;
 use crate::exit::Exit;
 use crate::output::Output;
-use crate::{check, drawing, runs, text};
+use crate::{check, drawing, plan, runs, text};
 
 /// `status`; 8 when something is not normal.
 pub(crate) async fn run(group: Option<GroupId>, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
-    let reply = match bus.look(Op::Status { group }).await {
-        Ok(reply) => reply,
+    let asked = match &group {
+        Some(group) => plan::group(group, bus).await.map(|group| vec![group]),
+        None => plan::groups(bus).await,
+    };
+    let groups = match asked {
+        Ok(groups) => groups,
         Err(error) => {
             if error.downcast_ref::<Problem>().is_some_and(|problem| problem.code == Code::NoRunner) {
                 without_runner(bus, out).await;
@@ -20,8 +24,9 @@ pub(crate) async fn run(group: Option<GroupId>, bus: &Bus, out: &Output) -> anyh
             return Err(error);
         }
     };
-    let OpReply::Groups(groups) = &reply else { return Err(strange(&reply)) };
-    out.value(&reply);
+    if out.json() {
+        out.value(&OpReply::Groups(groups.clone()));
+    }
     if groups.is_empty() {
         out.line("The runner has no group. Its file belongs into the folder `runner.groups`.");
         return Ok(Exit::NotNormal);

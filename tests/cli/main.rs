@@ -11,7 +11,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use schemas::duration::Iso;
-use schemas::op::{Op, OpReply, ProtectBy, Who};
+use schemas::op::{GroupFile, Op, OpReply, ProtectBy, Who};
 use schemas::view::{LossView, RunState};
 use schemas::{Code, Declaration, DeclaredView, Problem};
 
@@ -120,6 +120,30 @@ fn what_was_declared_is_asked_as_typed_and_shown_with_its_clock() {
     {
         assert!(text(&status).contains(part), "`{part}` is not in\n{}", text(&status));
     }
+}
+
+#[test]
+fn groups_that_do_not_fit_into_one_answer_are_asked_about_by_name() {
+    let runner = Runner::start(|request| match &request.op {
+        Op::Status { group: None } => Some(OpReply::Problem(Problem::new(Code::TooLarge, "2000000 bytes"))),
+        Op::Status { group: Some(name) } => Some(OpReply::Groups(vec![group(name.as_str())])),
+        Op::Files { group: None } => {
+            let file = |name: &str| GroupFile {
+                group: name.parse().unwrap(),
+                digest: schemas::Digest::of(b""),
+                next: None,
+                file: serde_json::Value::Null,
+            };
+            Some(OpReply::Files(["cfg", "log", "web"].map(file).into()))
+        }
+        _ => None,
+    });
+    let status = pointsman(&runner.url(), &["status"]);
+    let shown = text(&status);
+    assert_eq!(code(&status), 0, "{shown}");
+    let heads: Vec<&str> = shown.lines().filter(|line| line.contains("live main")).collect();
+    assert_eq!(heads.len(), 3, "{shown}");
+    assert!(heads[0].starts_with("cfg ") && heads[2].starts_with("web "), "{shown}");
 }
 
 #[test]

@@ -13,8 +13,8 @@ use journal::{Batch, Durable, Journal, StreamId};
 use runner_core::{
     ByPerson, Core, Effect, Input, Local, Output, ReadGroup, ReplyTo, Rules, Settings, Telling,
 };
-use schemas::Prefix;
 use schemas::op::OpReply;
+use schemas::{Code, Prefix, Problem};
 use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedSender};
@@ -363,7 +363,9 @@ impl Out {
                 return;
             }
             Effect::Tell(telling) => return self.tell(*telling),
-            Effect::Answer(to, reply) => (take(to), serde_json::to_vec(&*reply)),
+            Effect::Answer(to, reply) => {
+                (take(to), serde_json::to_vec(&*reply).map(|body| self.fitting(body)))
+            }
             Effect::Confirm(to, reply) => (take(to), serde_json::to_vec(&reply)),
         };
         if let (Some(subject), Ok(body)) = (subject, body)
@@ -371,6 +373,16 @@ impl Out {
         {
             tracing::warn!(%error, "an answer could not be sent");
         }
+    }
+
+    /// The answer, or that it is too large: whoever asks would wait for it in vain.
+    fn fitting(&self, body: Vec<u8>) -> Vec<u8> {
+        let (bytes, most) = (body.len(), self.client.max_payload());
+        if bytes <= most {
+            return body;
+        }
+        let detail = format!("the answer has {bytes} bytes and the bus takes {most}: ask about one group");
+        serde_json::to_vec(&OpReply::Problem(Problem::new(Code::TooLarge, detail))).unwrap_or_default()
     }
 
     /// Beside everything else: a command that hangs delays other commands, and no run.
