@@ -3,6 +3,7 @@
 
 mod by_hand;
 mod drill;
+mod forty;
 mod house;
 mod notify;
 mod plan;
