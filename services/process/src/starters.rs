@@ -5,20 +5,20 @@
 //! files that this user cannot read, a script that is run by another script, and the controllers of other products.
 //! A line is told by its place only: what stands in it may hold a secret.
 
+mod command;
+
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use responder::bounded::{self, listed};
 use schemas::CheckLine;
+
+use command::Starts;
 
 /// Where Debian keeps them.
 pub(crate) const ETC: &str = "/etc";
 
-/// So much of a file is read, in bytes, and so much of a folder, in names.
-const FILE_MAX: u64 = 64 * 1024;
-const FOLDER_MAX: usize = 512;
 /// So many are named.
 const NAMED_MAX: usize = 8;
 
@@ -39,7 +39,8 @@ pub(crate) enum Ours {
     },
 }
 
-/// A red line for each that was found; none where nothing was. Beside everything else: a disk may be slow.
+/// A line for each that was found, red ones first; none where nothing was. It is amber where nobody can tell what becomes of
+/// the name that stands there. Beside everything else: a disk may be slow.
 pub(crate) async fn look(etc: PathBuf, ours: Ours) -> Vec<CheckLine> {
     tokio::task::spawn_blocking(move || seen(&etc, &ours)).await.unwrap_or_default()
 }
@@ -48,13 +49,14 @@ fn seen(etc: &Path, ours: &Ours) -> Vec<CheckLine> {
     let mut found = boot_scripts(etc, ours);
     let local = etc.join("rc.local");
     if executable(&local) {
-        found.extend(naming(&local, ours).into_iter().map(|line| written(&local, line, "a boot")));
+        found.extend(starting(&local, command::script, ours).map(|found| written(&local, found, "a boot")));
     }
     let tables = listed(&etc.join("cron.d")).into_iter().filter(|table| is_plain(table));
     for table in std::iter::once(etc.join("crontab")).chain(tables) {
-        found.extend(naming(&table, ours).into_iter().map(|line| written(&table, line, "cron")));
+        found.extend(starting(&table, command::cron, ours).map(|found| written(&table, found, "cron")));
     }
     found.extend(units(etc, ours));
+    found.sort_by_key(|line| std::cmp::Reverse(line.level));
     found.truncate(NAMED_MAX);
     found
 }
@@ -63,9 +65,21 @@ fn red(text: String, remedy: String) -> CheckLine {
     CheckLine::red("autostart", format!("{text}, whichever site is live"), remedy)
 }
 
-fn written(file: &Path, line: usize, who: &str) -> CheckLine {
+/// It is named there, and whether that starts it cannot be told.
+fn amber(who: &str, place: &str) -> CheckLine {
+    let text = format!("{place} names it: nobody can tell whether {who} starts it, whichever site is live");
+    CheckLine::amber("autostart", text, format!("look at {place}; where it starts it, take that out"))
+}
+
+fn written(file: &Path, (line, starts): (usize, Starts), who: &str) -> CheckLine {
     let file = file.display();
-    red(format!("{who} starts it by line {line} of {file}"), format!("take line {line} out of {file}"))
+    match starts {
+        Starts::Yes => red(
+            format!("{who} starts it by line {line} of {file}"),
+            format!("take line {line} out of {file}"),
+        ),
+        _ => amber(who, &format!("line {line} of {file}")),
+    }
 }
 
 /// Links `S??NAME` (update-rc.d(8)): the script itself, or one that runs it.
@@ -74,19 +88,24 @@ fn boot_scripts(etc: &Path, ours: &Ours) -> Vec<CheckLine> {
     let mut found = Vec::new();
     for link in LEVELS.iter().flat_map(|level| listed(&etc.join(level))) {
         let Some(name) = sysv_name(&link) else { continue };
+        let whole = Some((link.display().to_string(), Starts::Yes));
         let place = match ours {
             Ours::Unit { name: unit, generated } => {
-                (*generated && *unit == format!("{name}.service")).then(|| link.display().to_string())
+                whole.filter(|_| *generated && *unit == format!("{name}.service"))
             }
-            Ours::Script(script) if same(script, &link) => Some(link.display().to_string()),
-            Ours::Script(_) => {
-                naming(&link, ours).first().map(|line| format!("line {line} of {}", link.display()))
-            }
+            Ours::Script(script) if same(script, &link) => whole,
+            Ours::Script(_) => worst(starting(&link, command::script, ours))
+                .map(|(line, starts)| (format!("line {line} of {}", link.display()), starts)),
         };
-        if let Some(place) = place
+        if let Some((place, starts)) = place
             && told.insert(name.clone())
         {
-            found.push(red(format!("a boot starts it by {place}"), format!("update-rc.d {name} disable")));
+            found.push(match starts {
+                Starts::Yes => {
+                    red(format!("a boot starts it by {place}"), format!("update-rc.d {name} disable"))
+                }
+                _ => amber("a boot", &place),
+            });
         }
     }
     found
@@ -100,67 +119,36 @@ fn units(etc: &Path, ours: &Ours) -> Vec<CheckLine> {
     let mut found = Vec::new();
     for file in folders.flat_map(|folder| listed(&folder)) {
         let Some(name) = file.file_name().and_then(|name| name.to_str()).map(str::to_owned) else { continue };
-        let line = lines(&file)
-            .into_iter()
-            .find(|(_, text)| text.trim_start().starts_with("ExecStart") && ours.is_started_by(text));
-        if let Some((line, _)) = line
+        if let Some((line, starts)) = worst(starting(&file, command::unit, ours))
             && told.insert(name.clone())
         {
-            let text = format!("systemd starts it at a boot by line {line} of {}", file.display());
-            found.push(red(text, format!("systemctl disable {name}")));
+            let place = format!("line {line} of {}", file.display());
+            found.push(match starts {
+                Starts::Yes => {
+                    let text = format!("systemd starts it at a boot by {place}");
+                    red(text, format!("systemctl disable {name}"))
+                }
+                _ => amber("systemd", &place),
+            });
         }
     }
     found
 }
 
-impl Ours {
-    /// Whether a line of a script or a table starts it.
-    fn is_started_by(&self, line: &str) -> bool {
-        let line = line.trim_start();
-        if line.starts_with(['#', ';']) {
-            return false;
-        }
-        let code = line.split(" #").next().unwrap_or_default();
-        let between = |c: char| c.is_whitespace() || "\"'`;&|()<>={}$".contains(c);
-        let words = || code.split(between).filter(|word| !word.is_empty());
-        match self {
-            // systemd.service(5): what may stand before a program.
-            Ours::Script(path) => {
-                words().any(|word| Path::new(word.trim_start_matches(['-', '@', ':', '+', '!'])) == *path)
-            }
-            Ours::Unit { name, .. } => {
-                let stem = name.strip_suffix(".service").unwrap_or(name);
-                let script = format!("/etc/init.d/{stem}");
-                words().any(|word| word == name || word == stem || word == script)
-                    && words().any(|word| word == "start" || word == "restart")
-            }
-        }
-    }
+/// The lines of a file that start it or may do so, with their numbers; none where it cannot be read.
+fn starting(
+    file: &Path,
+    told: fn(&str, &Ours) -> Starts,
+    ours: &Ours,
+) -> impl Iterator<Item = (usize, Starts)> {
+    let text = bounded::text(file).unwrap_or_default();
+    let lines: Vec<_> = (1..).zip(text.lines().map(|line| told(line, ours))).collect();
+    lines.into_iter().filter(|(_, starts)| *starts != Starts::No)
 }
 
-/// The numbers of the lines that start it.
-fn naming(file: &Path, ours: &Ours) -> Vec<usize> {
-    lines(file).into_iter().filter(|(_, text)| ours.is_started_by(text)).map(|(line, _)| line).collect()
-}
-
-/// The lines of a file with their numbers; none where it cannot be read.
-fn lines(file: &Path) -> Vec<(usize, String)> {
-    let mut bytes = Vec::new();
-    if !file.is_file() {
-        return Vec::new();
-    }
-    let read = File::open(file).and_then(|opened| opened.take(FILE_MAX).read_to_end(&mut bytes));
-    if read.is_err() {
-        return Vec::new();
-    }
-    (1..).zip(String::from_utf8_lossy(&bytes).lines().map(str::to_owned)).collect()
-}
-
-fn listed(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().take(FOLDER_MAX);
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-    paths.sort();
-    paths
+/// The first of those that are told with most certainty.
+fn worst(lines: impl Iterator<Item = (usize, Starts)>) -> Option<(usize, Starts)> {
+    lines.min_by_key(|(line, starts)| (std::cmp::Reverse(*starts), *line))
 }
 
 /// cron passes over every other name, such as `x.disabled` (cron(8)).
@@ -218,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_names_the_script_is_told_with_file_and_line() {
+    fn whatever_starts_the_script_is_told_with_file_and_line() {
         let ours = Ours::Script("/dr/start_cs.sh".into());
         for (file, text, line, remedy) in [
             ("crontab", "SHELL=/bin/sh\n@reboot root /dr/start_cs.sh\n", 2, "take line 2 out of"),
@@ -269,6 +257,18 @@ mod tests {
         link(etc.path(), "rc3.d/S01cs", "init.d/cs");
         let lines = seen(etc.path(), &unit(false));
         assert!(lines.is_empty(), "a unit of its own hides the script of a boot: {lines:?}");
+    }
+
+    #[test]
+    fn where_nobody_can_tell_it_is_amber_behind_what_is_certain() {
+        let etc = tempfile::tempdir().unwrap();
+        let table = "@reboot root keep /dr/start_cs.sh\n@daily root /dr/start_cs.sh stop\n@reboot root /dr/start_cs.sh\n";
+        put(etc.path(), "crontab", table);
+        let lines = seen(etc.path(), &Ours::Script("/dr/start_cs.sh".into()));
+        let [certain, named] = lines.as_slice() else { panic!("{lines:?}") };
+        assert!(certain.level == Level::Red && certain.text.contains("line 3 of"), "{certain:?}");
+        assert!(named.level == Level::Amber && named.text.contains("line 1 of"), "{named:?}");
+        assert!(named.text.contains("nobody can tell"), "{named:?}");
     }
 
     #[test]

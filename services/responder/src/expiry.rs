@@ -3,8 +3,6 @@
 //! Files are read as they stand on disk; what a connection that is open now was opened with is not seen. An NKey
 //! seed has no end.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -17,10 +15,10 @@ use serde::Deserialize;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
+use crate::bounded;
+
 /// What ends sooner than this is said beforehand.
 const SOON_DAYS: f64 = 30.0;
-/// So much of a file is read, in bytes: the system's own bundle of authorities has a quarter of it.
-const FILE_MAX: u64 = 1024 * 1024;
 
 /// A file that holds something which ends by a date.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,9 +155,7 @@ fn expires(file: &Path) -> Result<Option<DateTime<Utc>>, String> {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let read = File::open(file).and_then(|opened| opened.take(FILE_MAX).read_to_end(&mut bytes));
-    read.map(|_| bytes).map_err(|error| error.to_string())
+    bounded::bytes(file).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod answers;
 mod booted;
+pub mod bounded;
 mod bus;
 mod by_hand;
 mod clock;

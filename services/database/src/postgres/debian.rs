@@ -3,21 +3,18 @@
 //! Where the service starts the server closed (`boot: closed`), nothing else may start it. Other ways to start a server
 //! at a boot than Debian's are not seen.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use responder::bounded;
 use schemas::CheckLine;
 
 /// Where the configuration of a Debian host stands.
 pub(super) const ETC: &str = "/etc";
-/// So much of a file is read, in bytes, and so much of a folder, in names.
-const FILE_MAX: u64 = 256 * 1024;
-const FOLDER_MAX: usize = 128;
 
 /// How the cluster whose data stand in `data` is started; nothing where it is none of Debian's.
 pub(super) fn autostart(etc: &Path, data: &Path) -> Option<CheckLine> {
-    let mut clusters = listed(&etc.join("postgresql")).into_iter().flat_map(|version| listed(&version));
+    let versions = bounded::listed(&etc.join("postgresql"));
+    let mut clusters = versions.iter().flat_map(|version| bounded::listed(version));
     let cluster = clusters.find(|cluster| data_of(cluster).is_some_and(|own| same(&own, data)))?;
     let file = cluster.join("start.conf");
     let (place, mode) = match first_word(&file) {
@@ -50,7 +47,7 @@ fn unit(cluster: &Path) -> Option<String> {
 
 /// The last `data_directory` of a cluster's configuration.
 fn data_of(cluster: &Path) -> Option<PathBuf> {
-    let text = read(&cluster.join("postgresql.conf"))?;
+    let text = bounded::text(&cluster.join("postgresql.conf"))?;
     let value = |line: &str| {
         let rest = line.trim_start().strip_prefix("data_directory")?.trim_start();
         let rest = rest.strip_prefix('=').unwrap_or(rest).trim_start();
@@ -65,7 +62,7 @@ fn data_of(cluster: &Path) -> Option<PathBuf> {
 
 /// The first line of `start.conf` that says something, and what.
 fn first_word(file: &Path) -> Option<(usize, String)> {
-    let text = read(file)?;
+    let text = bounded::text(file)?;
     let word = |line: &str| Some(line.split('#').next()?.split_whitespace().next()?.to_owned());
     (1..).zip(text.lines()).find_map(|(number, line)| Some((number, word(line)?)))
 }
@@ -73,20 +70,6 @@ fn first_word(file: &Path) -> Option<(usize, String)> {
 fn same(one: &Path, other: &Path) -> bool {
     let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     whole(one) == whole(other)
-}
-
-fn read(file: &Path) -> Option<String> {
-    let mut bytes = Vec::new();
-    if !file.is_file() {
-        return None;
-    }
-    File::open(file).ok()?.take(FILE_MAX).read_to_end(&mut bytes).ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-fn listed(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().take(FOLDER_MAX);
-    entries.map(|entry| entry.path()).collect()
 }
 
 #[cfg(test)]
