@@ -381,13 +381,9 @@ macro_rules! shapes {
     };
 }
 
-/// The names of `action`'s arguments, and whether each must be there.
-pub fn names(action: Action) -> Vec<(String, bool)> {
-    let schema = args_schema(action, SchemaGenerator::default());
-    let members = schema.get("properties").and_then(Value::as_object);
-    let required = schema.get("required").and_then(Value::as_array);
-    let must = |name: &str| required.is_some_and(|all| all.iter().any(|one| one.as_str() == Some(name)));
-    members.into_iter().flat_map(|members| members.keys()).map(|name| (name.clone(), must(name))).collect()
+/// What `action` takes, as a JSON Schema.
+pub fn shape(action: Action) -> Value {
+    args_schema(action, SchemaGenerator::default()).to_value()
 }
 
 shapes! {

@@ -61,6 +61,26 @@ fn a_bad_file_is_2_with_file_line_and_column() {
     let json = run(&["validate", "w.yaml", "--output", "json"], folder);
     let value: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert!(value["errors"][0]["line"].is_u64(), "{value}");
+    // A function of a catalog has no head, and is checked by itself; a call of one is compared with what it takes.
+    let function = "input: { schema: { document: { required: [site] } } }\nmetadata: { dr: { effect: closes } }\n\
+                    call: group.await-closed:1.0.0@default\nwith: { place: '${ .site }' }\n";
+    std::fs::write(folder.join("site.wait.yaml"), function).unwrap();
+    let call = "document: { dsl: '1.0.3', namespace: t, name: t, version: '1.0.0' }\n\
+                do:\n  - a:\n      call: site.open:1.0.0@default\n      with: { site: main }\n";
+    std::fs::write(folder.join("w.yaml"), call).unwrap();
+    let validate = run(&["validate", "site.wait.yaml", "w.yaml"], folder);
+    assert_eq!(code(&validate), 2, "{}", text(&validate));
+    for part in
+        ["site.wait.yaml:4:9", "takes no `place`", "w.yaml:5:13", "`site.open` needs `databases` in `with`"]
+    {
+        assert!(text(&validate).contains(part), "`{part}` is not in\n{}", text(&validate));
+    }
+    let mended = function.replace("place", "site").replace("closes", "observes");
+    std::fs::write(folder.join("site.wait.yaml"), mended).unwrap();
+    let validate = run(&["validate", "site.wait.yaml"], folder);
+    assert_eq!(code(&validate), 0, "{}", text(&validate));
+    let what = "site.wait, a function that observes, with 1 tasks; it takes site";
+    assert!(text(&validate).contains(what), "{}", text(&validate));
     assert_eq!(code(&run(&["validate", "absent.yaml"], folder)), 2);
     assert_eq!(code(&run(&["validate"], folder)), 2);
 }

@@ -7,7 +7,7 @@ use clap::{Subcommand, ValueEnum};
 /// Definitions to check.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Validate {
-    /// The files: YAML, or JSON where the name ends so
+    /// The files: YAML, or JSON where the name ends so; a definition, or a function of a catalog
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
 }

@@ -32,6 +32,12 @@ pub trait Catalog {
     fn names(&self) -> Vec<String> {
         Vec::new()
     }
+
+    /// Whether these are the functions that a run was started with. What it hands to them is not compared again: a newer
+    /// program goes on with an older run.
+    fn is_kept(&self) -> bool {
+        false
+    }
 }
 
 /// The functions of the services and of the runner itself, and tasks made of them, all in version 1.0.0.
@@ -117,6 +123,10 @@ impl Catalog for DefaultCatalog {
         };
         let own = [AWAIT_CLOSED, AWAIT_FOLLOWED, EXPECT_WRITES].map(str::to_owned);
         actions.chain(own).chain(tasks).collect()
+    }
+
+    fn is_kept(&self) -> bool {
+        self.kept.is_some()
     }
 }
 

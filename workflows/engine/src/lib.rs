@@ -23,7 +23,7 @@ mod template;
 mod want;
 
 pub use catalog::{Catalog, Function};
-pub use definition::{CODES, Definition};
+pub use definition::{CODES, Definition, FunctionFile};
 pub use entry::{Applied, Body, Catching, Entry, Resolution, RunFacts};
 pub use error::{Error, Standard, same_type};
 pub use filter::{EventFilter, EventFilters, Strategy};

@@ -3,7 +3,7 @@
 //!
 //! What a function sees is its own: `.` and `$context` begin as the arguments, and what it exports stays within.
 
-use document::{Document, Node};
+use document::{Diagnostics, Document, Located, Node};
 use schemas::Effect;
 
 use super::codes;
@@ -11,7 +11,55 @@ use super::kinds::parts;
 use super::model::{FunctionDef, Kind, List, ListId};
 use super::reader::{At, Reader, join};
 use super::tasks::{Around, BODY, Ours, TASKS_MAX};
-use crate::Function;
+use crate::catalog::VERSION;
+use crate::{Catalog, Function};
+
+/// A function of a catalog, in a file of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FunctionFile {
+    /// The worst that it does to a site.
+    pub effect: Effect,
+    /// How many tasks it is made of, those of the functions that it calls included.
+    pub tasks: usize,
+    /// What it says that it takes.
+    pub takes: Vec<String>,
+}
+
+impl FunctionFile {
+    /// Reads and checks one by itself, as what `name` is to be; `path` is for messages only. What depends on its callers is
+    /// checked with them: an error that it raises and they have to catch.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong or not supported, each with line and column.
+    pub fn load(
+        text: &str,
+        path: &str,
+        name: &str,
+        catalog: &dyn Catalog,
+    ) -> Result<FunctionFile, Diagnostics> {
+        let document = Document::parse(text, path)?;
+        let mut reader = Reader::new(&document, catalog);
+        let key = format!("{name}:{VERSION}");
+        reader.inside.push(key.clone());
+        reader.tries.push(true);
+        let at = At { value: document.root(), pointer: "" };
+        let body = Body { document: &document, source: 0, at, name, key, declares: true };
+        reader.body_list(at, name, 0, None);
+        let effect = reader.effect_since(0);
+        if reader.problems.is_empty() {
+            reader.declared(&body, effect);
+        }
+        let takes = |part: &str| document.root().at(&format!("/input/schema/document/{part}"));
+        let members =
+            takes("properties").map_or(&[][..], Located::entries).iter().map(|(key, _)| key.name.as_str());
+        let required = takes("required").map_or(&[][..], Located::items).iter().filter_map(Located::as_str);
+        let mut names: Vec<String> = members.chain(required).map(str::to_owned).collect();
+        names.sort_unstable();
+        names.dedup();
+        Diagnostics(reader.problems).or(FunctionFile { effect, tasks: reader.steps.len(), takes: names })
+    }
+}
 
 /// A function's one task, and where it is written.
 struct Body<'d> {
@@ -97,6 +145,10 @@ impl Reader<'_> {
         if let Some((code, message)) = refused {
             self.problem(&place, code, message);
             return Kind::Set;
+        }
+        if let Some(takes) = body.at.value.at("/input/schema/document") {
+            let name = body.key.split(':').next().unwrap_or_default();
+            self.handed(name, &takes.to_value(), call);
         }
         let first = self.tasks.len();
         let whole = self.whole(&place);

@@ -4,10 +4,10 @@ use document::{Located, Node};
 use serde_json::Value;
 
 use super::codes;
+use super::handed;
 use super::model::{CallDef, ForDef, FunctionName, Kind, Then};
 use super::reader::{At, Reader, Scope, join};
 use super::tasks::{Around, Ours};
-use crate::catalog::{AWAIT_CLOSED, AWAIT_FOLLOWED, EXPECT_WRITES};
 use crate::job::{Enter, Plan};
 use crate::template::Template;
 use crate::{Function, InDoubt};
@@ -279,8 +279,10 @@ impl Reader<'_> {
             return kind;
         }
         let known = self.function(&text, &pointer);
-        if let Some((function, _)) = &known {
-            self.arguments(function, at);
+        if let Some((function, _)) = &known
+            && let Some(takes) = handed::of_action(&function.name())
+        {
+            self.handed(&function.name(), &takes, at);
         }
         let (function, effect) = known.unwrap_or((nobody, schemas::Effect::Observes));
         let dr = join(&join(at.pointer, "metadata"), "dr");
@@ -306,34 +308,6 @@ impl Reader<'_> {
         let undo = ours.undo.as_ref().and_then(|undo| self.function(undo, &join(&dr, "undo")));
         let undo = undo.filter(|_| self.undoes);
         Kind::Call(CallDef { function, effect, in_doubt, undo })
-    }
-
-    /// Whether what is handed to an action is what it takes, by name.
-    fn arguments(&mut self, function: &FunctionName, at: At<'_>) {
-        let name = function.name();
-        let takes: Vec<(String, bool)> = match schemas::Action::ALL.iter().find(|a| a.to_string() == name) {
-            Some(action) => schemas::args::names(*action),
-            None if name == AWAIT_CLOSED => vec![("site".into(), true)],
-            None if name == AWAIT_FOLLOWED => vec![("site".into(), true), ("share".into(), false)],
-            None if name == EXPECT_WRITES => vec![("resource".into(), true), ("site".into(), true)],
-            None => return,
-        };
-        let place = join(at.pointer, "with");
-        let given: Vec<String> = match at.value.get("with").map(|with| &with.node) {
-            Some(Node::Map(entries)) => entries.iter().map(|(key, _)| key.name.clone()).collect(),
-            // Said already, or nothing is handed over.
-            Some(_) => return,
-            None => Vec::new(),
-        };
-        for key in given.iter().filter(|key| !takes.iter().any(|(name, _)| name == *key)) {
-            let all: Vec<&str> = takes.iter().map(|(name, _)| name.as_str()).collect();
-            let message = format!("`{name}` takes no `{key}`: {}", all.join(", "));
-            self.key_problem(&join(&place, key), codes::KEY, message);
-        }
-        for (missing, _) in takes.iter().filter(|(name, must)| *must && !given.contains(name)) {
-            let place = if given.is_empty() { at.pointer.to_owned() } else { place.clone() };
-            self.problem(&place, codes::KEY, format!("`{name}` needs `{missing}` in `with`"));
-        }
     }
 
     /// A function of the catalog.

@@ -2,6 +2,7 @@
 
 pub(crate) mod codes;
 mod functions;
+mod handed;
 mod head;
 mod kinds;
 pub(crate) mod model;
@@ -10,6 +11,7 @@ mod tasks;
 mod tries;
 
 pub use codes::CODES;
+pub use functions::FunctionFile;
 pub use model::Definition;
 
 use std::collections::BTreeMap;
@@ -27,23 +29,7 @@ impl Definition {
     /// Everything that is wrong or not supported, each with line and column.
     pub fn load(text: &str, path: &str, catalog: &dyn Catalog) -> Result<Definition, Diagnostics> {
         let document = Document::parse(text, path)?;
-        let mut reader = Reader {
-            document: &document,
-            catalog,
-            problems: Vec::new(),
-            tasks: Vec::new(),
-            lists: Vec::new(),
-            steps: Vec::new(),
-            locals: Vec::new(),
-            tries: Vec::new(),
-            depth: 0,
-            sources: vec![document.value().clone()],
-            source: 0,
-            rebase: (String::new(), String::new()),
-            inside: Vec::new(),
-            undoes: true,
-            functions: BTreeMap::new(),
-        };
+        let mut reader = Reader::new(&document, catalog);
         let definition = reader.workflow();
         let mut problems = Diagnostics(reader.problems);
         problems.sort();

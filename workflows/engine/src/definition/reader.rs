@@ -68,6 +68,27 @@ pub(crate) fn join(pointer: &str, key: &str) -> String {
 }
 
 impl<'a> Reader<'a> {
+    /// Nothing is read yet.
+    pub(crate) fn new(document: &'a Document, catalog: &'a dyn Catalog) -> Reader<'a> {
+        Reader {
+            document,
+            catalog,
+            problems: Vec::new(),
+            tasks: Vec::new(),
+            lists: Vec::new(),
+            steps: Vec::new(),
+            locals: Vec::new(),
+            tries: Vec::new(),
+            depth: 0,
+            sources: vec![document.value().clone()],
+            source: 0,
+            rebase: (String::new(), String::new()),
+            inside: Vec::new(),
+            undoes: true,
+            functions: BTreeMap::new(),
+        }
+    }
+
     pub(crate) fn problem(&mut self, pointer: &str, code: &str, message: impl Into<String>) {
         let problem = self.document.error(pointer, code, message);
         self.problems.push(problem);

@@ -507,7 +507,7 @@ fn establishing_opens_one_site_after_the_stream_to_the_other_is_proved() {
 fn what_only_protects_opens_nothing() {
     let text = "document: { dsl: '1.0.3', namespace: t, name: t, version: '1.0.0', \
                 metadata: { dr: { moves: group, purpose: protect } } }
-do: [ a: { call: 'site.open:1.0.0@default', with: { site: main }, metadata: { dr: { phase: open } } } ]";
+do: [ a: { call: 'site.open:1.0.0@default', with: { site: main, databases: [] }, metadata: { dr: { phase: open } } } ]";
     let found = crate::support::problems(text);
     assert!(found.len() == 1 && found[0].contains("definition-effect what only protects"), "{found:#?}");
 }

@@ -5,7 +5,7 @@ use schemas::Effect;
 use serde_json::json;
 
 use crate::flow::of;
-use crate::support::{Run, load, problems};
+use crate::support::{Run, TestCatalog, load, problems};
 
 const TWICE: &str = "do:
   - before: { set: { n: 3 }, export: { as: '${ { n: 7, kept: true } }' } }
@@ -44,12 +44,12 @@ fn functions_call_functions() {
 
 #[test]
 fn a_file_has_functions_of_its_own() {
-    let text = of("use: { functions: { look: { input: { schema: { document: { required: [x] } } }, \
+    let text = of("use: { functions: { look: { input: { schema: { document: { properties: { x: { type: number } } } } }, \
                    call: 'test.look:1.0.0@default', with: { x: '${ .x }' } } } }
 do:
   - a: { call: look, with: { x: 1 }, then: c }
   - b: { set: { never: true } }
-  - c: { call: look, with: { y: 1 } }");
+  - c: { call: look, with: { x: '${ [1] }' } }");
     let mut run = Run::of(&text, json!({}));
     let (at, call) = run.calls().remove(0);
     assert_eq!((at.as_str(), &call.args), ("/do/0/a/call", &json!({ "x": 1 })));
@@ -160,6 +160,79 @@ fn what_is_wrong_with_a_function_is_said_with_its_own_file_and_place() {
 }
 
 #[test]
+fn what_is_handed_to_a_function_is_what_it_takes() {
+    let own = "use: { functions: { f: { input: { schema: { document: { required: [x], properties: { x: { type: number }, \
+               y: {} } } } }, set: { a: 1 } } } }";
+    let cases: [(&str, &[&str]); 7] = [
+        ("f, with: { x: 1, y: { z: '${ .z }' } }", &[]),
+        ("f, with: { x: '${ .x }' }", &[]),
+        ("f, with: { y: 1 }", &["3:27 definition-key `f` needs `x` in `with`"]),
+        ("f", &["3:10 definition-key `f` needs `x` in `with`"]),
+        ("f, with: { x: 1, z: 2 }", &["3:35 definition-key `f` takes no `z`: x, y"]),
+        (
+            "f, with: { x: one }",
+            &["3:32 definition-shape the `x` that is handed to `f` does not fit its schema"],
+        ),
+        (
+            "site.open:1.0.0@default, with: { site: 5, database: config }",
+            &[
+                "3:49 definition-key `site.open` needs `databases` in `with`",
+                "3:57 definition-shape the `site` that is handed to `site.open` does not fit",
+                "3:60 definition-key `site.open` takes no `database`: databases, site",
+            ],
+        ),
+    ];
+    for (call, expected) in cases {
+        let found = problems(&of(&format!("{own}\ndo: [ a: {{ call: {call} }} ]")));
+        assert_eq!(found.len(), expected.len(), "{call}\n{found:#?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.starts_with(expected), "{call}\n{found}\nexpected {expected}");
+        }
+    }
+}
+
+#[test]
+fn a_function_of_the_catalog_is_checked_by_itself() {
+    for (name, path, text) in engine::catalog::SHIPPED {
+        let found = engine::FunctionFile::load(text, path, name, &engine::catalog::default());
+        assert!(found.unwrap_or_else(|e| panic!("{e}")).tasks > 0, "{path}");
+    }
+    let load = |name: &str, text: &str| engine::FunctionFile::load(text, "f.yaml", name, &TestCatalog);
+    let head = "input: { schema: { document: { required: [site], properties: { lost: {} } } } }\n";
+    let good = "metadata: { dr: { effect: opens } }\ndo: [ a: { call: 'test.open:1.0.0@default', metadata: { dr: { inDoubt: ask } } } ]";
+    let good = load("part.f", &format!("{head}{good}")).unwrap();
+    assert_eq!((good.effect, good.tasks), (Effect::Opens, 2));
+    assert_eq!(good.takes, ["lost", "site"]);
+    for (text, expected) in [
+        ("do: [ a: { set: { a: 1 } } ]", "f.yaml:1:1: definition-effect: `metadata.dr.effect` is missing"),
+        (
+            "metadata: { dr: { effect: changes } }\ndo: [ a: { call: 'test.open:1.0.0@default' } ]",
+            "f.yaml:1:27: definition-effect: the parts of `part.f:1.0.0` say: opens",
+        ),
+        (
+            "metadata: { dr: { effect: observes } }\ndo: [ a: { set: { a: 1 }, then: end } ]",
+            "f.yaml:2:33: definition-then: a function does not end the workflow",
+        ),
+        (
+            "metadata: { dr: { effect: observes } }\ndo: [ a: { set: { a: '${ $n }' } } ]",
+            "f.yaml:2:22: definition-expression: the variable `$n`",
+        ),
+    ] {
+        let found = load("part.f", text).unwrap_err().to_string();
+        assert!(found.starts_with(expected) && found.lines().count() == 1, "{found}\nexpected {expected}");
+    }
+    let itself = load(
+        "part.itself",
+        "metadata: { dr: { effect: changes } }\ndo: [ a: { call: 'part.itself:1.0.0@default' } ]",
+    );
+    let found = itself.unwrap_err().to_string();
+    assert!(
+        found.starts_with("f.yaml:2:18: definition-function: `part.itself:1.0.0` calls itself"),
+        "{found}"
+    );
+}
+
+#[test]
 fn functions_that_multiply_have_a_bound() {
     let calls = |name: &str| -> String {
         (0..13).map(|n| format!("c{n}: {{ call: {name} }}")).collect::<Vec<_>>().join(" }, { ")
@@ -175,7 +248,8 @@ fn functions_that_multiply_have_a_bound() {
 
 #[test]
 fn a_kept_definition_is_made_of_kept_functions_and_of_no_others() {
-    let text = of("do: [ a: { call: 'site.open:1.0.0@default', with: { site: main } } ]");
+    let text =
+        of("do: [ a: { call: 'site.open:1.0.0@default', with: { site: main, databases: [config] } } ]");
     let shipped = engine::Definition::load(&text, "t", &engine::catalog::default()).unwrap();
     let mut kept = shipped.functions().clone();
     let own = kept.get_mut("site.open:1.0.0").unwrap();
@@ -184,6 +258,11 @@ fn a_kept_definition_is_made_of_kept_functions_and_of_no_others() {
     let effect = |definition: &engine::Definition| definition.steps()[0].effect;
     assert_eq!((effect(&shipped), effect(&again)), (Some(Effect::Opens), Some(Effect::Closes)));
     assert!(engine::Definition::load(&text, "t", &engine::catalog::kept(Default::default())).is_err());
+    // A run goes on as it was started, whatever is asked of one that is started now.
+    let older = text.replace(", databases: [config]", "");
+    assert!(engine::Definition::load(&older, "t", &engine::catalog::default()).is_err());
+    let kept = engine::catalog::kept(shipped.functions().clone());
+    assert!(engine::Definition::load(&older, "t", &kept).is_ok());
 }
 
 /// The way home by copy: the ledger before anything is dropped or overwritten; waived by name, without it.

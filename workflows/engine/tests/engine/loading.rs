@@ -94,6 +94,10 @@ fn functions_effects_and_doubts_are_checked() {
         "5:37 definition-key `database.disable-access` takes no `sight`",
     );
     refused(&call("resource: c"), "5:13 definition-key `database.disable-access` needs `site` in `with`");
+    refused(
+        &call("resource: c, site: 5"),
+        "5:34 definition-shape the `site` that is handed to `database.disable-access` does not fit",
+    );
     refused("do: [ a: { set: { a: 1 }, metadata: { dr: { inDoubt: ask } } } ]", "2:45 definition-key");
     refused(
         "do: [ a: { call: test.change:1.0.0@default, metadata: { dr: { sometimes: ask } } } ]",
