@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 
-/// Definitions to check.
+/// What is to be checked.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Validate {
-    /// The files: YAML, or JSON where the name ends so; a definition, or a function of a catalog
+    /// Definitions, or functions of a catalog: YAML, or JSON where the name ends so
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
 }
