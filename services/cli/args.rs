@@ -78,7 +78,7 @@ pub(crate) enum Form {
 pub(crate) enum Command {
     /// Say how the groups stand: mode, sites, run, debts, each fact with its age
     #[command(after_help = "Example: pointsman status cfg")]
-    Status(GroupOnly),
+    Status(Status),
     /// Look at what would stand in the way of a move: each line names its remedy
     #[command(after_help = "Example: pointsman check cfg")]
     Check(Check),
@@ -216,11 +216,14 @@ pub(crate) enum Command {
     Serve(Serve),
 }
 
-/// One group, or all.
+/// How one group stands, or all of them.
 #[derive(Debug, clap::Args)]
-pub(crate) struct GroupOnly {
+pub(crate) struct Status {
     /// The group; all of them if it is left out
     pub(crate) group: Option<schemas::GroupId>,
+    /// Each resource, step and debt, too
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 /// A preflight.

@@ -18,7 +18,7 @@ pub(crate) async fn run(command: Command, host: &Path, out: &Output) -> anyhow::
     let host = config::load_host(host)?;
     let bus = Bus::connect(&host.bus).await?;
     match command {
-        Command::Status(ask) => status::run(ask.group, &bus, out).await,
+        Command::Status(ask) => status::run(ask.group, ask.all, &bus, out).await,
         Command::Check(ask) => check::run(ask.group, ask.all, &bus, out).await,
         Command::Failover(ask) => start::one_or_many("failover", ask, &bus, out).await,
         Command::Switchover(ask) => start::one_or_many("switchover", ask, &bus, out).await,

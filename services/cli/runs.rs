@@ -1,7 +1,7 @@
 //! Runs, their steps, and decisions.
 
 use schemas::op::{Op, OpReply};
-use schemas::view::{RunView, StepView};
+use schemas::view::{RunView, StepState, StepView};
 
 use crate::args::List;
 use crate::bus::{Bus, strange};
@@ -58,14 +58,14 @@ fn direction(run: &RunView) -> String {
 pub(crate) async fn show(run: &str, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
     let run = fetch(run, bus).await?;
     out.value(&run);
-    for line in lines(&run, out) {
+    for line in lines(&run, true, out) {
         out.line(line);
     }
     Ok(exit::of_run(run.state))
 }
 
-/// A run in lines: its head, its steps, what it waits for.
-pub(crate) fn lines(run: &RunView, out: &Output) -> Vec<String> {
+/// A run in lines: its head, its steps, what it waits for. Of steps that are behind it the number does, unless `all`.
+pub(crate) fn lines(run: &RunView, all: bool, out: &Output) -> Vec<String> {
     let mut lines = vec![head(run, out)];
     lines.push(format!(
         "  {} by {} ({}): {}",
@@ -74,7 +74,21 @@ pub(crate) fn lines(run: &RunView, out: &Output) -> Vec<String> {
         run.who.claimed,
         run.why
     ));
-    lines.extend(run.steps.iter().map(|one| step(one, out)));
+    let behind = |one: &&StepView| {
+        !all && matches!(
+            one.state,
+            StepState::Done | StepState::DoneByHand | StepState::Skipped | StepState::Undone
+        )
+    };
+    match run.steps.iter().filter(behind).count() {
+        0 => {}
+        count => lines.push(format!(
+            "  {count} of {} steps are behind it: pointsman show {}",
+            run.steps.len(),
+            text::short(&run.id)
+        )),
+    }
+    lines.extend(run.steps.iter().filter(|one| !behind(one)).map(|one| step(one, out)));
     lines.extend(run.limited.map(|limited| match limited.until {
         Some(until) => {
             let lasted = (until - limited.since).to_std().map(text::lasting).unwrap_or_default();

@@ -1,16 +1,22 @@
 //! How the groups stand: partial truth is shown as such, each fact with its age.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use schemas::op::OpReply;
-use schemas::view::{DebtView, GroupView, LossView, Mode, RunState};
-use schemas::{Code, DeclaredView, GroupId, Level, Problem};
+use schemas::view::{DebtView, GroupView, LossView, Mode, RunState, SiteView};
+use schemas::{Code, DeclaredView, GroupId, Level, Problem, Seen, SiteId};
+use serde_json::Value;
 
 use crate::bus::Bus;
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::{check, drawing, plan, runs, text};
 
+/// So much of a list is named.
+const NAMED: usize = 3;
+
 /// `status`; 8 when something is not normal.
-pub(crate) async fn run(group: Option<GroupId>, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
+pub(crate) async fn run(group: Option<GroupId>, all: bool, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
     let asked = match &group {
         Some(group) => plan::group(group, bus).await.map(|group| vec![group]),
         None => plan::groups(bus).await,
@@ -35,7 +41,7 @@ pub(crate) async fn run(group: Option<GroupId>, bus: &Bus, out: &Output) -> anyh
         if i > 0 {
             out.line("");
         }
-        print(group, out);
+        print(group, all, out);
     }
     Ok(if groups.iter().all(normal) { Exit::Done } else { Exit::NotNormal })
 }
@@ -68,7 +74,7 @@ fn too_much(loss: &LossView) -> bool {
     loss.verdict == "ABOVE LIMIT" || loss.verdict == "UNKNOWN" && loss.limit.is_some()
 }
 
-fn print(group: &GroupView, out: &Output) {
+fn print(group: &GroupView, all: bool, out: &Output) {
     let word = text::mode(group.mode);
     let word = if group.mode == Mode::Normal { out.strong(&word) } else { out.warn(&word) };
     let live = group.live.as_ref().map_or("nowhere known".to_owned(), ToString::to_string);
@@ -78,6 +84,16 @@ fn print(group: &GroupView, out: &Output) {
         group.epoch,
         out.time(group.at)
     ));
+    for line in drawing::draw(group) {
+        out.line(line);
+    }
+    for (name, site) in group.sites.iter().filter(|(name, site)| !is_live(group, name, site)) {
+        let seen = site.closed_seen.map(|at| format!(", closed seen {}", text::age(at, group.at)));
+        out.line(format!("  {name}: {}{}", site.why, seen.unwrap_or_default()));
+    }
+    for line in unseen(group) {
+        out.line(format!("  {} {line}", out.warn("amber")));
+    }
     if !group.sentence.is_empty() {
         out.line(format!("  {}", group.sentence));
     }
@@ -87,35 +103,12 @@ fn print(group: &GroupView, out: &Output) {
         }
     }
     if let Some(run) = &group.run {
-        for line in runs::lines(run, out) {
+        for line in runs::lines(run, all, out) {
             out.line(format!("  {line}"));
         }
     }
-    let mut sites = out.table();
-    for (name, site) in &group.sites {
-        let open = match (site.counts_open, site.why.contains("accepted by")) {
-            (true, _) if group.live.as_ref() == Some(name) => "LIVE",
-            (true, _) => "counts as OPEN",
-            // Nobody saw it closed: somebody took the risk.
-            (false, true) => "ACCEPTED",
-            (false, false) => "CLOSED",
-        };
-        // Of the live site nobody expects that it is closed.
-        let live = site.counts_open && group.live.as_ref() == Some(name);
-        let why = if live { String::new() } else { site.why.clone() };
-        let proof =
-            site.closed_seen.filter(|_| !live).map(|at| format!("closed seen {}", text::age(at, group.at)));
-        sites.add_row([
-            format!("  {name}"),
-            open.to_owned(),
-            proof.unwrap_or_default(),
-            format!("{} of {} services heard", site.heard, site.services),
-            why,
-        ]);
-    }
-    out.line(sites.trim_fmt());
-    if let Some(drawing) = drawing::draw(group, out) {
-        out.line(drawing.trim_fmt());
+    if all && let Some(each) = drawing::each(group, out) {
+        out.line(each.trim_fmt());
     }
     if let Some(loss) = &group.loss {
         let limit = loss.limit.map(|limit| format!(", limit {limit}")).unwrap_or_default();
@@ -129,7 +122,7 @@ fn print(group: &GroupView, out: &Output) {
         out.line(format!("  {} {warning}", out.warn("amber")));
     }
     for (title, list) in [("owed", &group.debts), ("in doubt", &group.doubts)] {
-        for line in owed(list, group, out) {
+        for line in owed(list, all, group, out) {
             out.line(format!("  {} {line}", out.warn(title)));
         }
     }
@@ -167,29 +160,92 @@ fn declared(declared: &DeclaredView, group: &GroupView, out: &Output) -> [String
     ]
 }
 
-/// What is owed at one site for one reason, in a line each: a lost site owes everything at once.
-fn owed(debts: &[DebtView], group: &GroupView, out: &Output) -> Vec<String> {
-    let mut alike: Vec<(&DebtView, Vec<String>)> = Vec::new();
-    for debt in debts {
-        let what = format!("{} of {}.{}", debt.what, debt.address.service, debt.address.resource);
-        let same = |(first, _): &&mut (&DebtView, _)| {
-            (&first.address.site, first.run, &first.why) == (&debt.address.site, debt.run, &debt.why)
-        };
-        match alike.iter_mut().find(same) {
-            Some((_, all)) => all.push(what),
-            None => alike.push((debt, vec![what])),
+/// Of the live site nobody expects that it is closed.
+fn is_live(group: &GroupView, name: &SiteId, site: &SiteView) -> bool {
+    site.counts_open && group.live.as_ref() == Some(name)
+}
+
+/// What the drawing has no room for: who is silent at a site that answers, why a database cannot be looked at, and what of
+/// one is open, with the statement that closes it.
+fn unseen(group: &GroupView) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (name, site) in group.sites.iter().filter(|(_, site)| site.heard > 0) {
+        let silent = group.resources.iter().filter(|view| view.silent && view.address.site == *name);
+        let silent: Vec<String> =
+            silent.map(|view| format!("{}.{}", view.address.service, view.address.resource)).collect();
+        if !silent.is_empty() {
+            lines.push(format!("silent at {name}: {}", listed(&silent)));
         }
     }
-    let line = |(first, all): (&DebtView, Vec<String>)| {
+    for view in group.resources.iter().filter(|view| !view.silent) {
+        match view.observation.as_ref().map(|observation| &observation.seen) {
+            Some(Seen::Nothing(problem)) => lines.push(format!("{} cannot look: {problem}", view.address)),
+            Some(Seen::Database(seen)) => {
+                let open = seen.detail["partly"].as_array().into_iter().flatten().filter_map(Value::as_str);
+                lines.extend(open.map(|open| format!("{}: {open}", view.address)));
+            }
+            _ => {}
+        }
+    }
+    lines
+}
+
+/// What is owed, a line for each site: how much, of which kinds, why. All of it: a line for each reason.
+fn owed(debts: &[DebtView], all: bool, group: &GroupView, out: &Output) -> Vec<String> {
+    let mut alike: Vec<Vec<&DebtView>> = Vec::new();
+    for debt in debts {
+        let same = |others: &&mut Vec<&DebtView>| {
+            let other = others[0];
+            let reason = (other.run, &other.why) == (debt.run, &debt.why);
+            other.address.site == debt.address.site && (reason || !all)
+        };
+        match alike.iter_mut().find(same) {
+            Some(others) => others.push(debt),
+            None => alike.push(vec![debt]),
+        }
+    }
+    let line = |debts: Vec<&DebtView>| {
+        let since = debts.iter().map(|debt| debt.since).min().unwrap_or(group.at);
+        let runs: BTreeSet<String> = debts.iter().map(|debt| text::short(&debt.run)).collect();
+        let runs: Vec<String> = runs.into_iter().collect();
+        let whys: BTreeSet<&str> = debts.iter().map(|debt| debt.why.as_str()).collect();
+        let whys: Vec<String> = whys.into_iter().map(str::to_owned).collect();
+        let what = if all || debts.len() <= NAMED { each_of(&debts) } else { kinds(&debts) };
         format!(
-            "at {} since {} ({}), run {}: {}: {}",
-            first.address.site,
-            out.clock(first.since),
-            text::age(first.since, group.at),
-            text::short(&first.run),
-            all.join(", "),
-            first.why
-        ) + if first.gone { " (declared gone)" } else { "" }
+            "at {} since {} ({}), run {}: {what}: {}",
+            debts[0].address.site,
+            out.clock(since),
+            text::age(since, group.at),
+            listed(&runs),
+            listed(&whys)
+        ) + if debts.iter().any(|debt| debt.gone) { " (declared gone)" } else { "" }
     };
     alike.into_iter().map(line).collect()
+}
+
+fn each_of(debts: &[&DebtView]) -> String {
+    let what =
+        |debt: &&DebtView| format!("{} of {}.{}", debt.what, debt.address.service, debt.address.resource);
+    debts.iter().map(what).collect::<Vec<_>>().join(", ")
+}
+
+/// `18 acts (9 process.stop, 6 claim, 3 dns.follow)`.
+fn kinds(debts: &[&DebtView]) -> String {
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    for debt in debts {
+        *kinds.entry(&debt.what).or_default() += 1;
+    }
+    let mut kinds: Vec<(&str, usize)> = kinds.into_iter().collect();
+    kinds.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let kinds: Vec<String> = kinds.into_iter().map(|(what, count)| format!("{count} {what}")).collect();
+    format!("{} ({}; each with --all)", debts.len(), kinds.join(", "))
+}
+
+/// The first of them, and how many more there are.
+fn listed(all: &[String]) -> String {
+    let first = all.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    match all.len().saturating_sub(NAMED) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
 }

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use schemas::duration::Iso;
 use schemas::op::{GroupFile, Op, OpReply, ProtectBy, Who};
-use schemas::view::{LossView, RunState};
-use schemas::{Code, Declaration, DeclaredView, Problem};
+use schemas::view::{DebtView, LossView, RunState};
+use schemas::{Address, Code, Declaration, DeclaredView, Problem, Service};
 
 use pretend::{Runner, group, preview, run, step};
 
@@ -144,6 +144,49 @@ fn groups_that_do_not_fit_into_one_answer_are_asked_about_by_name() {
     let heads: Vec<&str> = shown.lines().filter(|line| line.contains("live main")).collect();
     assert_eq!(heads.len(), 3, "{shown}");
     assert!(heads[0].starts_with("cfg ") && heads[2].starts_with("web "), "{shown}");
+}
+
+#[test]
+fn what_is_owed_is_a_line_for_each_site_and_each_of_it_is_shown_with_all() {
+    let runner = Runner::start(|_| {
+        let debt = |site: &str, number: u32, what: &str| DebtView {
+            address: Address {
+                site: site.parse().unwrap(),
+                service: Service::Process,
+                resource: format!("p{number}").parse().unwrap(),
+            },
+            what: what.into(),
+            since: "2026-11-25T02:12:31Z".parse().unwrap(),
+            run: run(RunState::Held).id,
+            why: "its service is silent".into(),
+        };
+        let mut cfg = group("cfg");
+        cfg.debts = (0..9).map(|number| debt("main", number, "process.stop")).collect();
+        cfg.debts.extend((0..9).map(|number| debt("main", number, "claim")));
+        cfg.debts.push(debt("witness", 0, "claim"));
+        let mut held = run(RunState::Held);
+        held.steps = vec![step(1, "done"), step(2, "done"), step(3, "failed")];
+        cfg.run = Some(Box::new(held));
+        Some(OpReply::Groups(vec![cfg]))
+    });
+    let owed = |shown: &str| -> Vec<String> {
+        shown.lines().filter(|line| line.starts_with("  owed ")).map(str::to_owned).collect()
+    };
+    let shown = text(&pointsman(&runner.url(), &["status"]));
+    let lines = owed(&shown);
+    assert_eq!(lines.len(), 2, "{shown}");
+    assert!(lines[0].contains("at main since 02:12:31"), "{shown}");
+    assert!(
+        lines[0].contains("run 7f3a: 18 (9 claim, 9 process.stop; each with --all): its service"),
+        "{shown}"
+    );
+    assert!(lines[1].contains("at witness") && lines[1].contains("claim of process.p0"), "{shown}");
+    assert!(shown.contains("2 of 3 steps are behind it: pointsman show 7f3a"), "{shown}");
+    assert_eq!(shown.matches("close config@main").count(), 1, "{shown}");
+
+    let shown = text(&pointsman(&runner.url(), &["status", "--all"]));
+    assert!(owed(&shown)[0].contains("process.stop of process.p8, claim of process.p0"), "{shown}");
+    assert_eq!(shown.matches("close config@main").count(), 3, "{shown}");
 }
 
 #[test]
