@@ -297,7 +297,7 @@ pub struct GroupView {
     /// What somebody should look at in peace: replication that is broken, a slot that fills a disk.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// The latest drill of each workflow that was practised, by name.
+    /// The latest drill of each workflow that was practised, each way, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drills: Vec<DrillView>,
     /// What a person declared of it, until that is over.
@@ -345,6 +345,9 @@ pub struct DrillView {
     pub asked: Vec<String>,
     /// How much it left owed.
     pub owed: u32,
+    /// Why its run did not start, where it was refused; the state is `faulted` then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
     /// When it was recorded, by the runner's clock.
     pub at: DateTime<Utc>,
 }

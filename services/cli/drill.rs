@@ -22,13 +22,13 @@ use uuid::Uuid;
 
 use crate::args::Drill;
 use crate::bus::{Bus, strange};
-use crate::exit::{Exit, NotDone, Usage};
+use crate::exit::{self, Exit, NotDone, Usage};
 use crate::follow::{self, Followed};
 use crate::output::Output;
 use crate::{parts, plan, report, runs, start, text};
 use house::House;
 
-/// `drill`. The exit code is that of the run; 8 where production was not the same afterwards.
+/// `drill`. The exit code is that of the run, 3 where none could start; 8 where production was not the same afterwards.
 pub(crate) async fn run(ask: &Drill, host: &Path, out: &Output) -> anyhow::Result<Exit> {
     tokio::select! {
         // Its folder goes with it.
@@ -111,7 +111,10 @@ async fn hold(
         house.lose(from, id, &inside).await?;
         out.line(format!("lost         {from}: its services are gone, its databases may be open"));
     }
-    let run = begin(ask, id, to, &inside).await?;
+    let run = match begin(ask, id, to, &inside).await {
+        Ok(run) => run,
+        Err(error) => return refused(ask, from, to, error, out),
+    };
     let name = run.to_string();
     let asked = answers::Asked::default();
     let followed = tokio::select! {
@@ -224,8 +227,37 @@ fn viewed(ask: &Drill, run: &RunView, from: &SiteId, to: &SiteId, asked: Vec<Str
         took: Iso(Duration::from_millis(u64::try_from(took.as_millis()).unwrap_or(u64::MAX))),
         asked,
         owed: u32::try_from(owed).unwrap_or(u32::MAX),
+        refused: None,
         at: Utc::now(),
     }
+}
+
+/// The move was refused: that is how the drill went, and whoever looks at it later sees why.
+fn refused(
+    ask: &Drill,
+    from: &SiteId,
+    to: &SiteId,
+    error: anyhow::Error,
+    out: &Output,
+) -> anyhow::Result<(DrillView, Exit)> {
+    let exit = exit::of(&error);
+    if exit != Exit::Refused {
+        return Err(error);
+    }
+    let why = format!("{error:#}");
+    out.line(format!("refused      {why}"));
+    let view = DrillView {
+        workflow: ask.workflow.clone(),
+        from: from.clone(),
+        to: to.clone(),
+        state: RunState::Faulted,
+        took: Iso(Duration::ZERO),
+        asked: Vec::new(),
+        owed: 0,
+        refused: Some(why),
+        at: Utc::now(),
+    };
+    Ok((view, exit))
 }
 
 /// What the night would have asked for, and whom it would have called.
@@ -233,7 +265,7 @@ fn told(view: &DrillView, notify: &config::Notify, house: &House, out: &Output) 
     for question in &view.asked {
         out.line(format!("you          would have been asked: {question}"));
     }
-    if view.asked.is_empty() {
+    if view.asked.is_empty() && view.refused.is_none() {
         out.line("you          would not have been asked for anything");
     }
     // Who is asked is called after some seconds; the drill has answered by then.

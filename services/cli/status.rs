@@ -135,7 +135,8 @@ fn print(group: &GroupView, all: bool, out: &Output) {
         }
     }
     for drill in &group.drills {
-        let (when, how) = (text::age(drill.at, group.at), text::word(drill.state));
+        let how = if drill.refused.is_some() { "refused".to_owned() } else { text::word(drill.state) };
+        let when = text::age(drill.at, group.at);
         out.line(format!("  drill: {} {}->{} {how}, {when}", drill.workflow, drill.from, drill.to));
     }
     if !group.trigger.is_empty() {

@@ -99,3 +99,37 @@ fn a_planned_move_is_practised_from_where_production_stands() {
     let silent = house.person(&["drill", "cfg", "--why", "x"]);
     assert_eq!(house.code(&silent), 7, "{}", text(&silent));
 }
+
+#[test]
+fn a_move_that_is_refused_in_a_drill_is_recorded_so() {
+    let house = House::start();
+    house.heard(&[]);
+    let way = |preview: &str| preview.lines().find(|line| line.contains("last drill")).unwrap().to_owned();
+    house.says(0, &["drill", "cfg", "--alive", "--why", "monthly"]);
+    house.group_event("drilled");
+    house.says(0, &["failover", "cfg", "--yes", "--why", "INC-1"]);
+    // It was practised the other way only.
+    let preview = way(&text(&house.person(&["failover", "cfg", "--dry-run", "--why", "x"])));
+    assert!(
+        preview.contains("never secondary->main, today main->secondary: pointsman drill cfg"),
+        "{preview}"
+    );
+
+    // Nothing comes to main yet: a planned move there would be refused, and is so in memory.
+    let before = world(&house);
+    let done = house.person(&["drill", "cfg", "--workflow", "switchover", "--why", "before CHG-1"]);
+    assert_eq!(house.code(&done), 3, "{}", text(&done));
+    for part in ["refused      ", "main.replication.css:stopped", "production   unchanged"] {
+        assert!(text(&done).contains(part), "`{part}` is not in\n{}", text(&done));
+    }
+    assert!(!text(&done).contains("would have been asked"), "{}", text(&done));
+    assert_eq!(world(&house), before);
+    let told = house.group_event("drilled");
+    assert!(told.data["drill"]["refused"].as_str().unwrap().contains("css:stopped"), "{told:?}");
+    assert_eq!(told.data["by"]["why"], "before CHG-1");
+    let status = house.says(8, &["status", "cfg"]);
+    assert!(status.contains("drill: switchover secondary->main refused"), "{status}");
+    let preview = house.person(&["switchover", "cfg", "--dry-run", "--why", "x"]);
+    let line = way(&text(&preview));
+    assert!(line.contains("secondary->main, refused: ") && line.contains("DID NOT START"), "{line}");
+}

@@ -82,7 +82,7 @@ pub struct Record {
     pub declared: Option<crate::Declared>,
     /// Latest last.
     pub decisions: Vec<DecisionView>,
-    /// The latest drill of each workflow, by name.
+    /// The latest drill of each workflow and way: `failover main->secondary`.
     pub drills: BTreeMap<String, DrillView>,
     /// A decision that waits for a person: its id and site.
     pub asked: Option<(String, SiteId)>,
@@ -291,7 +291,10 @@ impl Record {
             GroupEntry::Acknowledged { .. } => self.unacknowledged = false,
             GroupEntry::Drilled { drill, .. } => {
                 let drill = DrillView { at, ..(**drill).clone() };
-                self.drills.insert(drill.workflow.clone(), drill);
+                let way = |drill: &DrillView| format!("{} {}->{}", drill.workflow, drill.from, drill.to);
+                // An older checkpoint has them by workflow.
+                self.drills.retain(|_, known| way(known) != way(&drill));
+                self.drills.insert(way(&drill), drill);
             }
             GroupEntry::Triggers { on, until, by } => {
                 self.triggers_off = (!on).then(|| TriggersOff { until: *until, by: by.clone() });
