@@ -122,14 +122,22 @@ impl Core {
                 let short = id.short(4);
                 let detail = error.detail.as_deref().or(error.title.as_deref()).unwrap_or(&error.kind);
                 let step = run.step_name(&at);
-                let names = run.steps.iter().any(|s| s.position == at && s.call.action == "point");
-                let hint = if names {
+                let failed = run.steps.iter().rfind(|step| step.position == at);
+                let hint = match (failed.map(|step| step.call.action.as_str()), &run.started.group) {
                     // The fallback of an authority that is gone; clients are pushed nothing else before it is verified.
-                    " Until its server is back, write the new address into the hosts files of the clients, then `done`;"
-                } else if run.leaves_behind(&at) {
-                    " `skip` goes on with what came, and the loss gate decides before the opening;"
-                } else {
-                    ""
+                    (Some("point"), _) => {
+                        " Until its server is back, write the new address into the hosts files of the clients, then `done`;"
+                            .to_owned()
+                    }
+                    // Past it there is no ledger to copy with.
+                    (Some("export"), Some(group)) => format!(
+                        " To give up what only that site has, by your name: pointsman reprotect {group} --by copy \
+                         --waive-ledger --supersede {short} --why …; else"
+                    ),
+                    _ if run.leaves_behind(&at) => {
+                        " `skip` goes on with what came, and the loss gate decides before the opening;".to_owned()
+                    }
+                    _ => String::new(),
                 };
                 let why = match run.unwritten(&at) {
                     Some(unwritten) => format!("step {step} failed: {detail}; {unwritten}"),

@@ -173,7 +173,7 @@ impl World {
             prefix: Prefix::new("pointsman").unwrap(),
             source: "/runner/test".into(),
             groups: vec![plan],
-            definitions: ["failover", "switchover"].map(definition).into(),
+            definitions: ["failover", "reprotect", "switchover"].map(definition).into(),
             preflight_every,
         };
         let core = Core::new(settings, Box::new(Counted(0)), Rules::all(), now);

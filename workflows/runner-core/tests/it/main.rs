@@ -9,6 +9,7 @@ mod common;
 mod copying;
 mod fence;
 mod fresh;
+mod ledger;
 mod limited;
 mod notify;
 mod orphans;
