@@ -71,6 +71,13 @@ fn main_was_lost_with_rows_of_its_own_and_comes_home_by_copy() {
     let judged = equal::judge_ledger(&text, &lost, &unanswered).unwrap();
     assert!(judged.wrong.is_empty(), "{judged:#?}");
 
+    // Whoever was not there reads in the run's report where it is and how much it holds.
+    let told = lab.pointsman.text(&lab.desk(), &["report", &run.id.to_string()]).unwrap();
+    let name = ledgers.first().unwrap().file_name().unwrap().to_str().unwrap();
+    let row = told.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{told}"));
+    let rows = format!("| {} |", text.lines().count() - 1);
+    assert!(row.contains(&rows) && row.contains("sha256 "), "{rows}: {row}");
+
     lab.equal();
     assert!(!lab.is_open(Site::Main));
     lab.mode(Mode::Normal, "pointsman failback");
