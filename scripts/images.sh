@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the images on which the tests run docker-compose.yml: stand-ins, since the official ones may not be had.
-#   pointsman-test/nats      for nats:2.11    the server that scripts/install.sh brought, and nothing else
-#   pointsman-test/postgres  for postgres:17  Debian's PostgreSQL 17 behind an entry point like the official one's
+#   pointsman-test/nats      for nats:2.11-alpine  the server that scripts/install.sh brought, and the wget of busybox
+#   pointsman-test/postgres  for postgres:17       Debian's PostgreSQL 17 behind an entry point like the official one's
 #   pointsman-test/base      for the last stage of the Dockerfile without our programs, which a test copies in
 # Quick when they are there; else some minutes, as root. Needs docker, and Debian 12 or newer for its packages.
 # Exit 3: no docker daemon answers, so there is nothing to make. Every other failure is one.
@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 edition=1
-nats=pointsman-test/nats:$edition
+nats=pointsman-test/nats:2
 postgres=pointsman-test/postgres:$edition
 base=pointsman-test/base:$edition
 
@@ -61,8 +61,13 @@ debian() {
 codename="$(. /etc/os-release && echo "${VERSION_CODENAME:-}")"
 if ! has "$nats"; then
     echo "images.sh: $nats"
-    cp "${XDG_CACHE_HOME:-$HOME/.cache}"/pointsman/nats-server-* "$work/nats-server"
-    tar -C "$work" -c nats-server | docker import --change 'ENTRYPOINT ["/nats-server"]' - "$nats" >/dev/null
+    mkdir -p "$work/nats/bin" "$work/busybox"
+    cp "${XDG_CACHE_HOME:-$HOME/.cache}"/pointsman/nats-server-* "$work/nats/nats-server"
+    apt-get -qq update
+    (cd "$work/busybox" && apt-get -qq -o APT::Sandbox::User=root download busybox-static && dpkg-deb -x ./*.deb .)
+    cp "$(find "$work/busybox" -type f -name busybox)" "$work/nats/bin/busybox"
+    ln -s busybox "$work/nats/bin/wget"
+    tar -C "$work/nats" -c . | docker import --change 'ENTRYPOINT ["/nats-server"]' - "$nats" >/dev/null
 fi
 if ! has "$base"; then
     debian "$codename" "$base" bind9,bind9-utils,bind9-dnsutils,nftables,postgresql-client --change 'CMD ["bash"]'

@@ -5,6 +5,7 @@
 //! `lab-standin` runs each of them by its name.
 
 pub mod control;
+pub mod heard;
 pub mod host;
 pub mod line;
 pub mod master;

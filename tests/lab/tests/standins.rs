@@ -403,8 +403,12 @@ async fn a_prober_says_lost_and_alive() {
     let client = async_nats::connect(nats.url()).await.unwrap();
     let mut events = client.subscribe("pm.event.in.witness.*").await.unwrap();
     client.flush().await.unwrap();
+    let folder = lab::folder::Folder::new("prober").unwrap();
+    let beat = folder.join("beat");
     let _prober = StandIn::start(&[
         "prober",
+        "--beat",
+        &beat.display().to_string(),
         "--nats",
         &nats.url(),
         "--prefix",
@@ -421,6 +425,11 @@ async fn a_prober_says_lost_and_alive() {
         "100",
     ])
     .unwrap();
+
+    // It works, as a health check sees.
+    let beats = || std::fs::read_to_string(&beat).unwrap_or_default();
+    let first = until("it beats", beats, |at| !at.is_empty());
+    until("it beats again", beats, |at| *at > first);
 
     // A master that is gone while the database answers is no lost site.
     master.process().kill().unwrap();
@@ -453,6 +462,27 @@ async fn a_prober_says_lost_and_alive() {
             break;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn services_of_a_site_are_heard_by_their_beats() {
+    let nats = Nats::start(NatsOptions::default()).unwrap();
+    let client = async_nats::connect(nats.url()).await.unwrap();
+    let resource = serde_json::json!({ "site": "main", "service": "database", "resource": "config" });
+    let beat = serde_json::json!({ "resources": [resource] }).to_string();
+    let beats = tokio::spawn(async move {
+        loop {
+            client.publish("pm.runner.svc.beat", beat.clone().into()).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    let heard = |site: &str| {
+        let words = ["heard", "--nats", &nats.url(), "--prefix", "pm", "--site", site];
+        std::process::Command::new(running::program().unwrap()).args(words).status().unwrap().success()
+    };
+    assert!(heard("main"));
+    assert!(!heard("secondary"), "nobody beats there");
+    beats.abort();
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
-use lab::standin::{control, host, master, message, prober, proxy, reader, resolver, running, writer};
+use lab::standin::{control, heard, host, master, message, prober, proxy, reader, resolver, running, writer};
 use lab::system::databases;
 use lab::system::plan::Site;
 
@@ -42,6 +42,8 @@ enum Part {
     Reader(reader::Options),
     /// Monitoring.
     Prober(prober::Options),
+    /// Ends well when a service of a site is heard on the bus.
+    Heard(heard::Options),
     /// Empties a host's resolver, and makes its proxies let go of masters to whom the names lead no more.
     Push(host::Options),
     /// Prints what a host resolves a name to, and whom its proxies are connected to by that name.
@@ -107,6 +109,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
             Part::Writer(options) => writer::run(options).await,
             Part::Reader(options) => reader::run(options).await,
             Part::Prober(options) => prober::run(options).await,
+            Part::Heard(options) => heard::run(options).await,
             Part::Push(options) => host::push(&options).await,
             Part::Resolved { host, name } => {
                 for address in host::resolved(&host, &name).await? {

@@ -8,6 +8,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use async_nats::connection::State;
 use async_nats::{Client, ConnectOptions, HeaderMap};
 use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -15,6 +16,7 @@ use tokio_postgres::Config;
 
 use super::line::Lines;
 use super::message::answers;
+use super::now_ms;
 
 const SILENCE: Duration = Duration::from_secs(1);
 const REPEAT: Duration = Duration::from_secs(1);
@@ -49,13 +51,16 @@ pub struct Options {
     /// Milliseconds between rounds.
     #[arg(long, default_value_t = 500)]
     pub every: u64,
+    /// Written after each round, while the bus takes what it has to say.
+    #[arg(long)]
+    pub beat: Option<std::path::PathBuf>,
 }
 
 /// Probes for ever.
 ///
 /// # Errors
 ///
-/// When a connection string is no such.
+/// When a connection string is no such, or the beat cannot be written.
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let databases = options.database.iter().map(|dsn| dsn.parse()).collect::<Result<Vec<Config>, _>>()?;
     let mut connecting = ConnectOptions::new()
@@ -79,6 +84,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         } else if misses >= options.misses && told.is_none_or(|at| at.elapsed() >= REPEAT) {
             tell(&bus, &options, "lost", misses).await;
             told = Some(Instant::now());
+        }
+        if let Some(beat) = options.beat.as_ref().filter(|_| bus.connection_state() == State::Connected) {
+            std::fs::write(beat, now_ms().to_string())?;
         }
     }
 }
