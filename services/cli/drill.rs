@@ -15,7 +15,7 @@ use anyhow::Context;
 use chrono::Utc;
 use schemas::duration::Iso;
 use schemas::op::{Op, OpReply};
-use schemas::view::{DrillView, GroupView, RunView, StepState};
+use schemas::view::{DrillView, GroupView, RunState, RunView, StepState};
 use schemas::{GroupId, RunId, SiteId};
 use serde_json::json;
 use uuid::Uuid;

@@ -170,7 +170,7 @@ fn is_live(group: &GroupView, name: &SiteId, site: &SiteView) -> bool {
 /// one is open, with the statement that closes it.
 fn unseen(group: &GroupView) -> Vec<String> {
     let mut lines = Vec::new();
-    for (name, site) in group.sites.iter().filter(|(_, site)| site.heard > 0) {
+    for (name, _) in group.sites.iter().filter(|(_, site)| site.heard > 0) {
         let silent = group.resources.iter().filter(|view| view.silent && view.address.site == *name);
         let silent: Vec<String> =
             silent.map(|view| format!("{}.{}", view.address.service, view.address.resource)).collect();

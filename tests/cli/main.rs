@@ -157,6 +157,7 @@ fn what_is_owed_is_a_line_for_each_site_and_each_of_it_is_shown_with_all() {
             },
             what: what.into(),
             since: "2026-11-25T02:12:31Z".parse().unwrap(),
+            gone: false,
             run: run(RunState::Held).id,
             why: "its service is silent".into(),
         };
