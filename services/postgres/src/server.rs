@@ -70,6 +70,8 @@ pub(crate) enum Purpose {
 #[derive(Debug, Clone)]
 pub struct Server {
     dsn: PathBuf,
+    /// Whose sessions they are.
+    name: String,
     all_lives: String,
     this_life: String,
     identity: Option<Identity>,
@@ -84,27 +86,28 @@ impl Server {
     /// `pointsman/<service>.<resource>/<life>`; `life` is new for each start of the service.
     #[must_use]
     pub fn new(dsn: PathBuf, service: &str, resource: &str, life: &Life, identity: Option<Identity>) -> Self {
-        let id = life.id().simple().to_string();
-        let id = &id[id.len() - 12..];
-        let mut name = format!("{service}.{resource}");
-        // Long names are cut, and told apart by a hash.
-        let room = NAME_MAX - "pointsman///".len() - id.len() - 1;
-        if name.len() > room {
-            let hash = name
-                .bytes()
-                .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-            name.truncate(room - 9);
-            name = format!("{name}.{:08x}", hash >> 32);
-        }
-        let all_lives = format!("pointsman/{name}/");
-        let this_life = format!("{all_lives}{id}");
-        Server { dsn, this_life, all_lives, identity, life: life.clone(), given_up: not_known() }
+        let name = format!("{service}.{resource}");
+        let (all_lives, this_life) = names(&name, life);
+        Server { dsn, name, this_life, all_lives, identity, life: life.clone(), given_up: not_known() }
     }
 
-    /// The same server without a check of what it is: for a peer's, which has a row of its own.
+    /// The other site's server, without a check of what it is: it has a row of its own. It is looked at only, so nothing
+    /// there has to be seen gone before a look counts. Its sessions carry the site from which they come, or the service
+    /// of the same resource over there would end them with those of its own earlier lives.
     #[must_use]
     pub fn peer(&self, dsn: &Path) -> Self {
-        Server { dsn: dsn.into(), identity: None, given_up: not_known(), ..self.clone() }
+        let site = self.identity.as_ref().map_or("", |own| own.site.as_str());
+        let name = format!("{}@{site}", self.name);
+        let (all_lives, this_life) = names(&name, &self.life);
+        Server {
+            dsn: dsn.into(),
+            name,
+            all_lives,
+            this_life,
+            identity: None,
+            life: self.life.clone(),
+            given_up: not_known(),
+        }
     }
 
     /// The connection string as it stands in its file now.
@@ -276,6 +279,25 @@ impl Server {
     }
 }
 
+/// How sessions are called: of all lives, as a prefix, and of this one.
+fn names(name: &str, life: &Life) -> (String, String) {
+    let id = life.id().simple().to_string();
+    let id = &id[id.len() - 12..];
+    let mut name = name.to_owned();
+    // Long names are cut, and told apart by a hash.
+    let room = NAME_MAX - "pointsman///".len() - id.len() - 1;
+    if name.len() > room {
+        let hash = name
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+        name.truncate(room - 9);
+        name = format!("{name}.{:08x}", hash >> 32);
+    }
+    let all_lives = format!("pointsman/{name}/");
+    let this_life = format!("{all_lives}{id}");
+    (all_lives, this_life)
+}
+
 fn not_known() -> Arc<AtomicBool> {
     Arc::new(AtomicBool::new(true))
 }
@@ -374,7 +396,7 @@ async fn check_identity(session: &Session, wanted: &Identity) -> Result<(), PgEr
 
 #[cfg(test)]
 mod tests {
-    use super::Server;
+    use super::{Identity, Server};
     use crate::Life;
 
     #[test]
@@ -387,5 +409,19 @@ mod tests {
         let long = "a".repeat(62);
         assert_ne!(name(&format!("{long}b")), name(&format!("{long}c")));
         assert_eq!(name("csp"), "pointsman/replication.csp/");
+    }
+
+    #[test]
+    fn a_peer_is_not_looked_at_by_the_name_of_its_own_service() {
+        for resource in ["csp".to_owned(), "a".repeat(62)] {
+            let own = |site: &str| {
+                let identity = Identity { site: site.into(), resource: "config".into(), uuid: None };
+                Server::new("x".into(), "replication", &resource, &Life::default(), Some(identity))
+            };
+            let (main, peer) = (own("main"), own("secondary").peer("y".as_ref()));
+            assert!(!peer.this_life.starts_with(&main.all_lives), "{}", peer.this_life);
+            assert!(peer.this_life.len() < 63, "{}", peer.this_life);
+            assert_ne!(peer.all_lives, own("third").peer("y".as_ref()).all_lives);
+        }
     }
 }
