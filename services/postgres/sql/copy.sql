@@ -8,6 +8,8 @@ CREATE TABLE IF NOT EXISTS pointsman.copy (
   began_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   ended_at timestamptz,
   cleaned_at timestamptz);
+-- For whose claim it was made: a later run may not take it for its own, whoever wrote here in between.
+ALTER TABLE pointsman.copy ADD COLUMN IF NOT EXISTS group_name text, ADD COLUMN IF NOT EXISTS run text;
 
 -- Begins the copy, all of it in one transaction: each table as it was is kept in a schema of its own, all are emptied
 -- in one statement, and a new subscription copies and then follows. `wanted`: the source's tables, with their sizes.
@@ -70,9 +72,9 @@ BEGIN
     || ' copy_data = true, enabled = true)', s, conninfo, n.publication, n.slot);
   UPDATE pointsman.receiver SET stopped = NULL, position = NULL, local = NULL, gap = NULL, peer = src,
     changed_at = clock_timestamp() WHERE subscription = s;
-  INSERT INTO pointsman.copy (subscription, source, ledger, tables) VALUES (s, src, because, kept)
+  INSERT INTO pointsman.copy (subscription, source, ledger, tables, group_name, run) VALUES (s, src, because, kept, g, r)
     ON CONFLICT (subscription) DO UPDATE SET source = excluded.source, ledger = excluded.ledger, tables = excluded.tables,
-      began_at = clock_timestamp(), ended_at = NULL, cleaned_at = NULL;
+      group_name = excluded.group_name, run = excluded.run, began_at = clock_timestamp(), ended_at = NULL, cleaned_at = NULL;
 END $$;
 
 -- How far the latest copy of a subscription is; nothing without one. Tables that are not ready count what their
@@ -86,22 +88,25 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     LEFT JOIN pg_subscription_rel x ON x.srsubid = pointsman.subscription(s) AND x.srrelid = to_regclass(k.key)
     LEFT JOIN pg_stat_progress_copy p ON p.relid = x.srrelid AND p.datname = current_database())
   SELECT jsonb_build_object('source', c.source, 'ledger', c.ledger, 'began', c.began_at, 'ended', c.ended_at,
+    -- It is a copy of the run that holds this database now.
+    'held', EXISTS (SELECT FROM pointsman.epoch h WHERE h.group_name = c.group_name AND h.run = c.run),
     'cleaned', c.cleaned_at, 'seconds', extract(epoch FROM coalesce(c.ended_at, clock_timestamp()) - c.began_at),
     'tables', (SELECT count(*) FROM t), 'ready', (SELECT count(*) FROM t WHERE state = 'r'),
     'bytes', (SELECT coalesce(sum(bytes), 0) FROM t),
     'bytes_done', (SELECT coalesce(sum(CASE WHEN state IN ('r', 's', 'f') THEN bytes
         ELSE least(coalesce(bytes_processed, 0), bytes) END), 0) FROM t),
     'rows_done', (SELECT coalesce(sum(CASE WHEN state IN ('r', 's', 'f') THEN rows ELSE coalesce(tuples_processed, 0) END), 0) FROM t),
-    'kept', (SELECT jsonb_object_agg(k.key, k.value ->> 'kept') FROM jsonb_each(c.tables) k))
+    'kept', (SELECT jsonb_object_agg(k.key, k.value ->> 'kept') FROM jsonb_each(c.tables) k),
+    'aside', EXISTS (SELECT FROM jsonb_each(c.tables) k WHERE to_regclass(k.value ->> 'kept') IS NOT NULL))
   FROM c
 $$;
 
--- Notes that every table is there.
+-- Notes that every table is there, for this run, which may have found the copy of an earlier one under way.
 CREATE OR REPLACE FUNCTION pointsman.copy_ended(g text, e bigint, r text, s name) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET synchronous_commit = local AS $$
 BEGIN
   PERFORM pointsman.hold_epoch(g, e, r);
-  UPDATE pointsman.copy SET ended_at = coalesce(ended_at, clock_timestamp())
+  UPDATE pointsman.copy SET ended_at = coalesce(ended_at, clock_timestamp()), group_name = g, run = r
     WHERE subscription = (pointsman.named(s)).subscription;
 END $$;
 

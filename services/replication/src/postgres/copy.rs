@@ -71,6 +71,12 @@ pub(super) struct Seen {
     bytes_done: u64,
     rows_done: u64,
     kept: Option<BTreeMap<String, String>>,
+    /// Some of that is there.
+    #[serde(default)]
+    aside: bool,
+    /// It was made for the run that holds this database now.
+    #[serde(default)]
+    held: bool,
 }
 
 impl Seen {
@@ -111,10 +117,11 @@ impl Seen {
         })
     }
 
-    /// All is there, from the source that is followed now.
+    /// All is there, from the source that is followed now, for the run that holds this database: what an earlier one
+    /// copied may have turned out to differ, or may have been written to since.
     pub(super) fn complete(&self, seen: &Receiver) -> Option<Value> {
         let same = seen.peer.as_deref() == Some(self.source.as_str());
-        (same && self.ended.is_some() && seen.applies()).then(|| self.output(seen))
+        (same && self.held && self.ended.is_some() && seen.applies()).then(|| self.output(seen))
     }
 }
 
@@ -136,6 +143,14 @@ pub(super) async fn copy(
     let same = |known: &Seen| seen.exists && seen.peer.as_deref() == Some(known.source.as_str());
     let under_way = known.as_ref().is_some_and(|known| known.ended.is_none() && same(known));
     if !under_way {
+        // Said before anything is stopped for it.
+        let kept = |known: &Seen| known.ended.is_some() && known.cleaned.is_none() && known.aside;
+        if known.as_ref().is_some_and(kept) {
+            return Err(precondition(
+                "the tables of an earlier copy are still kept aside in schema pointsman_kept: look at them, cancel this \
+                 run, pointsman cleanup, and start it again",
+            ));
+        }
         let because = reason(driver, args).await?;
         let Some(server) = &driver.peer else { return Err(precondition("no `peer` in the host's file")) };
         let conninfo = server.connection_string()?;
