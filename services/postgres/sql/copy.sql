@@ -129,21 +129,28 @@ BEGIN
   RETURN dropped;
 END $$;
 
--- Rows and an order-free checksum of one table that is published or received here, in so many parts (a power of 2): which
--- part a row is in tells the hash of its key; without one all are in one part.
+-- Rows and an order-free checksum of one table that is published or received here, over these columns, in so many parts (a
+-- power of 2): which part a row is in tells the hash of its key; without one all are in one part. Values as texts are the
+-- same at every site, whatever the database, the role or the session is set to.
 DROP FUNCTION IF EXISTS pointsman.table_sum(text);
-CREATE OR REPLACE FUNCTION pointsman.table_sums(t text, key jsonb, parts int) RETURNS jsonb
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE columns text; result jsonb;
+DROP FUNCTION IF EXISTS pointsman.table_sums(text, jsonb, int);
+CREATE OR REPLACE FUNCTION pointsman.table_sums(t text, key jsonb, columns jsonb, parts int) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET timezone = 'UTC' SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres' SET extra_float_digits = 3
+SET bytea_output = 'hex' SET lc_monetary = 'C' AS $$
+DECLARE keys text; hashed text; result jsonb;
 BEGIN
   IF NOT EXISTS (SELECT FROM pg_subscription_rel x WHERE x.srrelid = to_regclass(t))
      AND NOT EXISTS (SELECT FROM pg_publication_tables p WHERE format('%I.%I', p.schemaname, p.tablename) = t) THEN
     RAISE EXCEPTION '% is neither published nor received', t USING ERRCODE = 'PM006';
   END IF;
-  SELECT string_agg(format('x.%I', k.name), ', ' ORDER BY k.i) INTO columns
+  SELECT string_agg(format('x.%I', k.name), ', ' ORDER BY k.i) INTO keys
     FROM jsonb_array_elements_text(key) WITH ORDINALITY k(name, i);
+  SELECT coalesce(string_agg(format('x.%I', c.name), ', ' ORDER BY c.i), '') INTO hashed
+    FROM jsonb_array_elements_text(columns) WITH ORDINALITY c(name, i);
   EXECUTE format('SELECT coalesce(jsonb_object_agg(p.part, jsonb_build_object(''rows'', p.rows, ''sum'', p.sum)), ''{}'')'
-    || ' FROM (SELECT %s AS part, count(*) AS rows, sum(hashtextextended(x::text, 0)::numeric)::text AS sum FROM %s x GROUP BY 1) p',
-    coalesce('hashtextextended(ROW(' || columns || ')::text, 1) & ' || (parts - 1), '0'), to_regclass(t)::text) INTO result;
+    || ' FROM (SELECT %s AS part, count(*) AS rows, sum(hashtextextended(ROW(%s)::text, 0)::numeric)::text AS sum FROM %s x'
+    || ' GROUP BY 1) p',
+    coalesce('hashtextextended(ROW(' || keys || ')::text, 1) & ' || (parts - 1), '0'), hashed, to_regclass(t)::text) INTO result;
   RETURN result;
 END $$;

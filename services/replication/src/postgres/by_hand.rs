@@ -9,6 +9,7 @@ use schemas::args::{self, AbandonArgs, CopyArgs, ExportArgs, MarkArgs, MarkOutpu
 use schemas::{Action, GroupId};
 use serde_json::{Value, json};
 
+use super::compare::FORMS;
 use super::receiver::GAP;
 use crate::settings::Half;
 
@@ -228,29 +229,41 @@ fn copy(subscription: &str, dsn: &str, peer: &str, group: &GroupId, args: &Value
     lines
 }
 
-/// Rows and sums at the source, then here.
+/// Rows and sums at the source, then here: of the columns that are published, written alike at both.
 fn compare(subscription: &str, dsn: &str, peer: &str) -> Vec<String> {
     let mut lines = publication(subscription, dsn);
+    lines.extend([
+        format!("tables=$(psql -XAt -v publication=\"$publication\" \"$(cat {peer})\" <<'SQL'"),
+        "SELECT coalesce(jsonb_object_agg(t.name, jsonb_build_object('filter', t.rowfilter, 'columns', (SELECT \
+         jsonb_agg(a.attname ORDER BY a.attname) FROM pg_attribute a WHERE a.attrelid = t.name::regclass AND a.attnum > 0 \
+         AND a.attgenerated = '' AND a.attname = ANY (t.attnames)))), '{}') FROM (SELECT format('%I.%I', p.schemaname, \
+         p.tablename) AS name, p.attnames, p.rowfilter FROM pg_publication_tables p WHERE p.pubname = :'publication' \
+         AND p.schemaname <> 'pointsman') t;"
+            .to_owned(),
+        "SQL".to_owned(),
+        ")".to_owned(),
+    ]);
+    let tables = [("tables", "$tables".to_owned())];
     lines.extend(psql(
         peer,
-        &[("publication", "$publication".to_owned())],
-        &["SELECT format('SELECT %L AS \"table\", count(*) AS rows, \
-           coalesce(sum(hashtextextended(x::text, 0)::numeric), 0) AS sum FROM %I.%I x', \
-           format('%I.%I', schemaname, tablename), schemaname, tablename) FROM pg_publication_tables \
-           WHERE pubname = :'publication' AND schemaname <> 'pointsman' ORDER BY 1 \\gexec"
-            .to_owned()],
+        &tables,
+        &[
+            format!("{FORMS};"),
+            "SELECT format('SELECT %L AS \"table\", count(*) AS rows, \
+             coalesce(sum(hashtextextended(ROW(%s)::text, 0)::numeric), 0) AS sum FROM %s x%s', t.key, \
+             (SELECT string_agg(format('x.%I', c), ', ') FROM jsonb_array_elements_text(t.value -> 'columns') AS c), \
+             t.key, ' WHERE ' || (t.value ->> 'filter')) FROM jsonb_each(:'tables'::jsonb) AS t ORDER BY 1 \\gexec"
+                .to_owned(),
+        ],
     ));
     lines.extend(psql(
         dsn,
-        &[],
+        &tables,
         &[
             "-- the same, or again: somebody wrote meanwhile, or it has not come yet".to_owned(),
-            format!(
-                "SELECT t AS \"table\", \
-                 coalesce(pointsman.table_sums(t, '[]', 1) -> '0', '{{\"rows\": 0, \"sum\": \"0\"}}') AS sums \
-                 FROM jsonb_array_elements_text(pointsman.receiver_tables({})) AS t WHERE t NOT LIKE 'pointsman.%';",
-                text(subscription)
-            ),
+            "SELECT t.key AS \"table\", coalesce(pointsman.table_sums(t.key, '[]', t.value -> 'columns', 1) -> '0', \
+             '{\"rows\": 0, \"sum\": \"0\"}') AS sums FROM jsonb_each(:'tables'::jsonb) AS t ORDER BY 1;"
+                .to_owned(),
         ],
     ));
     lines
@@ -317,7 +330,8 @@ mod tests {
                 "copy_begin(group_name, epoch, run, 'fwd', :'peer', :'source', :'tables'::jsonb, 'LEDGER')",
             ),
             (Action::Copy, "copy_ended("),
-            (Action::Compare, "pointsman.table_sums(t, '[]', 1)"),
+            (Action::Compare, "pointsman.table_sums(t.key, '[]', t.value -> 'columns', 1)"),
+            (Action::Compare, "SET timezone = 'UTC'"),
         ] {
             let said = shown(&receiver, action, json!({}));
             assert!(said.contains(part), "{action}: {said}");

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use postgres::{Lsn, PgError, Session, identifier};
 use schemas::args::{CompareOutput, Sum, TableCompared};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::seen::Receiver;
@@ -25,14 +26,35 @@ const BREATH: Duration = Duration::from_millis(50);
 /// So long is waited for the receiver to come to where the source was.
 const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(10);
 
-const TABLES: &str = "
-SELECT coalesce(jsonb_agg(format('%I.%I', schemaname, tablename) ORDER BY 1), '[]')
-  FROM pg_publication_tables WHERE pubname = $1 AND schemaname <> 'pointsman'";
+/// As `pointsman.table_sums` sets it for itself: values as texts are then the same at both sites, whatever database and role
+/// are set to. Only for sessions that are a peer's: they are kept, and others read times as the server writes them.
+pub(super) const FORMS: &str = "SET timezone = 'UTC'; SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres'; \
+                                SET extra_float_digits = 3; SET bytea_output = 'hex'; SET lc_monetary = 'C'; \
+                                SET search_path = pg_catalog";
 
-const KEY: &str = "
-SELECT coalesce(jsonb_agg(a.attname ORDER BY a.attnum), '[]')
-  FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
- WHERE i.indrelid = to_regclass($1) AND i.indisprimary";
+const TABLES: &str = "
+SELECT coalesce(jsonb_agg(jsonb_build_object(
+    'name', t.name, 'filter', t.rowfilter,
+    'columns', (SELECT coalesce(jsonb_agg(a.attname ORDER BY a.attname), '[]') FROM pg_attribute a
+      WHERE a.attrelid = t.name::regclass AND a.attnum > 0 AND a.attgenerated = '' AND a.attname = ANY (t.attnames)),
+    'key', (SELECT coalesce(jsonb_agg(a.attname ORDER BY a.attnum), '[]')
+      FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+      WHERE i.indrelid = t.name::regclass AND i.indisprimary)) ORDER BY t.name), '[]')
+  FROM (SELECT format('%I.%I', p.schemaname, p.tablename) AS name, p.attnames, p.rowfilter
+          FROM pg_publication_tables p WHERE p.pubname = $1 AND p.schemaname <> 'pointsman') t";
+
+/// A table, as its source publishes it.
+#[derive(Debug, Deserialize)]
+struct Table {
+    /// Quoted by the server that it comes from.
+    name: String,
+    /// Which of its rows are sent; all, if this says nothing.
+    filter: Option<String>,
+    /// What is sent of a row, by the columns' names: either side may have them in another order, and more of them.
+    columns: Vec<String>,
+    /// Its primary key.
+    key: Vec<String>,
+}
 
 /// The parts of a table that have rows.
 type Parts = BTreeMap<String, Sum>;
@@ -46,11 +68,12 @@ pub(super) async fn compare(
     let seen = Receiver::see(session, subscription).await?;
     let Some(server) = &driver.peer else { return Err(precondition("no `peer` in the host's file")) };
     let there = server.look(session.left()).await?;
-    let names: Vec<String> = there.json(TABLES, &[&seen.publication]).await?;
+    there.set(FORMS);
+    let published: Vec<Table> = there.json(TABLES, &[&seen.publication]).await?;
     let mut tables = BTreeMap::new();
-    for name in names {
-        let found = table(session, &there, subscription, &name).await?;
-        tables.insert(name, found);
+    for table in published {
+        let found = both(session, &there, subscription, &table).await?;
+        tables.insert(table.name, found);
         tokio::time::sleep(BREATH).await;
     }
     let equal = tables.values().map(|table| table.equal).try_fold(true, |all, one| one.map(|one| all && one));
@@ -59,24 +82,31 @@ pub(super) async fn compare(
     Ok(json!(CompareOutput { equal, tables }))
 }
 
-async fn table(
+async fn both(
     session: &Session,
     there: &Session,
     subscription: &str,
-    name: &str,
+    table: &Table,
 ) -> Result<TableCompared, PgError> {
-    let key: Vec<String> = there.json(KEY, &[&name]).await?;
-    let columns: Vec<String> = key.iter().map(|column| format!("x.{}", identifier(column))).collect();
-    let part = match columns.as_slice() {
-        [] => "0".to_owned(),
-        columns => format!("hashtextextended(ROW({})::text, 1) & {}", columns.join(", "), PARTS - 1),
+    let Table { name, filter, columns, key } = table;
+    let row = |columns: &[String]| {
+        let columns: Vec<String> = columns.iter().map(|column| format!("x.{}", identifier(column))).collect();
+        format!("ROW({})::text", columns.join(", "))
     };
-    // As `pointsman.table_sums`, which the receiver's role needs. The name is quoted by the server that it comes from.
+    let part = match key.as_slice() {
+        [] => "0".to_owned(),
+        key => format!("hashtextextended({}, 1) & {}", row(key), PARTS - 1),
+    };
+    let filter = filter.as_ref().map(|filter| format!("WHERE {filter}")).unwrap_or_default();
+    // As `pointsman.table_sums`, which the receiver's role needs.
     let sql = format!(
         "SELECT coalesce(jsonb_object_agg(p.part, jsonb_build_object('rows', p.rows, 'sum', p.sum)), '{{}}') \
-         FROM (SELECT {part} AS part, count(*) AS rows, sum(hashtextextended(x::text, 0)::numeric)::text AS sum \
-         FROM {name} x GROUP BY 1) p"
+         FROM (SELECT {part} AS part, count(*) AS rows, sum(hashtextextended({}, 0)::numeric)::text AS sum \
+         FROM {name} x {filter} GROUP BY 1) p",
+        row(columns)
     );
+    let here = "SELECT pointsman.table_sums($1, $2, $3, $4)";
+    let (key, columns) = (json!(key), json!(columns));
     let mut undecided = Undecided::default();
     let mut tries = 0;
     loop {
@@ -84,8 +114,7 @@ async fn table(
         let before: Parts = there.json(&sql, &[]).await?;
         let at: Lsn = there.json("SELECT to_jsonb(pg_current_wal_insert_lsn()::text)", &[]).await?;
         let came = caught_up(session, subscription, at).await?;
-        let receiver: Parts =
-            session.json("SELECT pointsman.table_sums($1, $2, $3)", &[&name, &json!(key), &PARTS]).await?;
+        let receiver: Parts = session.json(here, &[name, &key, &columns, &PARTS]).await?;
         let after: Parts = there.json(&sql, &[]).await?;
         let equal = undecided.take(&before, &receiver, &after, came);
         if equal.is_some() || tries == TRIES {

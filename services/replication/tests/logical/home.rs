@@ -290,3 +290,57 @@ async fn sides_are_compared_although_somebody_writes_all_the_time() {
     assert_eq!((found.equal, t.equal, u.equal), (None, None, Some(true)), "{found:?}");
     writing.abort();
 }
+
+/// How a database writes its values, the order of columns, and one more at the receiver are no differences.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sites_that_write_their_values_otherwise_are_equal() {
+    let pair = Pair::start().await;
+    for (site, columns) in [
+        (&pair.main, "id int, at timestamptz, f float8, b bytea, i interval"),
+        (&pair.sec, "i interval, b bytea, id int, f float8, more text DEFAULT 'mine', at timestamptz"),
+    ] {
+        site.psql(&format!(
+            "CREATE TABLE w ({columns}, PRIMARY KEY (id, at)); GRANT ALL ON w TO app, replicator"
+        ));
+    }
+    pair.main.psql("ALTER PUBLICATION pub_config ADD TABLE w");
+    pair.sec.psql("ALTER SUBSCRIPTION fwd_config REFRESH PUBLICATION");
+    pair.sec.until("SELECT count(*) FROM pg_subscription_rel WHERE srsubstate <> 'r'", "0").await;
+    for (site, name, value) in [
+        (&pair.main, "timezone", "America/New_York"),
+        (&pair.sec, "timezone", "Asia/Tokyo"),
+        (&pair.sec, "datestyle", "German"),
+        (&pair.sec, "intervalstyle", "iso_8601"),
+        (&pair.sec, "bytea_output", "escape"),
+        (&pair.sec, "extra_float_digits", "-5"),
+    ] {
+        site.psql(&format!("ALTER DATABASE config SET {name} = '{value}'"));
+    }
+    let rows = "INSERT INTO w (id, at, f, b, i)
+                SELECT n, now(), n / 3.0, decode('00ff', 'hex'), '1 day 2 hours' FROM generate_series(1, 50) n";
+    pair.main.cluster.psql_as("app", "config", rows).unwrap();
+    pair.sec.until("SELECT count(*) FROM w", "50").await;
+    let csp = pair.receiver(&pair.sec);
+    let found = compared(&*csp).await;
+    assert_eq!((found.equal, found.tables["public.w"].source.rows), (Some(true), 50), "{found:?}");
+    pair.sec.psql("UPDATE w SET f = f + 0.000001 WHERE id = 7");
+    let found = compared(&*csp).await;
+    assert_eq!((found.equal, found.tables["public.t"].equal), (Some(false), Some(true)), "{found:?}");
+}
+
+/// A claim, or a start of the service, at the source ends what that service left: not what the other site looks at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_comparison_outlives_a_start_of_the_sources_service() {
+    let pair = Pair::start().await;
+    let lock = pair.main.session("postgres", "config").await;
+    lock.batch_execute("BEGIN; LOCK TABLE t").await.unwrap();
+    let csp = pair.receiver(&pair.sec);
+    let comparing = tokio::spawn(async move { csp.act(&act(Action::Compare, 1, Value::Null)).await });
+    let waits =
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'pointsman/replication.csp%'
+                  AND wait_event_type = 'Lock'";
+    pair.main.until(waits, "1").await;
+    pair.source(&pair.main).end_earlier(Duration::from_secs(5)).await.unwrap();
+    lock.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(comparing.await.unwrap().unwrap()["equal"], true);
+}
