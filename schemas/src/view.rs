@@ -207,6 +207,9 @@ pub struct RunView {
     /// Tables that it compared, and of which nobody knows whether they are equal at both sites: `public.entry of css@main`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_compared: Vec<String>,
+    /// Tables that it compared, and that are not the same at both sites: `public.entry of css@main`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differs: Vec<String>,
     /// Its latest journal sequence.
     pub sequence: u64,
     /// What holds it or what it waits for, and which command ends that.

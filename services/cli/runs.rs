@@ -99,6 +99,9 @@ pub(crate) fn lines(run: &RunView, all: bool, out: &Output) -> Vec<String> {
     if !run.not_compared.is_empty() {
         lines.push(format!("  {} not compared: {}", out.warn("amber"), run.not_compared.join(", ")));
     }
+    if !run.differs.is_empty() {
+        lines.push(format!("  {} differs: {}", out.warn("amber"), run.differs.join(", ")));
+    }
     lines.extend(run.waits_for.iter().map(|wait| format!("  waits for {wait}")));
     if let Some(problem) = &run.problem {
         lines.push(format!("  {problem}"));

@@ -118,6 +118,7 @@ pub(crate) fn run(state: RunState) -> RunView {
         ended: state.ended().then_some(at),
         limited: None,
         not_compared: Vec::new(),
+        differs: Vec::new(),
         sequence: 41,
         waits_for: Vec::new(),
         steps: Vec::new(),

@@ -3,7 +3,7 @@
 use lab::system::loss::By;
 use lab::system::plan::{GROUP, Site};
 use lab::system::{STATUS_EVERY, until, until_every};
-use schemas::view::{Mode, RunState};
+use schemas::view::{Mode, RunState, RunView};
 use schemas::{Action, Service};
 
 use crate::bench::{Bench, WITHIN};
@@ -125,6 +125,22 @@ fn what_is_closed_everywhere_is_established() {
     lab.postgres[1].psql("config", "ALTER SUBSCRIPTION lab_config_fwd DISABLE").unwrap();
     until("no site is live", WITHIN, || lab.pointsman.text(&lab.desk(), &none).map(Some)).unwrap();
     lab.mode(Mode::Unknown, "pointsman establish");
+
+    // A row that only the secondary has: the sites are not alike, so nothing opens and nothing is called protected.
+    lab.postgres[1].psql("config", "INSERT INTO entry (id, n, text) VALUES (-1, -1, 'a stray')").unwrap();
+    lab.begin("establish", Site::Main);
+    let state = |wanted: fn(&RunView) -> bool| {
+        until("the run has come so far", WITHIN, || Ok(lab.newest_run()?.filter(wanted))).unwrap()
+    };
+    let run = state(|run| run.state == RunState::Held);
+    let words = run.waits_for.join(" ");
+    assert!(words.contains("do not hold the same rows"), "{words}");
+    assert_eq!(run.differs, ["public.entry of csp@secondary"]);
+    assert!(!lab.is_open(Site::Main));
+    let id = run.id.to_string();
+    lab.pointsman.text(&lab.desk(), &["cancel", &id, "--why", "a test"]).unwrap();
+    state(|run| run.state.ended());
+    lab.postgres[1].psql("config", "DELETE FROM entry WHERE id = -1").unwrap();
 
     lab.begin("establish", Site::Main);
     lab.completed(None, 0);

@@ -76,6 +76,8 @@ pub struct Ground {
     pub busy: BTreeSet<Address>,
     /// Databases in which a write was seen to arrive since they were opened or closed last.
     pub written: BTreeSet<Address>,
+    /// Receivers that do not hold what their source holds.
+    pub unlike: BTreeSet<Address>,
     /// Whether resources compare epochs themselves (the second line of law 6).
     pub second_line: bool,
     pub(crate) epochs: BTreeMap<Address, (Epoch, RunId)>,
@@ -92,6 +94,7 @@ impl Default for Ground {
             switches: BTreeMap::new(),
             busy: BTreeSet::new(),
             written: BTreeSet::new(),
+            unlike: BTreeSet::new(),
             second_line: true,
             epochs: BTreeMap::new(),
             last: 0,
@@ -165,7 +168,7 @@ impl Ground {
     }
 
     fn compared(&self, address: &Address) -> Value {
-        let equal = (!self.busy.contains(address)).then_some(true);
+        let equal = (!self.busy.contains(address)).then_some(!self.unlike.contains(address));
         let sum = json!({ "rows": 1, "sum": "1" });
         json!({ "equal": equal, "tables": { "public.entry": { "source": sum, "receiver": sum, "equal": equal } } })
     }

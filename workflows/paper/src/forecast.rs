@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use engine::{Call, Error, Input, Machine, Outcome, Standard, Want};
 use expressions::Evaluator;
-use schemas::args::{AccessOutput, MarkOutput, PointOutput, ReceiverOutput, SlotOutput};
+use schemas::args::{AccessOutput, CompareOutput, MarkOutput, PointOutput, ReceiverOutput, SlotOutput};
 use schemas::view::ResourceView;
 use schemas::{Access, Action, Address, Half, Position, ReplicationState, Running, Seen, Service, SiteId};
 use serde::{Deserialize, Serialize};
@@ -284,6 +284,7 @@ fn output(action: Action, call: &Call) -> Value {
             json!(MarkOutput { sentinel: 0, lsn: "0/0".into(), sequences: BTreeMap::new() })
         }
         Action::Capture | Action::Discard => json!(SlotOutput { slot: "-".into(), lsn: None }),
+        Action::Compare => json!(CompareOutput { equal: Some(true), tables: BTreeMap::new() }),
         Action::StartProcess | Action::RefreshProcess => json!({ "running": "healthy" }),
         Action::StopProcess => json!({ "running": "stopped" }),
         Action::PointProcess => json!({ "to": text(call, "to") }),

@@ -198,6 +198,7 @@ impl Core {
         let live = self.live_after(id, state);
         let left = run.left(state, live.as_ref(), now.wall);
         let not_compared = run.not_compared().filter(|_| state == RunState::Completed);
+        let compared = run.compared();
         let open: Vec<(Key, Doubt)> = run
             .calls
             .iter()
@@ -223,7 +224,7 @@ impl Core {
         self.append_run(now, id, RunEntry::Ended { state, problem });
         if let Some(group) = group {
             self.owe_claims(now, &group, id);
-            let entry = GroupEntry::RunEnded { run: id, state, live, left, not_compared };
+            let entry = GroupEntry::RunEnded { run: id, state, live, left, not_compared, compared };
             self.append_group(now, &group, &entry);
             self.owe_ended(now, id);
             self.take_next_file(now, &group);

@@ -55,6 +55,9 @@ pub struct Record {
     pub broken: BTreeMap<Address, (DateTime<Utc>, String)>,
     /// Tables of the latest copy of which nobody knows whether they are equal at both sites.
     pub not_compared: Vec<String>,
+    /// Receivers that were found not to hold what their source holds, with the tables.
+    #[serde(with = "pairs")]
+    pub differs: BTreeMap<Address, Vec<String>>,
     /// When the latest opening was intended.
     pub opened: Option<DateTime<Utc>>,
     /// What is owed.
@@ -199,6 +202,7 @@ impl Record {
                 self.loss_accepted = None;
                 self.split.clear();
                 self.not_compared.clear();
+                self.differs.clear();
                 self.limited.take_if(|limited| live.as_ref() != Some(&limited.0));
             }
             GroupEntry::RunStarted { run, epoch, decision, .. } => {
@@ -215,9 +219,15 @@ impl Record {
                     }
                 }
             }
-            GroupEntry::RunEnded { run, live, left, state, not_compared } => {
+            GroupEntry::RunEnded { run, live, left, state, not_compared, compared } => {
                 if let Some(tables) = not_compared {
                     self.not_compared.clone_from(tables);
+                }
+                for found in compared {
+                    match found.differ.is_empty() {
+                        true => self.differs.remove(&found.half),
+                        false => self.differs.insert(found.half.clone(), found.differ.clone()),
+                    };
                 }
                 if left.is_some() && *state != RunState::Fenced {
                     self.left.clone_from(left);
@@ -237,6 +247,8 @@ impl Record {
                     .insert(address.clone(), OpenState::Opening { key: key.clone(), epoch: *epoch });
                 self.accepted.remove(&address.site);
                 self.opened = Some(at);
+                // What is there is what counts from now on.
+                self.differs.retain(|half, _| half.site != address.site);
                 self.debts.retain(|_, debt| debt.owed.address != *address);
             }
             GroupEntry::Closed { address, epoch, .. } => {

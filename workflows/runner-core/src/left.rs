@@ -34,11 +34,11 @@ impl Run {
         let (from, to) = (self.started.from.clone()?, self.started.to.clone()?);
         let left = |site: SiteId, since, drained| Some(Left { site, run: self.id, since, drained });
         match self.definition.info().purpose {
-            // It receives, up to a mark of this very run.
-            Purpose::Protect if state == RunState::Completed => left(to, at, true),
+            // It receives, up to a mark of this very run; unless somebody went past that it is not alike.
+            Purpose::Protect if state == RunState::Completed => left(to, at, self.alike()),
             Purpose::Protect | Purpose::Tidy => None,
             Purpose::Move | Purpose::Return | Purpose::Establish if live != Some(&to) => None,
-            Purpose::Establish => left(from, self.opened(&to)?, state == RunState::Completed),
+            Purpose::Establish => left(from, self.opened(&to)?, state == RunState::Completed && self.alike()),
             Purpose::Move | Purpose::Return => {
                 let drained = self.drained(&from, &to) && !self.found_open(&to);
                 left(from, self.opened(&to)?, drained)

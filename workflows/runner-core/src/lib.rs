@@ -51,6 +51,7 @@ mod warnings;
 mod watch;
 
 pub use call::{CallRecord, CallState};
+pub use compared::Compared;
 pub use core::{Core, Settings};
 pub use declared::Declared;
 pub use entry::{

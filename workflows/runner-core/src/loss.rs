@@ -35,7 +35,7 @@ pub(crate) struct Estimate {
     heartbeat: Option<DateTime<Utc>>,
     /// A drain of this run proved that everything came.
     drained: bool,
-    /// Tables are missing at the receiver: a heartbeat says nothing of them.
+    /// Tables are missing at the receiver, or rows of them: a heartbeat says nothing of that.
     unfinished: bool,
     /// From what it is told.
     pub(crate) text: String,
@@ -97,7 +97,8 @@ impl Core {
         run: Option<&Run>,
     ) -> Estimate {
         let (source, receiver) = (replication(from, resource), replication(to, resource));
-        if let Some(text) = self.unfinished_copy(&receiver) {
+        let unlike = || self.groups.get(group).and_then(|g| Core::unlike(g, &receiver));
+        if let Some(text) = self.unfinished_copy(&receiver).or_else(unlike) {
             return Estimate { unfinished: true, ..Estimate::unknown(text) };
         }
         if run.is_some_and(|run| drained(run, &receiver)) {

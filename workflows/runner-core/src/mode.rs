@@ -66,6 +66,12 @@ impl Core {
             0 => String::new(),
             n => format!(", {n} owed"),
         };
+        let unlike = other.map_or(Vec::new(), |other| self.all_unlike(g, live, other));
+        if let Some(why) = unlike.first() {
+            let home = g.plan.sites.first() == Some(live);
+            let mode = if home { Mode::Normal } else { Mode::FailedOver };
+            return (mode, format!("{live} is live, unprotected{debts}: {why}"));
+        }
         let protected = other.is_some_and(|other| self.is_protected(now, id, live, other));
         match (g.plan.sites.first() == Some(live), protected) {
             (true, true) => (Mode::Normal, format!("{live} is live, protected{debts}")),

@@ -359,6 +359,7 @@ impl Core {
             })
             .collect();
         words.extend(self.unfinished(g, live, receiver));
+        words.extend(self.all_unlike(g, live, receiver));
         if words.is_empty() { String::new() } else { format!(" ({})", words.join("; ")) }
     }
 

@@ -75,6 +75,9 @@ impl Core {
         for text in g.map(|g| self.unfinished(g, &checked.from, &checked.to)).unwrap_or_default() {
             facts.push(Fact { label: "replication".into(), text, verdict: Some("NOT FINISHED".into()) });
         }
+        for text in g.map(|g| self.all_unlike(g, &checked.from, &checked.to)).unwrap_or_default() {
+            facts.push(Fact { label: "replication".into(), text, verdict: Some("DIFFERS".into()) });
+        }
         refusals.extend(self.refuse_unfinished(&start.group, &checked).err());
         if let Some(g) = g {
             for (key, doubt) in

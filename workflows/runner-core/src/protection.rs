@@ -104,10 +104,13 @@ impl Core {
     }
 
     /// A planned move closes the live site first, and then waits until everything is at the other one: that may be hours
-    /// while a table is copied. No red line: nobody goes past it by naming it.
+    /// while a table is copied, and what differs never comes. No red line: nobody goes past it by naming it.
     pub(crate) fn refuse_unfinished(&self, group: &GroupId, checked: &Checked) -> Result<(), Problem> {
         let planned = checked.leaves() == Leaves::Planned;
         let Some(g) = self.groups.get(group).filter(|_| planned) else { return Ok(()) };
+        if let Some(why) = self.all_unlike(g, &checked.from, &checked.to).into_iter().next() {
+            return Err(Problem::new(Code::Precondition, why));
+        }
         match self.unfinished(g, &checked.from, &checked.to).first() {
             None => Ok(()),
             Some(why) => Err(Problem::new(
@@ -120,11 +123,13 @@ impl Core {
         }
     }
 
-    /// Whether the other site receives what is written at the live one. A receiver that is behind does; one that is
-    /// broken, and was told to be, does not, nor does one whose copy is not finished.
+    /// Whether the other site receives what is written at the live one, on top of what it has. A receiver that is behind
+    /// does; one that is broken, and was told to be, does not, nor does one whose copy is not finished, or differs.
     pub(crate) fn is_protected(&self, now: Now, group: &GroupId, live: &SiteId, other: &SiteId) -> bool {
         let not = |g| {
-            !self.broken_between(g, live, other).is_empty() || !self.unfinished(g, live, other).is_empty()
+            !self.broken_between(g, live, other).is_empty()
+                || !self.unfinished(g, live, other).is_empty()
+                || !self.all_unlike(g, live, other).is_empty()
         };
         if self.groups.get(group).is_some_and(not) {
             return false;

@@ -126,8 +126,9 @@ impl Core {
             }
             _ => false,
         };
-        let whole =
-            self.broken_between(g, live, standby).is_empty() && self.unfinished(g, live, standby).is_empty();
+        let whole = self.broken_between(g, live, standby).is_empty()
+            && self.unfinished(g, live, standby).is_empty()
+            && self.all_unlike(g, live, standby).is_empty();
         !all.is_empty() && all.iter().all(applies) && whole
     }
 

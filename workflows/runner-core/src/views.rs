@@ -58,6 +58,7 @@ pub(crate) fn run_view(run: &Run, lives: &BTreeMap<Key, Live>, with_steps: bool)
         ended: run.ended.as_ref().map(|(.., at)| *at),
         limited: limited(run),
         not_compared: run.not_compared().unwrap_or_default(),
+        differs: run.differs(),
         sequence: run.seq,
         waits_for: if run.ended.is_some() { Vec::new() } else { waits_for },
         steps,

@@ -24,6 +24,7 @@ impl Core {
             all.extend(self.unfinished(g, &live, &other));
             all.extend(self.in_vain(now, g, &live));
             all.extend(self.orphans(now, g, &live, &other));
+            all.extend(self.all_unlike(g, &live, &other));
         }
         let keep = g.plan.input.get("reverse").and_then(|r| r.get("wal_keep")).and_then(Value::as_u64);
         for address in self.halves(now, group, &live, &other, &live) {

@@ -1,8 +1,8 @@
 //! A checkpoint is read back, whatever the group owes: else a runner could not start on its own journal.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use runner_core::{GroupEntry, Owed, Record};
-use schemas::{Address, ResourceId, RunId, Service, SiteId};
+use runner_core::{Compared, GroupEntry, Owed, Record};
+use schemas::{Address, Epoch, Key, Position, ResourceId, RunId, Service, SiteId};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -40,6 +40,7 @@ fn what_is_not_compared_is_kept_until_it_is() {
         live: None,
         left: None,
         not_compared,
+        compared: Vec::new(),
     };
     let mut record = Record::default();
     record.apply(at, &ended(Some(vec!["public.entry of css@main".into()])));
@@ -47,4 +48,45 @@ fn what_is_not_compared_is_kept_until_it_is() {
     assert_eq!(record.not_compared, ["public.entry of css@main"]);
     record.apply(at, &ended(Some(Vec::new())));
     assert_eq!(record.not_compared, [] as [String; 0]);
+}
+
+/// Whoever ends a run that found a difference, and however, leaves it there: until it is found alike, or is what counts.
+#[test]
+fn what_differs_is_kept_until_it_is_alike_or_is_opened() {
+    let at = chrono::DateTime::UNIX_EPOCH;
+    let run = RunId(Uuid::from_u128(7));
+    let address = |service, resource: &str| Address {
+        site: SiteId::new("main").unwrap(),
+        service,
+        resource: ResourceId::new(resource).unwrap(),
+    };
+    let half = address(Service::Replication, "css");
+    let ended = |compared: Vec<Compared>| GroupEntry::RunEnded {
+        run,
+        state: schemas::view::RunState::Cancelled,
+        live: None,
+        left: None,
+        not_compared: None,
+        compared,
+    };
+    let found = |differ: &[&str]| {
+        let differ = differ.iter().map(|table| (*table).to_owned()).collect();
+        ended(vec![Compared { half: half.clone(), differ }])
+    };
+    let mut record = Record::default();
+    record.apply(at, &found(&["public.entry"]));
+    record.apply(at, &ended(Vec::new()));
+    assert_eq!(record.differs[&half], ["public.entry"]);
+    let entry = GroupEntry::Checkpoint { state: Box::new(record.clone()) };
+    let stored = serde_json::to_value(&entry).unwrap();
+    assert_eq!(serde_json::from_value::<GroupEntry>(stored).unwrap(), entry);
+    record.apply(at, &found(&[]));
+    assert!(record.differs.is_empty());
+    record.apply(at, &found(&["public.entry"]));
+    let key = Key { run, position: Position::new("/do/0/open").unwrap() };
+    record.apply(
+        at,
+        &GroupEntry::Opening { address: address(Service::Database, "config"), key, epoch: Epoch(3) },
+    );
+    assert!(record.differs.is_empty());
 }

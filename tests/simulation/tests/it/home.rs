@@ -320,3 +320,63 @@ fn a_copy_that_could_not_be_compared_is_said() {
         assert_eq!(warned, busy);
     }
 }
+
+/// What differs protects nobody: whoever goes past it, or gives up there, has no standby until it is copied anew.
+#[test]
+fn a_copy_that_differs_protects_nobody() {
+    for skips in [true, false] {
+        let mut w = ready(whole());
+        w.kill_host("main", Lost::Process);
+        w.restart = None;
+        goes(&mut w, start_of("failover", &["main"]));
+        w.heal();
+        w.until("the close is paid", |w| w.record(0, "cfg").debts.is_empty());
+        w.ground.states.insert(address("main.replication.csp"), serde_json::json!({ "slot": true }));
+        w.ground.unlike.insert(address("main.replication.css"));
+        let run = w.start(0, by(ProtectBy::Copy));
+        w.until("it is held", |w| w.view(0, run).state == RunState::Held);
+        let view = w.view(0, run);
+        assert_eq!(view.differs, ["public.entry of css@main"]);
+        let words = view.waits_for.join(" ");
+        let step = words.split_whitespace().find(|word| word.starts_with("/do")).unwrap_or_default();
+        let (name, step) = (run.to_string(), step.to_owned());
+        let op = if skips { Op::Skip { run: name, step } } else { Op::Cancel { run: name, leave: false } };
+        w.ask_runner(0, "a test", op);
+        assert_eq!(w.until_ended(run) == RunState::Completed, skips);
+        w.pass(Duration::from_secs(3));
+
+        let view = group(&mut w);
+        assert_eq!(view.mode, Mode::FailedOver, "{}", view.sentence);
+        assert!(view.sentence.contains("does not hold the same rows"), "{}", view.sentence);
+        assert_eq!(refused(&mut w, start_of("failback", &[])).code, Code::Precondition);
+        assert_eq!(refused(&mut w, by(ProtectBy::CatchUp)).code, Code::Precondition);
+        w.ground.unlike.clear();
+        goes(&mut w, by(ProtectBy::Copy));
+        let view = group(&mut w);
+        assert_eq!(view.mode, Mode::Normal, "{}", view.sentence);
+        w.finish("cfg");
+        w.clean();
+    }
+}
+
+/// A filled site beside an empty one is not called protected: it is told while both are closed.
+#[test]
+fn sites_that_differ_are_not_established() {
+    let mut w = World::new(asleep());
+    w.adopt_none();
+    w.ground.unlike.insert(address("secondary.replication.csp"));
+    let run = w.start(0, start_of("establish", &[]));
+    w.until("it is held", |w| w.view(0, run).state == RunState::Held);
+    let words = w.view(0, run).waits_for.join(" ");
+    assert!(words.contains("do not hold the same rows") && words.contains("reprotect --by copy"), "{words}");
+    assert!(!w.ground.is_open(&address("main.database.config")));
+    w.ask_runner(0, "it is loaded", Op::Cancel { run: run.to_string(), leave: false });
+    assert_eq!(w.until_ended(run), RunState::BackedOut);
+    assert_eq!(w.record(0, "cfg").live, None);
+    w.ground.unlike.clear();
+    goes(&mut w, start_of("establish", &[]));
+    let view = group(&mut w);
+    assert_eq!(view.mode, Mode::Normal, "{}", view.sentence);
+    w.finish("cfg");
+    w.clean();
+}

@@ -73,6 +73,10 @@ fn well(_: &str) -> Result<Value, Error> {
     Ok(json!({ "state": "applied" }))
 }
 
+fn alike(what: &str) -> Result<Value, Error> {
+    if what.starts_with("replication.compare") { Ok(json!({ "equal": true })) } else { well(what) }
+}
+
 fn silent() -> Error {
     Error::standard(Standard::Communication, "silent")
 }
@@ -479,7 +483,7 @@ fn a_reprotect_by_catch_up_closes_receives_and_waits_and_opens_nothing() {
 #[test]
 fn establishing_opens_one_site_after_the_stream_to_the_other_is_proved() {
     let mut run = from_to("establish", "secondary", "main");
-    let asked = play(&mut run, well);
+    let asked = play(&mut run, alike);
     let at =
         |what: &str| asked.iter().position(|a| a == what).unwrap_or_else(|| panic!("{what}: {asked:#?}"));
     let open = at("database.enable-access config@main");
@@ -492,6 +496,7 @@ fn establishing_opens_one_site_after_the_stream_to_the_other_is_proved() {
         "replication.discard css@secondary",
         "replication.mark csp@main",
         "replication.drain csp@secondary",
+        "replication.compare csp@secondary",
     ] {
         assert!(at(before) < open, "{before}: {asked:#?}");
     }
@@ -501,6 +506,25 @@ fn establishing_opens_one_site_after_the_stream_to_the_other_is_proved() {
         assert!(at(after) > open, "{after}: {asked:#?}");
     }
     assert!(matches!(run.machine.outcome(), Some(Outcome::Completed { .. })), "{:?}", run.wants());
+}
+
+/// A filled site beside an empty one would be called protected; so would one that nobody could compare.
+#[test]
+fn sites_that_are_not_alike_are_not_established() {
+    for equal in [json!(false), json!(null)] {
+        let mut run = from_to("establish", "secondary", "main");
+        let asked = play(&mut run, |what| match what {
+            "replication.compare csp@secondary" => Ok(json!({ "equal": equal })),
+            _ => well(what),
+        });
+        assert_eq!(asked.last().unwrap(), "replication.compare csp@secondary", "{asked:#?}");
+        let [Want::Decide { at, error }] = run.wanted.as_slice() else { panic!("{:?}", run.wanted) };
+        assert!(error.to_string().contains("reprotect --by copy"), "{error}");
+        let at = at.to_string();
+        run.resolve(&at, Resolution::Skip { output: Value::Null });
+        let more = play(&mut run, well);
+        assert!(more.contains(&"database.enable-access config@main".to_owned()), "{more:#?}");
+    }
 }
 
 #[test]

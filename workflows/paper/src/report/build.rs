@@ -36,6 +36,7 @@ impl Report {
             ledgers: ledgers(&view),
             ledger_waived: waived(evidence),
             not_compared: view.not_compared.clone(),
+            differs: view.differs.clone(),
             decisions: decisions(evidence, &view),
             steps,
             debts: debts(evidence),

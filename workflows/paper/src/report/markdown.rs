@@ -55,6 +55,7 @@ impl Report {
         add("Ended", self.ended.map(day));
         add("Limited", self.limited_ms.map(|ms| format!("{}: users could only read", lasting(ms))));
         add("NOT COMPARED", (!self.not_compared.is_empty()).then(|| self.not_compared.join(", ")));
+        add("DIFFERS", (!self.differs.is_empty()).then(|| self.differs.join(", ")));
         add("Error", self.problem.as_ref().map(ToString::to_string));
         pairs
     }

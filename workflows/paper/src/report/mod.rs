@@ -65,6 +65,9 @@ pub struct Report {
     /// Tables that it compared, and of which nobody knows whether they are equal at both sites.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_compared: Vec<String>,
+    /// Tables that it compared, and that are not the same at both sites.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differs: Vec<String>,
     /// Who decided what, and why.
     pub decisions: Vec<Decision>,
     /// Each call, in the order in which they began.

@@ -9,6 +9,7 @@ use schemas::{Address, Attempt, Epoch, GroupId, Key, RunId, SiteId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::compared::Compared;
 use crate::left::Left;
 
 use super::{ByPerson, Doubt, Intent, Owed, Settlement, Stream, UnknownEntry, join};
@@ -69,6 +70,9 @@ pub enum GroupEntry {
         /// What its comparisons left undecided; none: it compared nothing.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         not_compared: Option<Vec<String>>,
+        /// What they found, however the run ended.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        compared: Vec<Compared>,
     },
     /// An opening is intended: the site counts as open from here on.
     #[serde(rename = "group.opening")]
