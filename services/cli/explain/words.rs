@@ -197,8 +197,8 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
     ("reachable", "Whether a database lets its service in.", "Look at the server, the `dsn`, and its log."),
     (
         "setup",
-        "Whether the functions of `setup postgres` are installed, in this program's version.",
-        "Install them again.",
+        "Whether the functions of `setup postgres` are installed, in this program's version: acts that need newer ones are refused.",
+        "Run what `pointsman setup postgres --print` prints again, in that database, as its superuser.",
     ),
     (
         "credentials",

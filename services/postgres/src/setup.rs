@@ -5,13 +5,49 @@
 
 use std::fmt::Write as _;
 
-use crate::session::{identifier, literal};
+use schemas::CheckLine;
+
+use crate::error::PgError;
+use crate::session::{Session, identifier, literal};
 use crate::settings::Access;
 
 const TABLES: &str = include_str!("../sql/tables.sql");
 const ACCESS: &str = include_str!("../sql/access.sql");
 const REPLICATION: &str = include_str!("../sql/replication.sql");
 const COPY: &str = include_str!("../sql/copy.sql");
+
+/// The version of what is printed here: it rises with each change of it, and `pointsman.setup_version()` says it.
+pub const VERSION: i32 = 1;
+
+/// Why a database is not set up as this program needs it; nothing where it is, or by a newer one.
+///
+/// # Errors
+///
+/// Those of a look.
+pub async fn outdated(session: &Session) -> Result<Option<String>, PgError> {
+    let sql = "SELECT to_jsonb(to_regprocedure('pointsman.setup_version()') IS NOT NULL)";
+    let version: i32 = match session.json::<bool>(sql, &[]).await? {
+        true => session.json("SELECT to_jsonb(pointsman.setup_version())", &[]).await?,
+        false => 0,
+    };
+    Ok((version < VERSION)
+        .then(|| format!("its set-up is of version {version}, this program's is {VERSION}")))
+}
+
+/// The same as a line of `check`: by night the acts that need a newer one are refused.
+pub async fn line(session: &Session) -> CheckLine {
+    match outdated(session).await {
+        Ok(None) => CheckLine::green("setup", "its set-up is as new as this program"),
+        Ok(Some(why)) => CheckLine::red(
+            "setup",
+            why,
+            "run `pointsman setup postgres --print` in it again, as its superuser",
+        ),
+        Err(error) => {
+            CheckLine::red("setup", error.to_string(), format!("pointsman explain {}", error.code()))
+        }
+    }
+}
 
 /// What one database is set up for.
 #[derive(Debug, Clone, Default)]
@@ -61,7 +97,12 @@ pub fn sql(input: &SetupInput) -> String {
         out.push('\n');
         out.push_str(part);
     }
-    out.push('\n');
+    let _ = writeln!(
+        out,
+        "\n-- What `pointsman check` goes by.\n\
+         CREATE OR REPLACE FUNCTION pointsman.setup_version() RETURNS int\n\
+         LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT {VERSION} $$;\n"
+    );
     rows(&mut out, input);
     grants(&mut out, input);
     publications(&mut out, input);
@@ -197,5 +238,20 @@ fn publications(out: &mut String, input: &SetupInput) {
             name = literal(publication),
             site = literal(&input.site)
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::Digest;
+
+    use super::{ACCESS, COPY, REPLICATION, TABLES, VERSION};
+
+    /// An older set-up is known by its number alone.
+    #[test]
+    fn a_changed_script_has_a_new_version() {
+        let digest = Digest::of([TABLES, ACCESS, REPLICATION, COPY].concat().as_bytes()).to_string();
+        let known = (1, "d9606bd91f9baca093971b6c44f63a45a20d6bb90a705c89f037b572fe63f591");
+        assert_eq!((VERSION, digest.as_str()), known, "raise VERSION, then write both here");
     }
 }

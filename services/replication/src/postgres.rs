@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use postgres::{Claim, Fate, Identity, Lsn, PgError, Server, sqlstate};
+use postgres::{Claim, Fate, Identity, Lsn, PgError, Server, setup, sqlstate};
 use responder::{Act, Driver, DriverError, Look};
 use schemas::args::{self, AbandonArgs, CopyArgs, ExportArgs, MarkArgs, ReceiverArgs};
 use schemas::{Action, CheckLine, Code, Epoch, GroupId, Problem, ResourceId, RunId, Seen, SiteId};
@@ -101,6 +101,21 @@ impl PostgresReplication {
 
     fn look_within(&self) -> Duration {
         self.settings.look_within.duration()
+    }
+
+    async fn is_set_up(&self) -> Result<(), Problem> {
+        let looked = async {
+            let session = self.server.look(self.look_within()).await?;
+            setup::outdated(&session).await
+        };
+        match looked.await {
+            Ok(None) => Ok(()),
+            Ok(Some(why)) => {
+                let remedy = "run `pointsman setup postgres --print` in it again";
+                Err(Problem::new(Code::BadConfiguration, format!("{why}: {remedy}")))
+            }
+            Err(error) => Err(Problem::new(error.code(), error.to_string())),
+        }
     }
 
     async fn looked(&self, action: Action, args: &Value) -> Result<Look, PgError> {
@@ -262,8 +277,8 @@ impl Driver for PostgresReplication {
         by_hand::lines(&self.settings.half, own, peer.as_deref(), group, action, args)
     }
 
-    /// Refuses arguments that do not read. What the world does not allow shows in the act, which looks
-    /// first and changes nothing then.
+    /// Refuses arguments that do not read, and a copy or a comparison by an older set-up, which would find out in its
+    /// middle. What else the world does not allow shows in the act, which looks first and changes nothing then.
     async fn check(&self, action: Action, args: &Value) -> Result<(), Problem> {
         match action {
             Action::Drain | Action::SetSequences => {
@@ -281,9 +296,10 @@ impl Driver for PostgresReplication {
                 let args = args::read::<CopyArgs>(args)?;
                 match args.ledger.is_some() == args.waived.is_some() {
                     true => Err(Problem::new(Code::Malformed, "exactly one of `ledger` and `waived`")),
-                    false => Ok(()),
+                    false => self.is_set_up().await,
                 }
             }
+            Action::Compare => self.is_set_up().await,
             _ => Ok(()),
         }
     }

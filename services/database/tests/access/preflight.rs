@@ -6,9 +6,26 @@ use schemas::{CheckLine, Level};
 
 use crate::site::Site;
 
-async fn credentials(driver: &impl Driver) -> CheckLine {
+async fn line(driver: &impl Driver, what: &str) -> CheckLine {
     let lines = driver.preflight().await;
-    lines.iter().find(|line| line.what == "credentials").unwrap_or_else(|| panic!("{lines:?}")).clone()
+    lines.iter().find(|line| line.what == what).unwrap_or_else(|| panic!("{what}: {lines:?}")).clone()
+}
+
+async fn credentials(driver: &impl Driver) -> CheckLine {
+    line(driver, "credentials").await
+}
+
+/// By night every close would be refused for it.
+#[tokio::test]
+async fn an_older_set_up_is_red_by_day() {
+    let site = Site::start(Mode::Login);
+    let driver = site.driver();
+    let green = line(&*driver, "setup").await;
+    assert_eq!(green.level, Level::Green, "{green:?}");
+    site.psql("DROP FUNCTION pointsman.setup_version(), pointsman.shut_out(timestamptz)");
+    let red = line(&*driver, "setup").await;
+    assert!(red.level == Level::Red && red.text.contains("version 0"), "{red:?}");
+    assert!(red.remedy.unwrap().contains("pointsman setup postgres --print"));
 }
 
 #[tokio::test]

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use postgres::{PgError, Session};
+use postgres::{PgError, Session, setup};
 use responder::expiry::{self, Credential, Ending};
-use schemas::CheckLine;
+use schemas::{CheckLine, Level};
 
 use super::schema::{self, Sent, Tables};
 use super::{Half, PostgresReplication, is_open, seen};
@@ -45,6 +45,7 @@ pub(super) async fn lines(driver: &PostgresReplication) -> Vec<CheckLine> {
             return vec![CheckLine::red("reachable", error.to_string(), remedy)];
         }
     };
+    let set_up = setup::line(&session).await;
     let mut endings = Vec::new();
     let looked = match &driver.settings.half {
         Half::Source { slot, publication, local_tables } => {
@@ -55,9 +56,14 @@ pub(super) async fn lines(driver: &PostgresReplication) -> Vec<CheckLine> {
         }
     };
     let mut lines = looked.unwrap_or_else(|error| {
+        // What is missing is of a newer set-up, as its line says.
+        if set_up.level == Level::Red {
+            return Vec::new();
+        }
         let remedy = "install what is missing, as superuser: pointsman setup postgres --print | psql …";
         vec![CheckLine::red("setup", error.to_string(), remedy)]
     });
+    lines.insert(0, set_up);
     // Its own are looked at beside the database.
     if let Some((own, trusted)) = driver.peer.as_ref().and_then(|peer| peer.certificates().ok()) {
         endings.extend(expiry::endings(Credential::pair(own, trusted)).await);

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use replication::postgres::PostgresReplication;
 use responder::Driver;
-use schemas::{CheckLine, Level};
+use schemas::{Action, CheckLine, Code, Level};
+use serde_json::json;
 
 use crate::pair::Pair;
 
@@ -46,8 +47,10 @@ async fn what_stands_in_the_way_is_named() {
     }
     pair.main.until("SHOW max_slot_wal_keep_size", "1GB").await;
     for (driver, what) in [
+        (&source, "setup"),
         (&source, "wal-keep"),
         (&source, "publication"),
+        (&receiver, "setup"),
         (&receiver, "peer"),
         (&receiver, "schema"),
         (&receiver, "tables"),
@@ -139,4 +142,24 @@ async fn a_frozen_source_stands_against_nothing() {
     pair.moves_peer(&pair.sec, &format!("postgresql://replicator@127.0.0.1:{port}/config"));
     let found = line(&receiver, "peer").await;
     assert_eq!(found.level, Level::Amber, "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_set_up_is_told_by_day_and_refused_before_a_copy() {
+    let pair = Pair::bare();
+    let (source, receiver) = (pair.source(&pair.main), pair.receiver(&pair.sec));
+    pair.main
+        .psql("CREATE OR REPLACE FUNCTION pointsman.setup_version() RETURNS int LANGUAGE sql AS 'SELECT 0'");
+    pair.sec.psql("DROP FUNCTION pointsman.setup_version()");
+    for driver in [&source, &receiver] {
+        let found = line(driver, "setup").await;
+        assert!(found.level == Level::Red && found.text.contains("version 0"), "{found:?}");
+        assert!(found.remedy.unwrap().contains("pointsman setup postgres --print"));
+    }
+    let args = json!({ "resource": "csp", "site": "secondary" });
+    let waived = json!({ "resource": "csp", "site": "secondary", "waived": "anna: a test" });
+    for (action, args) in [(Action::Compare, args), (Action::Copy, waived)] {
+        let problem = receiver.check(action, &args).await.unwrap_err();
+        assert_eq!(problem.code, Code::BadConfiguration, "{problem}");
+    }
 }
