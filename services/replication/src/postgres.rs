@@ -119,13 +119,6 @@ impl PostgresReplication {
     }
 
     async fn looked(&self, action: Action, args: &Value) -> Result<Look, PgError> {
-        if action == Action::Export {
-            // The file says it; the server need not answer.
-            return Ok(match export::finished(self, applied(args)?)? {
-                Some(done) => Look::InEffect(json!(done)),
-                None => Look::NotInEffect("there is no finished ledger".into()),
-            });
-        }
         let session = self.server.look(self.look_within()).await?;
         match (&self.settings.half, action) {
             (Half::Receiver { .. }, Action::Compare) => Ok(Look::NotInEffect("it is compared anew".into())),
@@ -145,8 +138,9 @@ impl PostgresReplication {
                     false => Look::NotInEffect("tables are kept aside".into()),
                 })
             }
-            // A mark is made anew each time: an old one proves nothing about now.
+            // A mark is made anew each time: an old one proves nothing about now. Nor does an old ledger.
             (Half::Source { .. }, Action::Mark) => Ok(Look::NotInEffect("a mark is made anew".into())),
+            (Half::Source { .. }, Action::Export) => Ok(Look::NotInEffect("the slot is read anew".into())),
             (Half::Source { slot, publication, .. }, action) => {
                 source::look(&session, slot, publication, action).await
             }

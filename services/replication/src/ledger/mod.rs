@@ -2,7 +2,8 @@
 //! as a file that people and programs can read, before anything of theirs is overwritten.
 //!
 //! One JSON document a line: first a head, then one line a changed row, in the order of the commits. Beside the file
-//! stands a seal with its digest and counts, written last: without it the file is not finished.
+//! stands a seal with its digest and counts, written last: without it the file is not finished. What was committed after
+//! that is not in it: asked again, the slot is read again, and another list of rows becomes another file.
 
 mod pgoutput;
 mod reading;
@@ -29,6 +30,8 @@ use reading::Row;
 const BYTES_MAX: u64 = 16 << 30;
 /// A seal is small.
 const SEAL_MAX: u64 = 64 * 1024;
+/// So many ledgers there are of one position at most: each is a life of the source that nobody received.
+const NUMBERS_MAX: u32 = 1000;
 
 /// Why there is no ledger.
 #[derive(Debug, Error)]
@@ -41,6 +44,8 @@ pub(crate) enum LedgerError {
     Order(String),
     #[error("the ledger would be larger than {} GiB", BYTES_MAX >> 30)]
     TooLarge,
+    #[error("{path}: there are too many ledgers of this position: look at them, and keep them elsewhere")]
+    TooMany { path: PathBuf },
 }
 
 /// Whose orphans.
@@ -50,25 +55,49 @@ pub(crate) struct Head {
     pub(crate) ledger: u32,
     pub(crate) resource: ResourceId,
     pub(crate) site: SiteId,
-    /// The source's identity.
-    pub(crate) source: String,
-    pub(crate) slot: String,
+    #[serde(flatten)]
+    pub(crate) source: Source,
     pub(crate) publication: String,
     /// Up to where the receiver has applied: what was committed after it is here.
     pub(crate) applied: Lsn,
     pub(crate) begun: DateTime<Utc>,
 }
 
+/// Where a ledger comes from, and how it was there just before it was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Source {
+    /// The source's identity.
+    pub(crate) source: String,
+    pub(crate) slot: String,
+    /// What was committed up to here is in the ledger.
+    pub(crate) upto: Lsn,
+    /// Its newest own mark; 0 without one. A database that is opened, or is open for a while, has a newer one.
+    pub(crate) mark: i64,
+}
+
 /// Written last: the file is whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Seal {
+pub(crate) struct Seal {
     file: String,
     digest: Digest,
+    /// Of its rows alone; none in an older seal, likewise below.
+    #[serde(default)]
+    contents: Option<Digest>,
     bytes: u64,
     transactions: u64,
     rows: u64,
     applied: Lsn,
     at: DateTime<Utc>,
+    #[serde(default)]
+    read: Option<Source>,
+}
+
+impl Seal {
+    /// Whether the source, as it is now, wrote nothing since, as far as it can tell without its slot.
+    pub(crate) fn holds_for(&self, now: &Source) -> bool {
+        let read = self.read.as_ref();
+        read.is_some_and(|read| *read == Source { upto: read.upto, ..now.clone() })
+    }
 }
 
 /// Where a service keeps its ledgers.
@@ -81,24 +110,31 @@ impl Folder {
         Folder(state.join("ledgers"))
     }
 
-    fn name(resource: &ResourceId, applied: Lsn) -> String {
-        format!("{resource}-{applied}.jsonl").replace('/', "-")
+    /// Another life of a source that nobody received has a number.
+    fn name(resource: &ResourceId, applied: Lsn, number: u32) -> String {
+        let name = format!("{resource}-{applied}").replace('/', "-");
+        if number == 1 { format!("{name}.jsonl") } else { format!("{name}.{number}.jsonl") }
     }
 
-    /// The finished ledger of these orphans, if there is one.
-    pub(crate) fn finished(
-        &self,
-        resource: &ResourceId,
-        applied: Lsn,
-    ) -> Result<Option<ExportOutput>, LedgerError> {
-        let name = Folder::name(resource, applied);
-        let Some(seal) = self.seal(&name)? else { return Ok(None) };
-        let path = self.0.join(&name);
-        let length = fs::metadata(&path).map(|found| found.len()).ok();
-        Ok((length == Some(seal.bytes)).then(|| self.output(seal)))
+    /// The newest finished ledger of what is beyond a position, if there is one.
+    pub(crate) fn finished(&self, resource: &ResourceId, applied: Lsn) -> Result<Option<Seal>, LedgerError> {
+        Ok(self.newest(resource, applied)?.map(|(_, seal)| seal))
     }
 
-    fn output(&self, seal: Seal) -> ExportOutput {
+    fn newest(&self, resource: &ResourceId, applied: Lsn) -> Result<Option<(u32, Seal)>, LedgerError> {
+        let mut newest = None;
+        for number in 1..=NUMBERS_MAX {
+            let name = Folder::name(resource, applied, number);
+            let Some(seal) = self.seal(&name)? else { break };
+            let length = fs::metadata(self.0.join(&name)).map(|found| found.len()).ok();
+            if length == Some(seal.bytes) {
+                newest = Some((number, seal));
+            }
+        }
+        Ok(newest)
+    }
+
+    pub(crate) fn output(&self, seal: &Seal) -> ExportOutput {
         ExportOutput {
             ledger: LedgerRef { file: self.0.join(&seal.file).display().to_string(), digest: seal.digest },
             transactions: seal.transactions,
@@ -135,9 +171,14 @@ impl Folder {
         }
     }
 
-    /// A new ledger; an unfinished one of the same orphans is written anew.
+    /// A new ledger; an unfinished one of the same orphans is written anew, a finished one is kept.
     pub(crate) fn begin(&self, head: &Head) -> Result<Writer, LedgerError> {
-        let name = Folder::name(&head.resource, head.applied);
+        let earlier = self.newest(&head.resource, head.applied)?;
+        let number = earlier.as_ref().map_or(1, |(number, _)| number + 1);
+        let name = Folder::name(&head.resource, head.applied, number);
+        if number > NUMBERS_MAX {
+            return Err(LedgerError::TooMany { path: self.0.join(name) });
+        }
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |source| LedgerError::Io { path, source }
@@ -149,9 +190,13 @@ impl Folder {
         let options = options.create(true).truncate(true).write(true).mode(0o600);
         let file = options.open(&part).map_err(failed(&part))?;
         let file = BufWriter::with_capacity(1 << 16, file);
-        let mut part = Part { path: part, file, digest: Sha256::new(), bytes: 0 };
+        let (digest, contents) = (Sha256::new(), Sha256::new());
+        let mut part = Part { path: part, file, digest, contents, bytes: 0 };
         part.line(&json!(head))?;
-        Ok(Writer { folder: self.clone(), name, part, reading: Reading::beyond(head.applied) })
+        part.contents = Sha256::new();
+        let earlier = earlier.map(|(_, seal)| seal);
+        let (reading, read) = (Reading::beyond(head.applied), head.source.clone());
+        Ok(Writer { folder: self.clone(), name, part, reading, earlier, read })
     }
 }
 
@@ -173,6 +218,9 @@ pub(crate) struct Writer {
     name: String,
     part: Part,
     reading: Reading,
+    /// The newest one that was finished before.
+    earlier: Option<Seal>,
+    read: Source,
 }
 
 /// Its file, before it has its name.
@@ -180,6 +228,8 @@ struct Part {
     path: PathBuf,
     file: BufWriter<File>,
     digest: Sha256,
+    /// Of the rows: the head is another one each time.
+    contents: Sha256,
     bytes: u64,
 }
 
@@ -192,6 +242,7 @@ impl Part {
             return Err(LedgerError::TooLarge);
         }
         self.digest.update(text.as_bytes());
+        self.contents.update(text.as_bytes());
         self.file
             .write_all(text.as_bytes())
             .map_err(|source| LedgerError::Io { path: self.path.clone(), source })
@@ -205,7 +256,7 @@ impl Writer {
         self.reading.take(bytes, |row| part.line(&told(row)))
     }
 
-    /// Durable, and sealed.
+    /// Durable, and sealed. Where nothing came since the earlier one it is that one, sealed up to now.
     pub(crate) fn finish(self) -> Result<ExportOutput, LedgerError> {
         let count = self.reading.counted()?;
         let folder = self.folder.0.clone();
@@ -213,28 +264,45 @@ impl Writer {
             let path = path.to_owned();
             move |source| LedgerError::Io { path, source }
         };
-        let Part { path: part, file, digest, bytes } = self.part;
+        let Part { path: part, file, digest: whole, contents, bytes } = self.part;
         let file = file.into_inner().map_err(|error| error.into_error()).map_err(failed(&part))?;
         file.sync_all().map_err(failed(&part))?;
-        let path = folder.join(&self.name);
-        fs::rename(&part, &path).map_err(failed(&path))?;
-        let seal = Seal {
-            file: self.name.clone(),
-            digest: Digest(digest.finalize().into()),
-            bytes,
-            transactions: count.transactions,
-            rows: count.rows,
-            applied: self.reading.applied(),
-            at: Utc::now(),
+        let contents = Some(Digest(contents.finalize().into()));
+        let (read, at) = (Some(self.read), Utc::now());
+        let unchanged = |seal: &Seal| {
+            seal.contents == contents
+                && digest(&folder.join(&seal.file)).is_ok_and(|digest| digest == seal.digest)
         };
+        let seal = match self.earlier.filter(unchanged) {
+            Some(earlier) => {
+                fs::remove_file(&part).map_err(failed(&part))?;
+                Seal { read, at, ..earlier }
+            }
+            None => {
+                let path = folder.join(&self.name);
+                fs::rename(&part, &path).map_err(failed(&path))?;
+                Seal {
+                    file: self.name,
+                    digest: Digest(whole.finalize().into()),
+                    contents,
+                    bytes,
+                    transactions: count.transactions,
+                    rows: count.rows,
+                    applied: self.reading.applied(),
+                    at,
+                    read,
+                }
+            }
+        };
+        let path = folder.join(&seal.file);
         let text = serde_json::to_vec_pretty(&seal).map_err(io::Error::from).map_err(failed(&path))?;
-        let part = folder.join(format!("{}.seal.part", self.name));
-        let sealed = folder.join(format!("{}.seal", self.name));
+        let part = folder.join(format!("{}.seal.part", seal.file));
+        let sealed = folder.join(format!("{}.seal", seal.file));
         let mut file = File::create(&part).map_err(failed(&part))?;
         file.write_all(&text).and_then(|()| file.sync_all()).map_err(failed(&part))?;
         fs::rename(&part, &sealed).map_err(failed(&sealed))?;
         File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed(&folder))?;
-        Ok(self.folder.output(seal))
+        Ok(self.folder.output(&seal))
     }
 }
 

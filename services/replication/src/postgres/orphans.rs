@@ -150,7 +150,7 @@ async fn count(
         return Ok(unknown("nobody noted up to where the other site has applied".into()));
     };
     let seen = Source::see(session, slot, publication).await?;
-    export::possible(&seen, slot, publication, applied)?;
+    export::possible(&seen, slot, publication, applied).map_err(precondition)?;
     let mut reading = Reading::beyond(applied);
     let mut changes = 0_i32;
     let take = |bytes: &[u8]| {
