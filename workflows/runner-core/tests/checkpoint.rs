@@ -86,7 +86,12 @@ fn what_differs_is_kept_until_it_is_alike_or_is_opened() {
     let key = Key { run, position: Position::new("/do/0/open").unwrap() };
     record.apply(
         at,
-        &GroupEntry::Opening { address: address(Service::Database, "config"), key, epoch: Epoch(3) },
+        &GroupEntry::Opening {
+            address: address(Service::Database, "config"),
+            key,
+            epoch: Epoch(3),
+            closed_by: std::collections::BTreeMap::new(),
+        },
     );
     assert!(record.differs.is_empty());
 }

@@ -90,7 +90,12 @@ pub(super) async fn peek(
 }
 
 /// A slot that was lost, or a server that was rebuilt, has no orphans to give.
-pub(super) fn possible(seen: &seen::Source, slot: &str, publication: &str, applied: Lsn) -> Result<(), String> {
+pub(super) fn possible(
+    seen: &seen::Source,
+    slot: &str,
+    publication: &str,
+    applied: Lsn,
+) -> Result<(), String> {
     let problems = seen.publication_problems(publication);
     Err(if !seen.exists {
         format!("slot {slot} is gone")
