@@ -13,6 +13,7 @@ pub mod duration;
 pub mod event;
 pub mod frame;
 mod ids;
+mod loss;
 mod observation;
 pub mod op;
 mod problem;
@@ -30,6 +31,7 @@ pub use ids::{
     Attempt, BadId, Epoch, GroupId, Key, KindId, LedgerId, MessageId, PersonId, Position, ResourceId, RunId,
     SiteId,
 };
+pub use loss::LossBound;
 pub use observation::{
     Access, CopyProgress, DatabaseSeen, Half, NameSeen, Observation, Orphans, ProcessSeen, ReplicationSeen,
     ReplicationState, Role, Running, Seen,

@@ -7,9 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::duration::Iso;
 use crate::view::{DecisionView, DrillView, GroupView, RunView, WorldView};
-use crate::{CheckView, Declaration, GroupId, MessageId, Problem, RunId, SiteId};
+use crate::{CheckView, Declaration, GroupId, LossBound, MessageId, Problem, RunId, SiteId};
 
 /// A person's request. Who he is stands in the subject, pinned by the server's permissions.
 ///
@@ -103,9 +102,9 @@ pub enum Op {
         /// Sites accepted as unfenced, by name.
         #[serde(default)]
         accept_unfenced: Vec<SiteId>,
-        /// At most so much may be lost; a bound that a person takes upon himself.
+        /// What may be lost: a bound that a person takes upon himself, or what nobody can tell.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        accept_data_loss: Option<Iso>,
+        accept_data_loss: Option<LossBound>,
         /// How the other site is brought up to date, by a workflow that does so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<ProtectBy>,
@@ -144,9 +143,9 @@ pub enum Op {
         /// The site that may still be open.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         unfenced: Option<SiteId>,
-        /// At most so much may be lost.
+        /// What may be lost: a bound, which stands for what nobody can tell too if the run waits for just that.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        data_loss: Option<Iso>,
+        data_loss: Option<LossBound>,
     },
     /// Starts no further step.
     Pause {

@@ -140,7 +140,8 @@ pub(crate) enum Command {
     /// Take a named risk for a run: a site that may still accept writes, or a loss up to a bound
     #[command(
         after_help = "Example: pointsman accept 7f3a --unfenced main --why \"power off, seen on camera\"\n         \
-                      pointsman accept 7f3a --data-loss 2m --why \"agreed with the owner\""
+                      pointsman accept 7f3a --data-loss 2m --why \"agreed with the owner\"\n         \
+                      pointsman accept 7f3a --data-loss unknown --why \"agreed with the owner\""
     )]
     Accept(Accept),
     /// Start no further step of a run

@@ -6,7 +6,6 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use schemas::duration::Iso;
 use schemas::op::{Op, OpReply, Preview};
 use schemas::view::{GroupView, RunState, RunView};
 use schemas::{Code, GroupId, Problem, RunId, SiteId};
@@ -171,7 +170,7 @@ fn op(
         to,
         supersede: None,
         accept_unfenced: ask.one.accept_unfenced.clone(),
-        accept_data_loss: ask.one.accept_data_loss.map(|bound| Iso(bound.duration())),
+        accept_data_loss: ask.one.accept_data_loss,
         by: None,
         overrides: overrides.to_vec(),
         waive_ledger: false,

@@ -1,7 +1,6 @@
 //! Commands of one request and one line.
 
 use schemas::Declaration;
-use schemas::duration::Iso;
 use schemas::op::{Op, OpReply};
 
 use crate::args::{Command, Switch, What};
@@ -15,8 +14,8 @@ pub(crate) fn op(command: Command) -> Option<(Op, String)> {
     Some(match command {
         Command::Approve(ask) => (Op::Approve { decision: ask.decision }, ask.why.why),
         Command::Accept(ask) => {
-            let data_loss = ask.risk.data_loss.map(|bound| Iso(bound.duration()));
-            (Op::Accept { run: ask.run, unfenced: ask.risk.unfenced, data_loss }, ask.why.why)
+            let (unfenced, data_loss) = (ask.risk.unfenced, ask.risk.data_loss);
+            (Op::Accept { run: ask.run, unfenced, data_loss }, ask.why.why)
         }
         Command::Pause(ask) => (Op::Pause { run: ask.run }, ask.why.why),
         Command::Resume(ask) => (Op::Resume { run: ask.run }, ask.why.why),

@@ -2,7 +2,6 @@
 
 use std::io::IsTerminal;
 
-use schemas::duration::Iso;
 use schemas::op::{Op, OpReply, Preview, ProtectBy};
 use schemas::{Code, GroupId, Problem};
 use serde_json::json;
@@ -72,7 +71,7 @@ async fn begin(
         to,
         supersede: ask.supersede.clone(),
         accept_unfenced: ask.accept_unfenced.clone(),
-        accept_data_loss: ask.accept_data_loss.map(|bound| Iso(bound.duration())),
+        accept_data_loss: ask.accept_data_loss,
         by,
         overrides: ask.overrides.clone(),
         waive_ledger,

@@ -1,7 +1,8 @@
 //! Commands that move something, or change what a run does. Each needs a reason.
 
 use clap::ValueEnum;
-use schemas::{GroupId, SiteId};
+use schemas::duration::Iso;
+use schemas::{GroupId, LossBound, SiteId};
 
 /// Why it is done; it is recorded with who and when.
 #[derive(Debug, Clone, clap::Args)]
@@ -27,9 +28,10 @@ pub(crate) struct Move {
     /// Take the risk that this site still accepts writes
     #[arg(long, value_name = "SITE")]
     pub(crate) accept_unfenced: Vec<SiteId>,
-    /// Take the risk that at most so much is lost, such as 2m
-    #[arg(long, value_name = "DURATION")]
-    pub(crate) accept_data_loss: Option<config::Span>,
+    /// Take the risk that at most so much is lost, such as 2m; `unknown` where nobody can tell how much: no duration
+    /// stands for that
+    #[arg(long, value_name = "DURATION|unknown", value_parser = loss)]
+    pub(crate) accept_data_loss: Option<LossBound>,
     /// Start although this line of `check` is red; recorded
     #[arg(long = "override", value_name = "NAME")]
     pub(crate) overrides: Vec<String>,
@@ -195,9 +197,18 @@ pub(crate) struct Risk {
     /// The site that may still accept writes
     #[arg(long, value_name = "SITE")]
     pub(crate) unfenced: Option<SiteId>,
-    /// At most so much may be lost, such as 2m
-    #[arg(long, value_name = "DURATION")]
-    pub(crate) data_loss: Option<config::Span>,
+    /// At most so much may be lost, such as 2m; `unknown` where nobody can tell how much. A duration stands for that
+    /// too if the run waits for just that
+    #[arg(long, value_name = "DURATION|unknown", value_parser = loss)]
+    pub(crate) data_loss: Option<LossBound>,
+}
+
+/// A loss that is accepted.
+fn loss(text: &str) -> Result<LossBound, config::BadUnit> {
+    match text {
+        LossBound::UNTOLD => Ok(LossBound::Unknown),
+        bound => bound.parse().map(|bound: config::Span| LossBound::AtMost(Iso(bound.duration()))),
+    }
 }
 
 /// A group whose automatic starts are armed again.

@@ -1,9 +1,13 @@
 //! Every help text is kept in a golden file, and each has an example that parses.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use clap::{CommandFactory, Parser};
+use std::time::Duration;
 
-use super::Args;
+use clap::{CommandFactory, Parser};
+use schemas::LossBound;
+use schemas::duration::Iso;
+
+use super::{Args, Command};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/help.txt");
 
@@ -95,9 +99,25 @@ fn what_changes_something_needs_a_reason() {
     for line in [
         "failover cfg --force --why x",
         "failover cfg --accept-data-loss 30 --why x",
+        "failover cfg --accept-data-loss any --why x",
         "accept 7f3a --why x",
         "adopt cfg --yes --why x",
     ] {
         Args::try_parse_from(words(&format!("pointsman {line}"))).unwrap_err();
     }
+}
+
+/// A duration says nothing of what nobody can tell: that has a word of its own.
+#[test]
+fn a_loss_is_accepted_up_to_a_bound_or_by_its_word() {
+    let loss = |line: &str| match Args::try_parse_from(words(&format!("pointsman {line} --why x"))) {
+        Ok(Args { command: Command::Failover(ask), .. }) => ask.one.accept_data_loss,
+        Ok(Args { command: Command::Accept(ask), .. }) => ask.risk.data_loss,
+        other => panic!("{line}: {other:?}"),
+    };
+    let bound = Some(LossBound::AtMost(Iso(Duration::from_secs(120))));
+    assert_eq!(loss("failover cfg --accept-data-loss 2m"), bound);
+    assert_eq!(loss("failover --site main --accept-data-loss unknown"), Some(LossBound::Unknown));
+    assert_eq!(loss("accept 7f3a --data-loss 2m"), bound);
+    assert_eq!(loss("accept 7f3a --data-loss unknown"), Some(LossBound::Unknown));
 }

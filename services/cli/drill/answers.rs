@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use schemas::duration::Iso;
 use schemas::op::Op;
 use schemas::view::{RunState, RunView};
-use schemas::{RunId, SiteId};
+use schemas::{LossBound, RunId, SiteId};
 
 use crate::bus::Bus;
 
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// In memory there is nothing to lose: a drill takes any loss.
-const ANY_LOSS: Iso = Iso(Duration::from_secs(1000 * 86_400));
+const ANY_LOSS: LossBound = LossBound::AtMost(Iso(Duration::from_secs(1000 * 86_400)));
 const WHY: &str = "a drill";
 /// A run that has not ended by then is left as it is.
 const WITHIN: Duration = Duration::from_secs(15 * 60);

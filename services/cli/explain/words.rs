@@ -33,8 +33,10 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
     ),
     (
         "unknown",
-        "The group was not adopted, no site is live, or the journal is a copy.",
-        "`pointsman adopt` takes the world as it is.",
+        "A mode: the group was not adopted, no site is live, or the journal is a copy. A loss: nobody can tell it, and no \
+         bound that was given in advance stands for that.",
+        "`pointsman adopt` takes the world as it is. A loss: mend what hides it, or agree it with whoever owns the data and \
+         say `pointsman accept RUN --data-loss unknown`.",
     ),
     (
         "unprotected",

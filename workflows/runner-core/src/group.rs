@@ -43,7 +43,7 @@ pub struct Record {
     pub loss_accepted: Option<LossAccepted>,
     /// What the latest unplanned opening lost at most.
     pub loss: Option<LossDecided>,
-    /// Sources' halves that are silent, and until when they were seen alive.
+    /// Sources' halves whose site is silent, and until when that was seen alive.
     #[serde(with = "pairs")]
     pub last_seen: BTreeMap<Address, DateTime<Utc>>,
     /// At which live site users can only read, and since when.
@@ -137,8 +137,11 @@ pub struct Acceptance {
 pub struct LossAccepted {
     /// Serves only openings of this epoch.
     pub epoch: Epoch,
-    /// At most so much.
+    /// At most so much of what can be told.
     pub bound: Iso,
+    /// A loss that nobody can tell too.
+    #[serde(default)]
+    pub unknown: bool,
     /// Who and why.
     pub by: ByPerson,
 }
@@ -258,8 +261,9 @@ impl Record {
                 let taken = Acceptance { epoch: *epoch, standing: *standing, by: by.clone(), taken: at };
                 self.accepted.insert(site.clone(), taken);
             }
-            GroupEntry::LossAccepted { epoch, bound, by } => {
-                self.loss_accepted = Some(LossAccepted { epoch: *epoch, bound: *bound, by: by.clone() });
+            GroupEntry::LossAccepted { epoch, bound, unknown, by } => {
+                let (epoch, bound, unknown, by) = (*epoch, *bound, *unknown, by.clone());
+                self.loss_accepted = Some(LossAccepted { epoch, bound, unknown, by });
             }
             GroupEntry::Loss { run, estimate, text, by, .. } => {
                 let (text, by) = (text.clone(), by.clone());

@@ -19,6 +19,17 @@ pub(crate) struct Unpaid {
     pub(crate) undelivered: bool,
 }
 
+/// An opening at the loss gate.
+#[derive(Debug, Clone)]
+pub(crate) struct LossAsked {
+    /// Which.
+    pub(crate) key: Key,
+    /// Since when the receivers are asked.
+    pub(crate) since: Duration,
+    /// A person was told that nobody can tell the loss.
+    pub(crate) unknown: bool,
+}
+
 /// One group in memory: the fold of its entries, and what is only known in this life.
 pub(crate) struct Group {
     pub(crate) plan: GroupPlan,
@@ -36,8 +47,8 @@ pub(crate) struct Group {
     /// The key that occupies a resource in this epoch: unsettled or assumed.
     pub(crate) occupied: BTreeMap<Address, Key>,
     pub(crate) detections: BTreeMap<SiteId, crate::trigger::Detection>,
-    /// The opening that waits for what the receivers have applied, and since when they are asked.
-    pub(crate) loss_asked: Option<(Key, Duration)>,
+    /// The opening that waits for what the receivers have applied.
+    pub(crate) loss_asked: Option<LossAsked>,
     /// When it is watched next, and when it was last looked at by itself.
     pub(crate) watch: crate::watch::Pace,
     /// Debts that could not be paid: when they are tried again.

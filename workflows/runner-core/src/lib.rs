@@ -4,6 +4,7 @@
 //! after them, and local work. The shell moves these values and decides nothing, so that what ships is what
 //! a crash sweep and a simulation run.
 
+mod accepted;
 mod by_hand;
 mod call;
 mod claims;
@@ -50,6 +51,7 @@ mod views;
 mod warnings;
 mod watch;
 
+pub use accepted::accepted_loss;
 pub use call::{CallRecord, CallState};
 pub use compared::Compared;
 pub use core::{Core, Settings};

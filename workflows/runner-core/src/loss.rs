@@ -9,14 +9,15 @@ use schemas::duration::Iso;
 use schemas::op::Fact;
 use schemas::view::LossView;
 use schemas::{
-    Action, Address, GroupId, Key, Observation, Problem, ResourceId, RunId, Seen, Service, SiteId,
+    Action, Address, GroupId, Key, LossBound, Observation, ResourceId, RunId, Seen, Service, SiteId,
 };
 
 use crate::call::CallState;
 use crate::core::Core;
-use crate::entry::{ByPerson, GroupEntry, SettledAs};
+use crate::entry::{GroupEntry, SettledAs};
 use crate::gate::OPEN_WITHIN;
-use crate::group::OpenState;
+use crate::group::{LossAccepted, OpenState};
+use crate::in_memory::LossAsked;
 use crate::live::Owner;
 use crate::rules::Rule;
 use crate::run::Run;
@@ -172,26 +173,27 @@ impl Core {
         }
         let Some(g) = self.groups.get(group) else { return Err("no such group".into()) };
         let accepted = g.record.loss_accepted.as_ref().filter(|a| a.epoch == g.record.epoch);
-        let by = |bound: Iso, by: &ByPerson| format!("at most {bound} accepted by {}", by.who.person);
+        // A bound in time was not meant for that, unless it was given to a run that waits for just that.
+        let untold = accepted.map_or(Err(String::new()), LossAccepted::untold);
+        let untold = untold.map_err(|but| format!("{}: the loss cannot be told{but}", found.text));
         if found.unfinished {
-            // Whole tables: no limit of time was meant for that, nor what the group's file accepts.
-            let accepted = accepted.map(|accepted| by(accepted.bound, &accepted.by));
-            return accepted.ok_or_else(|| format!("{}: the loss cannot be told", found.text));
+            // Whole tables: what the group's file accepts was not meant for that either.
+            return untold;
         }
         let Some(limit) = &g.plan.loss else { return Ok("no limit".into()) };
         let max = Iso(limit.max);
         match (found.estimate, accepted) {
             (Some(loss), _) if loss <= max => Ok(format!("within the limit of {max}")),
-            (Some(loss), Some(accepted)) if loss <= accepted.bound => Ok(by(accepted.bound, &accepted.by)),
-            (None, Some(accepted)) => Ok(by(accepted.bound, &accepted.by)),
+            (Some(loss), Some(accepted)) if loss <= accepted.bound => Ok(accepted.bounded()),
             (Some(_), Some(accepted)) => {
-                Err(format!("{}; the limit is {max}, and {}", found.text, by(accepted.bound, &accepted.by)))
+                Err(format!("{}; the limit is {max}, and {}", found.text, accepted.bounded()))
             }
             (Some(_), None) => Err(format!("{}; the limit is {max}", found.text)),
-            (None, None) => match limit.unknown.as_ref().filter(|standing| now.wall < standing.until) {
-                Some(standing) => Ok(format!("unknown, accepted by {} in the group's file", standing.who)),
-                None => Err(format!("{}: the loss cannot be told", found.text)),
-            },
+            (None, _) => untold.or_else(|why| {
+                let standing = limit.unknown.as_ref().filter(|standing| now.wall < standing.until);
+                let standing = standing.map(|standing| standing.who.clone()).ok_or(why)?;
+                Ok(format!("unknown, accepted by {standing} in the group's file"))
+            }),
         }
     }
 
@@ -248,12 +250,17 @@ impl Core {
             }
             Err(why) => {
                 let run = key.run.short(4);
-                let how = format!("{why}: pointsman accept {run} --data-loss DURATION --why …");
+                let unknown = found.unfinished || found.estimate.is_none();
+                let loss = if unknown { LossBound::UNTOLD } else { "DURATION" };
+                let how = format!("{why}: pointsman accept {run} --data-loss {loss} --why …");
                 // Whatever wakes it, an answer too, it asks again by its own timer only.
                 if self.wait_for_loss(now, key, how.clone()) {
                     for (resource, _) in self.replications(now, group, &from, &to) {
                         self.look_at(now, &replication(&to, &resource), None);
                     }
+                }
+                if let Some(asked) = self.groups.get_mut(group).and_then(|g| g.loss_asked.as_mut()) {
+                    asked.unknown = unknown;
                 }
                 self.wait_for_person(now, key, how);
                 false
@@ -264,9 +271,9 @@ impl Core {
     /// Whether the receivers were asked since this opening came to the gate, and answered or had their time.
     fn asked_for_loss(&mut self, now: Now, key: &Key, group: &GroupId, from: &SiteId, to: &SiteId) -> bool {
         let since = self.groups.get(group).and_then(|g| g.loss_asked.as_ref());
-        let Some(since) = since.filter(|(of, _)| of == key).map(|(_, at)| *at) else {
+        let Some(since) = since.filter(|asked| asked.key == *key).map(|asked| asked.since) else {
             if let Some(g) = self.groups.get_mut(group) {
-                g.loss_asked = Some((key.clone(), now.boot));
+                g.loss_asked = Some(LossAsked { key: key.clone(), since: now.boot, unknown: false });
             }
             for (resource, _) in self.replications(now, group, from, to) {
                 self.look_at(now, &replication(to, &resource), None);
@@ -312,22 +319,6 @@ impl Core {
         }
     }
 
-    /// A person takes a loss upon himself, up to a bound.
-    pub(crate) fn accept_loss(
-        &mut self,
-        now: Now,
-        run: RunId,
-        bound: Iso,
-        by: ByPerson,
-    ) -> Result<(), Problem> {
-        let found = self.runs.get(&run).and_then(|r| Some((r.started.group.clone()?, r.started.epoch)));
-        let (group, epoch) =
-            found.ok_or_else(|| Problem::new(schemas::Code::Conflict, "the run moves no group"))?;
-        self.append_group(now, &group, &GroupEntry::LossAccepted { epoch, bound, by });
-        self.wake_waiters(now, Some(&group));
-        Ok(())
-    }
-
     fn told(&self, group: &GroupId, found: &Estimate) -> LossView {
         let limit = self.groups.get(group).and_then(|g| g.plan.loss.as_ref()).map(|limit| Iso(limit.max));
         let verdict = match (found.estimate, limit) {
@@ -367,7 +358,7 @@ impl Core {
             text.push_str(&format!(", limit {limit}"));
         }
         if let Some(bound) = start.accept_data_loss {
-            text.push_str(&format!(", at most {bound} accepted"));
+            text.push_str(&format!(", {bound} accepted"));
         }
         Fact { label: "loss".into(), text, verdict: Some(told.verdict) }
     }

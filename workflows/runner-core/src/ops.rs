@@ -343,8 +343,7 @@ impl Core {
                     what.push(format!("{site} is accepted as unfenced"));
                 }
                 if let Some(bound) = data_loss {
-                    self.accept_loss(now, id, bound, by)?;
-                    what.push(format!("a loss of at most {bound} is accepted"));
+                    what.push(format!("{} is accepted", self.accept_loss(now, id, bound, by)?));
                 }
                 recorded(&format!("{}, for this epoch", what.join("; ")))
             }

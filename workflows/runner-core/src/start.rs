@@ -21,7 +21,7 @@ pub(crate) struct Start {
     pub(crate) to: Option<SiteId>,
     pub(crate) supersede: Option<RunId>,
     pub(crate) accept_unfenced: Vec<SiteId>,
-    pub(crate) accept_data_loss: Option<schemas::duration::Iso>,
+    pub(crate) accept_data_loss: Option<schemas::LossBound>,
     pub(crate) protect_by: Option<ProtectBy>,
     pub(crate) overrides: Vec<String>,
     pub(crate) waive_ledger: bool,
@@ -141,8 +141,11 @@ impl Core {
                 GroupEntry::Accepted { site, epoch: checked.epoch, standing: false, by: start.by.clone() };
             self.append_group(now, &start.group, &entry);
         }
-        if let Some(bound) = start.accept_data_loss {
-            let entry = GroupEntry::LossAccepted { epoch: checked.epoch, bound, by: start.by.clone() };
+        if let Some(accepted) = start.accept_data_loss {
+            // Nobody knows yet whether it can be told.
+            let (bound, unknown) = crate::accepted::taken(accepted, false);
+            let entry =
+                GroupEntry::LossAccepted { epoch: checked.epoch, bound, unknown, by: start.by.clone() };
             self.append_group(now, &start.group, &entry);
         }
         self.ask_claims(now, &start.group);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemas::duration::Iso;
 use schemas::op::{Op, OpReply};
 use schemas::view::{RunState, RunView};
-use schemas::{Action, RunId};
+use schemas::{Action, LossBound, RunId};
 use serde_json::json;
 use simulation::{Scene, World, address, definition, group_plan};
 
@@ -30,11 +30,15 @@ fn world(limit: &str, heartbeat: Option<u64>, change: impl FnOnce(Scene) -> Scen
     w
 }
 
-fn failover(w: &mut World, data_loss: Option<u64>) -> RunId {
+fn at_most(seconds: u64) -> LossBound {
+    LossBound::AtMost(Iso(Duration::from_secs(seconds)))
+}
+
+fn failover(w: &mut World, data_loss: Option<LossBound>) -> RunId {
     let mut op = World::start_op("failover", "cfg", None);
     if let Op::Start { accept_unfenced, accept_data_loss, .. } = &mut op {
         accept_unfenced.push(simulation::site("main"));
-        *accept_data_loss = data_loss.map(|seconds| Iso(Duration::from_secs(seconds)));
+        *accept_data_loss = data_loss;
     }
     w.start(0, op)
 }
@@ -55,7 +59,7 @@ fn waits(w: &mut World, run: RunId) -> RunView {
 }
 
 fn accept(w: &mut World, run: RunId, seconds: u64) {
-    let data_loss = Some(Iso(Duration::from_secs(seconds)));
+    let data_loss = Some(at_most(seconds));
     let op = Op::Accept { run: run.to_string(), unfenced: None, data_loss };
     let reply = w.ask_runner(0, "agreed with the owner", op);
     assert!(matches!(reply, OpReply::Recorded { .. }), "{reply:?}");
@@ -101,6 +105,8 @@ fn a_loss_that_cannot_be_told_waits_unless_somebody_took_it_in_advance() {
     assert!(view.waits_for.iter().any(|wait| wait.contains("cannot be told")), "{view:#?}");
     accept(&mut w, run, 60);
     assert_eq!(w.until_ended(run), RunState::Completed);
+    // It waited for just that.
+    assert_eq!(by(&w), "unknown, accepted by anna");
 
     let mut w = world(STANDING, None, |scene| scene);
     let run = failover(&mut w, None);
@@ -116,9 +122,38 @@ fn a_loss_that_cannot_be_told_waits_unless_somebody_took_it_in_advance() {
 #[test]
 fn a_bound_that_is_accepted_with_the_command_lets_it_through() {
     let mut w = world(LIMIT, Some(100), |scene| scene);
-    let run = failover(&mut w, Some(600));
+    let run = failover(&mut w, Some(at_most(600)));
     assert_eq!(w.until_ended(run), RunState::Completed);
     assert!(by(&w).contains("accepted by anna"), "{}", by(&w));
+}
+
+/// A bound that was given to forty groups at once was meant for what can be told. What cannot has a word of its own.
+#[test]
+fn a_bound_that_is_accepted_with_the_command_says_nothing_of_what_cannot_be_told() {
+    let mut w = world(LIMIT, None, |scene| scene);
+    let run = failover(&mut w, Some(at_most(600)));
+    let view = waits(&mut w, run);
+    let told = view.waits_for.join(" ");
+    assert!(
+        told.contains("cannot be told, and at most 600 s accepted by anna says nothing of that")
+            && told.contains("--data-loss unknown"),
+        "{told}"
+    );
+    accept(&mut w, run, 600);
+    assert_eq!(w.until_ended(run), RunState::Completed);
+
+    let mut w = world(LIMIT, None, |scene| scene);
+    let run = failover(&mut w, Some(LossBound::Unknown));
+    assert_eq!(w.until_ended(run), RunState::Completed);
+    assert_eq!(by(&w), "unknown, accepted by anna");
+
+    // Nor does the word stand for what can be told and is more.
+    let mut w = world(LIMIT, Some(100), |scene| scene);
+    let run = failover(&mut w, Some(LossBound::Unknown));
+    waits(&mut w, run);
+    accept(&mut w, run, 600);
+    assert_eq!(w.until_ended(run), RunState::Completed);
+    assert!(by(&w).contains("at most 600 s accepted by anna"), "{}", by(&w));
 }
 
 /// The switch of the tests: without the rule it opens at once.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use runner_core::{AssumedBy, GroupEntry, RunEntry, SettledAs};
+use runner_core::{AssumedBy, GroupEntry, RunEntry, SettledAs, accepted_loss};
 use schemas::args::ExportOutput;
 use schemas::view::{RunView, StepView};
 
@@ -135,8 +135,8 @@ fn decisions(evidence: &Evidence, view: &RunView) -> Vec<Decision> {
             GroupEntry::Overridden { run, lines, by } if *run == evidence.run => {
                 note(noted.at, format!("start although red: {}", lines.join(", ")), by);
             }
-            GroupEntry::LossAccepted { epoch, bound, by } if *epoch == evidence.started.epoch => {
-                note(noted.at, format!("accept: a loss of at most {bound}"), by);
+            GroupEntry::LossAccepted { epoch, bound, unknown, by } if *epoch == evidence.started.epoch => {
+                note(noted.at, format!("accept: {}", accepted_loss(*bound, *unknown)), by);
             }
             _ => {}
         }

@@ -1,6 +1,6 @@
 //! Every entry that means something to people, in order.
 
-use runner_core::{AssumedBy, GroupEntry, RunEntry, SettledAs, Settlement};
+use runner_core::{AssumedBy, GroupEntry, RunEntry, SettledAs, Settlement, accepted_loss};
 use schemas::op::Who;
 use schemas::view::RunView;
 
@@ -115,8 +115,8 @@ fn of_group(entry: &GroupEntry, evidence: &Evidence) -> Option<String> {
             let of = site.as_ref().map(|site| format!(" of {site}")).unwrap_or_default();
             format!("declared: {what}{of}, by {}: {}", who(&by.who), by.why)
         }
-        GroupEntry::LossAccepted { epoch: of, bound, by } if *of == epoch => {
-            format!("accepted: a loss of at most {bound}, by {}: {}", who(&by.who), by.why)
+        GroupEntry::LossAccepted { epoch: of, bound, unknown, by } if *of == epoch => {
+            format!("accepted: {}, by {}: {}", accepted_loss(*bound, *unknown), who(&by.who), by.why)
         }
         GroupEntry::Overridden { run, lines, by } if *run == evidence.run => {
             format!("started although red: {}, by {}: {}", lines.join(", "), who(&by.who), by.why)

@@ -109,13 +109,16 @@ pub enum GroupEntry {
         /// Who and why.
         by: ByPerson,
     },
-    /// The risk that something is lost was taken, up to a bound.
+    /// The risk that something is lost was taken: up to a bound, or where nobody can tell how much.
     #[serde(rename = "group.loss-accepted")]
     LossAccepted {
         /// Serves only openings of this epoch.
         epoch: Epoch,
-        /// At most so much.
+        /// At most so much of what can be told; nothing where only the other was named.
         bound: Iso,
+        /// A loss that nobody can tell too.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unknown: bool,
         /// Who and why.
         by: ByPerson,
     },
@@ -127,7 +130,7 @@ pub enum GroupEntry {
         /// From the last heartbeat that was applied to the last sign of life; none: nobody can tell.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         estimate: Option<Iso>,
-        /// The last sign of life of the site that is left, by its own clock.
+        /// The newest sign of life of the site that is left, by its own clock.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         alive: Option<DateTime<Utc>>,
         /// The last heartbeat of it that was applied at the site that opens.
@@ -138,12 +141,12 @@ pub enum GroupEntry {
         /// What let it through: `drained`, `within the limit`, `no limit`, or who accepted it.
         by: String,
     },
-    /// A service of a site fell silent, or speaks again: until when it was seen alive.
+    /// A site fell silent, or speaks again: until when it was seen alive.
     #[serde(rename = "group.last-seen")]
     LastSeen {
-        /// The source's half of a replication.
+        /// The source's half of a replication from there.
         address: Address,
-        /// By its own clock; none: it speaks again.
+        /// The newest sign of anything there, by its own clock; none: something speaks again.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         alive: Option<DateTime<Utc>>,
     },

@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemas::duration::Iso;
 use schemas::op::{Op, OpReply};
 use schemas::view::{Mode, RunState};
-use schemas::{Code, CopyProgress, Level, ReplicationSeen, ReplicationState, Seen};
+use schemas::{Code, CopyProgress, Level, LossBound, ReplicationSeen, ReplicationState, RunId, Seen};
 use serde_json::json;
 
 use crate::common::{GROUP, World, receiver};
@@ -32,6 +32,32 @@ fn world(limit: &str) -> World {
     world.adopt("main");
     world.run_until(|w| w.group().mode == Mode::Normal);
     world
+}
+
+fn start(workflow: &str, unfenced: &[&str], accept_data_loss: Option<LossBound>, dry_run: bool) -> Op {
+    Op::Start {
+        workflow: workflow.into(),
+        group: "cfg".parse().unwrap(),
+        to: None,
+        supersede: None,
+        accept_unfenced: unfenced.iter().map(|site| site.parse().unwrap()).collect(),
+        accept_data_loss,
+        by: None,
+        overrides: Vec::new(),
+        waive_ledger: false,
+        dry_run,
+    }
+}
+
+fn failover(world: &mut World, accepted: LossBound) -> RunId {
+    match world.op("forty groups at once", start("failover", &["main"], Some(accepted), false)) {
+        OpReply::Started { run, .. } => run,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn at_most(seconds: u64) -> LossBound {
+    LossBound::AtMost(Iso(Duration::from_secs(seconds)))
 }
 
 #[test]
@@ -80,8 +106,9 @@ fn a_half_copied_standby_is_opened_only_by_a_persons_word() {
         let facts = world.preview("failover").facts;
         let loss = facts.iter().find(|fact| fact.label == "loss").unwrap();
         assert!(loss.text.contains(WORDS) && loss.verdict.as_deref() == Some("UNKNOWN"), "{limit}: {loss:?}");
-        let run = world.start("failover", &["main"]);
-        world.run_until(|w| w.run(run).waits_for.iter().any(|wait| wait.contains("--data-loss")));
+        // A bound in advance was meant for what can be told.
+        let run = failover(&mut world, at_most(3600));
+        world.run_until(|w| w.run(run).waits_for.iter().any(|wait| wait.contains("--data-loss unknown")));
         let waits = world.run(run).waits_for;
         assert!(waits.iter().any(|wait| wait.contains(WORDS)), "{limit}: {waits:?}");
         let waited = world.now.boot + Duration::from_secs(20);
@@ -92,8 +119,15 @@ fn a_half_copied_standby_is_opened_only_by_a_persons_word() {
             "{limit}: it was opened"
         );
 
-        let data_loss = Some(Iso(Duration::from_secs(60)));
+        let data_loss = Some(at_most(60));
         world.op("the old rows do", Op::Accept { run: run.to_string(), unfenced: None, data_loss });
+        world.run_until(|w| w.run(run).state.ended());
+        assert_eq!(world.state.get("secondary.database.config"), Some(&json!("open")), "{limit}");
+
+        // Whoever knows it from `status` may say so at once.
+        let mut world = self::world(limit);
+        world.silence("main");
+        let run = failover(&mut world, LossBound::Unknown);
         world.run_until(|w| w.run(run).state.ended());
         assert_eq!(world.state.get("secondary.database.config"), Some(&json!("open")), "{limit}");
     }
