@@ -89,8 +89,10 @@ pub struct Core {
     pub(crate) looked: BTreeMap<Address, crate::gate::Looked>,
     /// Databases whose services answer and cannot look, since when by the boot-time clock.
     pub(crate) blind: BTreeMap<Address, Duration>,
-    /// The last sign of life of each source's half, by its own clock.
-    pub(crate) alive: BTreeMap<Address, chrono::DateTime<chrono::Utc>>,
+    /// The last sign of life of each service.
+    pub(crate) alive: BTreeMap<Address, crate::alive::Sign>,
+    /// Servers that let nobody in, as the services beside them say.
+    pub(crate) down: BTreeMap<Address, crate::alive::Down>,
     pub(crate) checked: BTreeMap<Address, (Now, CheckReply)>,
     /// Who beats for a resource: ledgers, and when each was heard.
     pub(crate) beating: BTreeMap<Address, BTreeMap<LedgerId, Now>>,
@@ -134,6 +136,7 @@ impl Core {
             looked: BTreeMap::new(),
             blind: BTreeMap::new(),
             alive: BTreeMap::new(),
+            down: BTreeMap::new(),
             checked: BTreeMap::new(),
             beating: BTreeMap::new(),
             preflight_every: settings.preflight_every,

@@ -365,7 +365,7 @@ impl Core {
         for address in &beat.resources {
             let anew = !self.is_heard(now, address);
             self.heard.insert(address.clone(), now);
-            self.note_alive(address, beat.at);
+            self.note_alive(now, address, beat.at);
             let beating = self.beating.entry(address.clone()).or_default();
             beating.retain(|_, at| now.boot <= at.boot + crate::core::SILENT_AFTER);
             beating.insert(beat.ledger, now);

@@ -28,12 +28,22 @@ impl Core {
         }
         let found = self.estimate_one(&g.plan.group, live, &address.site, &address.resource, None);
         let text = format!("{}, limit {}", found.text, Iso(max));
-        let remedy =
-            "see what holds it up: `trouble` in pointsman status, then its server's log and the link";
+        // Until it is back nothing tells how far behind the standby is.
+        let source = Address { site: live.clone(), ..address.clone() };
+        let unstamped = self.outlived(g, &source).is_some();
+        let remedy = match unstamped {
+            true => format!("start `pointsman serve` of {source} again: nobody stamps a heartbeat there"),
+            false => {
+                "see what holds it up: `trouble` in pointsman status, then its server's log and the link"
+                    .into()
+            }
+        };
         Some(match found.estimate {
             None => CheckLine::amber(FRESH, text, remedy),
             Some(Iso(lost)) if lost > max => CheckLine::red(FRESH, text, remedy),
-            Some(Iso(lost)) if lost >= STAMPED.max(max / 2) => CheckLine::amber(FRESH, text, remedy),
+            Some(Iso(lost)) if unstamped || lost >= STAMPED.max(max / 2) => {
+                CheckLine::amber(FRESH, text, remedy)
+            }
             Some(_) => CheckLine::green(FRESH, text),
         })
     }

@@ -5,6 +5,7 @@
 //! a crash sweep and a simulation run.
 
 mod accepted;
+mod alive;
 mod by_hand;
 mod call;
 mod claims;

@@ -1,5 +1,5 @@
 //! How much an unplanned opening loses, and the gate that stands before it: what was written at the site that is
-//! left after the last heartbeat that the other site applied, until it was last seen alive. Unknown is unknown.
+//! left after the last heartbeat that the other site applied, until anything there was last seen alive. Unknown is unknown.
 
 use std::time::Duration;
 
@@ -117,19 +117,24 @@ impl Core {
         let Some(heartbeat) = seen.heartbeat else {
             return Estimate::unknown(format!("{resource}: {to} has no heartbeat of {from}"));
         };
+        let g = self.groups.get(group);
         // What an earlier life of this runner saw counts for a run that began in it; else nobody can say that
         // the site did not come back meanwhile.
         let recorded = || {
             let of_run = run.filter(|run| run.started.lost.contains(from))?;
-            let g = self.groups.get(group)?;
-            g.record.last_seen.get(&source).filter(|_| g.record.holder == Some(of_run.id)).copied()
+            let record = &g?.record;
+            record.last_seen.get(&source).filter(|_| record.holder == Some(of_run.id)).copied()
         };
-        let (alive, since) = match self.alive.get(&source).copied().or_else(recorded) {
-            Some(alive) => (alive, format!("the last contact with {from}")),
+        let (alive, since) = match g.and_then(|g| self.last_alive(g, &source)).or_else(recorded) {
+            Some(alive) => {
+                let outlived = g.and_then(|g| self.outlived(g, &source));
+                let outlived = outlived.map(|why| format!(" ({why})")).unwrap_or_default();
+                (alive, format!("the last contact with {from}{outlived}"))
+            }
             None => (self.began_wall, format!("this runner's start, and {from} was not heard since")),
         };
         // After it was seen closed in this epoch, nothing was written any more.
-        let closed = self.groups.get(group).and_then(|g| {
+        let closed = g.and_then(|g| {
             let closed = g.record.databases.iter().filter(|(address, _)| address.site == *from);
             let seen = closed.map(|(_, state)| match state {
                 OpenState::Closed { epoch, seen } if *epoch == g.record.epoch => Some(*seen),
@@ -257,6 +262,7 @@ impl Core {
                 if self.wait_for_loss(now, key, how.clone()) {
                     for (resource, _) in self.replications(now, group, &from, &to) {
                         self.look_at(now, &replication(&to, &resource), None);
+                        self.look_at_source(now, group, &replication(&from, &resource));
                     }
                 }
                 if let Some(asked) = self.groups.get_mut(group).and_then(|g| g.loss_asked.as_mut()) {
@@ -299,23 +305,11 @@ impl Core {
     /// A look at one half of a replication: an opening may wait for it.
     pub(crate) fn note_replication(&mut self, now: Now, address: &Address, seen: &Observation) {
         let Seen::Replication(_) = &seen.seen else { return };
-        self.note_alive(address, seen.at);
         let waits =
             |g: &&crate::in_memory::Group| g.loss_asked.is_some() && g.plan.resources.contains(address);
         let group = self.groups.values().find(waits).map(|g| g.plan.group.clone());
         if group.is_some() {
             self.wake_waiters(now, group.as_ref());
-        }
-    }
-
-    /// A sign of life of a replication's service, by its own clock. It is none of the server beside it while that
-    /// lets nobody in: then nothing is written.
-    pub(crate) fn note_alive(&mut self, address: &Address, at: DateTime<Utc>) {
-        let dead = self.observed.get(address).is_some_and(
-            |(_, seen)| matches!(&seen.seen, Seen::Nothing(why) if why.code == schemas::Code::Unreachable),
-        );
-        if address.service == Service::Replication && !dead {
-            self.alive.insert(address.clone(), at);
         }
     }
 

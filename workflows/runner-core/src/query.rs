@@ -208,6 +208,8 @@ impl Core {
             if let Some(g) = seen.group.as_ref().and_then(|g| self.groups.get_mut(g)) {
                 g.seen_epoch = g.seen_epoch.max(seen.epoch);
             }
+            self.note_alive(now, &address, seen.at);
+            self.note_down(now, &address, &seen);
             self.note_observation(now, &address, &seen);
             self.note_replication(now, &address, &seen);
             match (&seen.seen, address.service) {

@@ -143,24 +143,6 @@ impl Core {
         all.into_iter().map(half).collect()
     }
 
-    /// A live site that falls silent: until when it was seen alive is recorded, since this program may be gone
-    /// when that is asked for.
-    fn note_silence(&mut self, now: Now, group: &GroupId, sources: &[Address]) {
-        let Some(g) = self.groups.get(group) else { return };
-        let mut entries = Vec::new();
-        for address in g.record.last_seen.keys().filter(|address| self.is_heard(now, address)) {
-            entries.push(GroupEntry::LastSeen { address: address.clone(), alive: None });
-        }
-        for address in sources.iter().filter(|address| !g.record.last_seen.contains_key(*address)) {
-            if let Some(alive) = self.alive.get(address).copied().filter(|_| !self.is_heard(now, address)) {
-                entries.push(GroupEntry::LastSeen { address: address.clone(), alive: Some(alive) });
-            }
-        }
-        for entry in entries {
-            self.append_group(now, group, &entry);
-        }
-    }
-
     /// Replication that is broken while nothing is moved: recorded, and so told, when it lasts; and when it ends.
     fn note_trouble<'a>(&mut self, now: Now, group: &GroupId, halves: impl Iterator<Item = &'a Address>) {
         let Some(g) = self.groups.get(group) else { return };

@@ -236,6 +236,12 @@ impl World {
         self.silent.contains(address.site.as_str()) || self.silent.contains(&address.to_string())
     }
 
+    /// Nothing happens for so long.
+    pub(crate) fn pass(&mut self, seconds: u64) {
+        let until = self.now.boot + Duration::from_secs(seconds);
+        self.run_until(|w| w.now.boot >= until);
+    }
+
     fn beat(&mut self) {
         let resources = self.addresses.iter().filter(|address| !self.is_silent(address)).cloned().collect();
         let ledger = LedgerId(Uuid::from_u128(9));

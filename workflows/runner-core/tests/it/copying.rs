@@ -34,7 +34,7 @@ fn world(limit: &str) -> World {
     world
 }
 
-fn start(workflow: &str, unfenced: &[&str], accept_data_loss: Option<LossBound>, dry_run: bool) -> Op {
+fn start(workflow: &str, unfenced: &[&str], accept_data_loss: Option<LossBound>) -> Op {
     Op::Start {
         workflow: workflow.into(),
         group: "cfg".parse().unwrap(),
@@ -50,7 +50,7 @@ fn start(workflow: &str, unfenced: &[&str], accept_data_loss: Option<LossBound>,
 }
 
 fn failover(world: &mut World, accepted: LossBound) -> RunId {
-    match world.op("forty groups at once", start("failover", &["main"], Some(accepted), false)) {
+    match world.op("forty groups at once", start("failover", &["main"], Some(accepted))) {
         OpReply::Started { run, .. } => run,
         other => panic!("{other:?}"),
     }

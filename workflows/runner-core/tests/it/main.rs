@@ -1,6 +1,7 @@
 //! The core against services that do whatever they are asked.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod alive;
 mod blind;
 mod boot;
 mod capturing;
