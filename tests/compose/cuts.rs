@@ -13,7 +13,8 @@ const QUIET: Duration = Duration::from_secs(15);
 /// The live site stamps one every 5 s: an estimate beyond this is of a link that is cut.
 const HEARTBEATS: Duration = Duration::from_secs(15);
 
-/// `up` is normal. Without the link nothing starts, since the witness hears both, and status says so. Then a drill.
+/// `up` is normal. Without the link nothing starts, since the witness hears both, and status says so, and who can only
+/// read. Then a drill.
 #[test]
 fn up_is_normal_a_lost_link_is_told_and_a_failover_is_one_command() {
     let Some(system) = System::up() else { return };
@@ -49,7 +50,14 @@ fn up_is_normal_a_lost_link_is_told_and_a_failover_is_one_command() {
     );
     system.written_at("main");
     assert_eq!(system.newest_run().unwrap().id, before, "a run has started");
-    assert_eq!(system.status().unwrap().mode, Mode::Normal);
+    // Its proxies have lost their master: there, users can only read.
+    system.until("status names the proxies that can only read", || {
+        let status = system.status()?;
+        let named =
+            ["proxy-a@secondary", "proxy-b@secondary"].iter().all(|part| status.sentence.contains(part));
+        let told = status.mode == Mode::Limited && named && !status.sentence.contains("@main");
+        if told { Ok(()) } else { Err(anyhow!("{:?}: {}", status.mode, status.sentence)) }
+    });
     assert!(system.is_closed("secondary").unwrap());
 
     system.cut(&["heal"]);

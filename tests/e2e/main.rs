@@ -10,6 +10,7 @@ mod copy;
 mod drill;
 mod home;
 mod kills;
+mod limited;
 mod losses;
 mod moves;
 mod nights;

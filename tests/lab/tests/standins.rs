@@ -268,6 +268,7 @@ fn users_follow_the_name(lose: impl Fn(&StandIn)) {
     let (_port, proxy) = port_of("127.0.2.7");
     let _proxy = sites.user(&["proxy", "--listen", &proxy.to_string()]);
     until_says(proxy, "MODE", "normal 127.0.1.3");
+    assert_eq!(ask(proxy, "PING"), "PONG proxy");
     assert_eq!(ask(proxy, &format!("PEER {NAME}")), "ADDRESS 127.0.1.3");
     assert_eq!(ask(proxy, "LETGO"), "OK");
     assert_eq!(ask(proxy, "MODE"), "normal 127.0.1.3", "it let go of what the name leads to");
@@ -292,6 +293,7 @@ fn users_follow_the_name(lose: impl Fn(&StandIn)) {
     let start = Instant::now();
     until_says(proxy, "MODE", "limited 127.0.1.3");
     assert!(start.elapsed() < Duration::from_secs(4), "limited mode took {:?}", start.elapsed());
+    assert_eq!(ask(proxy, "PING"), "PONG limited", "its health gate does not see it");
     assert_eq!(ask(proxy, "WRITE 1000001 x"), "ERR limited");
     assert_eq!(ask(proxy, "READ 1000000"), "ROW 1000000 through the proxy");
 

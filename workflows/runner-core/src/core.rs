@@ -89,6 +89,8 @@ pub struct Core {
     pub(crate) looked: BTreeMap<Address, crate::gate::Looked>,
     /// Databases whose services answer and cannot look, since when by the boot-time clock.
     pub(crate) blind: BTreeMap<Address, Duration>,
+    /// Programs that run and are not healthy, since when by the boot-time clock.
+    pub(crate) unwell: BTreeMap<Address, Duration>,
     /// The last sign of life of each service.
     pub(crate) alive: BTreeMap<Address, crate::alive::Sign>,
     /// Servers that let nobody in, as the services beside them say.
@@ -135,6 +137,7 @@ impl Core {
             observed: BTreeMap::new(),
             looked: BTreeMap::new(),
             blind: BTreeMap::new(),
+            unwell: BTreeMap::new(),
             alive: BTreeMap::new(),
             down: BTreeMap::new(),
             checked: BTreeMap::new(),

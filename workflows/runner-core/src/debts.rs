@@ -179,6 +179,12 @@ impl Core {
             .filter(|(_, d)| !self.waits_its_turn(now, group, &d.owed))
             .map(|(id, _)| *id)
             .collect();
+        let (vain, debts): (Vec<u64>, Vec<u64>) = debts
+            .into_iter()
+            .partition(|id| g.record.debts.get(id).is_some_and(|debt| self.in_vain(now, g, &debt.owed)));
+        if !vain.is_empty() {
+            self.look_at_serving(group);
+        }
         for debt in debts {
             let Some(g) = self.groups.get(group) else { return };
             let owed = g.record.debts.get(&debt).map(|debt| &debt.owed);

@@ -4,15 +4,26 @@
 use chrono::{DateTime, Utc};
 use engine::Purpose;
 use schemas::{Action, Address, Key, Running, Seen, Service, SiteId};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::core::Core;
+use crate::core::{Core, SILENT_AFTER};
+use crate::entry::Owed;
+use crate::in_memory::Group;
 use crate::live::{Live, Stage};
 use crate::preflight::CHECK_WITHIN;
 use crate::seam::Now;
 
 /// So many clients are named in a wait.
-const NAMED: usize = 5;
+pub(crate) const NAMED: usize = 5;
+
+/// The programs of `everywhere`, each with the database that it works on.
+pub(crate) fn everywhere(g: &Group) -> impl Iterator<Item = (&str, Option<&str>)> {
+    let all = g.plan.input.get("everywhere").and_then(Value::as_array);
+    all.into_iter().flatten().filter_map(|part| {
+        let name = part.get("process")?.as_str()?;
+        Some((name, part.get("database").and_then(Value::as_str)))
+    })
+}
 
 impl Core {
     /// Whether `share` per cent of the group's clients resolve the new addresses, and of what runs everywhere is healthy;
@@ -70,9 +81,7 @@ impl Core {
     /// What runs at both sites, at each that is not lost and whose service is there.
     fn everywhere(&self, now: Now, group: &schemas::GroupId, lost: impl Fn(&SiteId) -> bool) -> Vec<Address> {
         let Some(g) = self.groups.get(group) else { return Vec::new() };
-        let named = g.plan.input.get("everywhere").and_then(serde_json::Value::as_array);
-        let named: Vec<&str> =
-            named.into_iter().flatten().filter_map(|part| part.get("process")?.as_str()).collect();
+        let named: Vec<&str> = everywhere(g).map(|(name, _)| name).collect();
         let ours = |a: &&Address| {
             a.service == Service::Process
                 && named.contains(&a.resource.as_str())
@@ -95,6 +104,35 @@ impl Core {
         }
     }
 
+    /// Whether a program that is owed a refresh would be started again in vain: what it needs is not seen to run at the
+    /// live site, or a run is about to take that elsewhere. In limited mode it still serves what it has, and started
+    /// anew it has nothing.
+    pub(crate) fn in_vain(&self, now: Now, g: &Group, owed: &Owed) -> bool {
+        if owed.action != Some(Action::RefreshProcess) {
+            return false;
+        }
+        let run = g.record.active.and_then(|run| self.runs.get(&run));
+        let moves = |run: &crate::run::Run| {
+            !matches!(run.definition.info().purpose, Purpose::Protect | Purpose::Tidy)
+        };
+        run.is_some_and(moves) || serving(g).any(|part| !self.is_seen_running(now, &part))
+    }
+
+    fn is_seen_running(&self, now: Now, part: &Address) -> bool {
+        let looked = self.observed.get(part).filter(|(at, _)| now.boot < at.boot + SILENT_AFTER * 2);
+        let seen = looked.filter(|_| !self.mute.contains(part)).map(|(_, seen)| &seen.seen);
+        matches!(seen, Some(Seen::Process(process))
+            if !matches!(process.running, Running::Stopped | Running::Unhealthy))
+    }
+
+    /// Looks at what those need that are owed a refresh.
+    pub(crate) fn look_at_serving(&mut self, group: &schemas::GroupId) {
+        let Some(g) = self.groups.get(group) else { return };
+        for part in serving(g).collect::<Vec<_>>() {
+            self.look_for(&part, CHECK_WITHIN);
+        }
+    }
+
     /// A program was looked at.
     pub(crate) fn wake_followers(&mut self, now: Now) {
         let waits = |live: &&Live| matches!(live.stage, Stage::AwaitFollowed(_));
@@ -104,4 +142,15 @@ impl Core {
             self.advance(now, &key);
         }
     }
+}
+
+/// What runs at the live site only, there.
+fn serving(g: &Group) -> impl Iterator<Item = Address> {
+    g.record.live.iter().flat_map(move |site| {
+        g.plan.live_only.iter().map(move |resource| Address {
+            site: site.clone(),
+            service: Service::Process,
+            resource: resource.clone(),
+        })
+    })
 }

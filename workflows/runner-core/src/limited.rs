@@ -1,15 +1,18 @@
-//! Users of the live site can only read: what tells it, and since when. The beginning is recorded, so that the runner's own
+//! Users can only read: what tells it, and since when. That is so where the live site does not serve, and where those that run
+//! at both sites on what it serves are not healthy, such as proxies that have lost their server. The beginning is recorded, so that the runner's own
 //! death does not move it, and the run that ends it begins to count there.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use schemas::view::ResourceView;
-use schemas::{Address, GroupId, ResourceId, Running, Seen, Service, SiteId};
+use schemas::{Address, GroupId, Observation, ResourceId, Running, Seen, Service, SiteId};
 
 use crate::core::{Core, SILENT_AFTER};
 use crate::entry::GroupEntry;
+use crate::followed::{NAMED, everywhere};
 use crate::in_memory::Group;
+use crate::preflight::CHECK_WITHIN;
 use crate::seam::Now;
 use crate::views::text;
 
@@ -36,19 +39,76 @@ impl Core {
         let live = g.record.live.as_ref()?;
         let other = g.plan.sites.iter().find(|site| *site != live).cloned();
         let failover = format!("pointsman failover {id} --to {} --why …", text(&other));
+        let unwell = self.unwell_parts(g, resources);
+        let first = unwell.iter().map(|(_, since)| *since).min();
+        let dead = dead_at(g, live, resources);
         let (since, what, next) = if let Some(since) = self.silent_since(now, live, resources) {
             (since, format!("{live} is live and silent"), failover)
         } else if let Some((resource, since, why)) = self.blind_at(now, g, live) {
             let what = format!("{live} is live and {resource} there cannot be looked at ({why})");
             (since, what, format!("start it again, or {failover}"))
-        } else {
-            let dead = dead_at(g, live, resources)?;
+        } else if !dead.is_empty() && dead.len() == g.plan.live_only.len() {
+            let dead = dead.join(", ");
             let what = format!("{live} is live, its database answers, and nothing of {dead} runs there");
             let next = format!("start it again there; if that cannot be done, {failover} (it drains first)");
             (now.wall, what, next)
+        } else {
+            let since = first?;
+            let are = if unwell.len() == 1 { "runs and is" } else { "run and are" };
+            let what = format!("{live} is live, and {} {are} not healthy", listed(&unwell));
+            let next = match dead.is_empty() {
+                true => {
+                    format!("look what they lack; if {live} cannot serve them, {failover} (it drains first)")
+                }
+                false => format!(
+                    "start {} at {live} again; if that cannot be done, {failover} (it drains first)",
+                    dead.join(", ")
+                ),
+            };
+            (since, what, next)
         };
+        // It began where the first of them could not do its work any more.
+        let since = first.map_or(since, |first| first.min(since));
         let known = g.record.limited.as_ref().filter(|(site, _)| site == live);
         Some(OnlyReads { since: known.map_or(since, |(_, since)| *since), what, next })
+    }
+
+    /// A program was looked at: since when it is seen to run without being healthy.
+    pub(crate) fn note_unwell(&mut self, now: Now, address: &Address, seen: &Observation) {
+        match &seen.seen {
+            Seen::Process(process) if process.running == Running::Unhealthy => {
+                self.unwell.entry(address.clone()).or_insert(now.boot);
+            }
+            _ => drop(self.unwell.remove(address)),
+        }
+    }
+
+    /// What runs at both sites on what the live site serves, and was not healthy whenever it was looked at for some time,
+    /// such as proxies in limited mode; each with since when.
+    fn unwell_parts<'r>(
+        &self,
+        g: &Group,
+        resources: &'r [ResourceView],
+    ) -> Vec<(&'r Address, DateTime<Utc>)> {
+        let served = served(g);
+        let heard = resources.iter().filter(|view| !view.silent).map(|view| &view.address);
+        let since = |address: &'r Address| {
+            let (looked, _) = self.observed.get(address).filter(|_| served.contains(address))?;
+            // One look says little: it may be starting.
+            let lasts = looked.boot.saturating_sub(*self.unwell.get(address)?);
+            (lasts >= SILENT_AFTER).then(|| (address, looked.wall - lasts))
+        };
+        heard.filter_map(since).collect()
+    }
+
+    /// Looks at them; in peace only: a run has looks of its own.
+    pub(crate) fn look_at_served(&mut self, group: &GroupId) {
+        let Some(g) = self.groups.get(group).filter(|g| g.record.active.is_none()) else { return };
+        let mut parts = served(g);
+        parts.retain(|part| !self.mute.contains(part));
+        for part in &parts {
+            self.look_for(part, CHECK_WITHIN);
+        }
     }
 
     /// Records that it began or that it is over. A run has a clock of its own, which begins with this one.
@@ -59,7 +119,7 @@ impl Core {
         }
         let Some(g) = self.groups.get(group).filter(|g| g.record.active.is_none()) else { return };
         let Some(live) = g.record.live.clone() else { return };
-        let ours = g.plan.resources.iter().chain(&g.plan.clients).filter(|a| a.site == live);
+        let ours = g.plan.resources.iter().chain(&g.plan.clients);
         let resources: Vec<ResourceView> = ours.map(|a| self.resource_view(now, a)).collect();
         let found = self.limited(now, group, &resources).map(|found| found.since);
         if found.is_some() == g.record.limited.is_some() {
@@ -101,7 +161,8 @@ impl Core {
         })
     }
 
-    /// What is heard at the live site and would tell that users write there, and was not seen in this life.
+    /// What is heard and would tell that users write at the live site, and was not seen in this life, or was seen not to be
+    /// healthy and not for long yet.
     fn unseen_at(&self, now: Now, g: &Group, live: &SiteId) -> Vec<Address> {
         let databases = g.plan.one_live.iter().map(|resource| (Service::Database, resource));
         let parts = g.plan.live_only.iter().map(|resource| (Service::Process, resource));
@@ -115,27 +176,55 @@ impl Core {
             Some(Seen::Nothing(_)) => address.service != Service::Database,
             Some(_) => true,
         };
-        databases.chain(parts).map(address).filter(|a| self.is_heard(now, a) && !seen(a)).collect()
+        let unseen = databases.chain(parts).map(address).filter(|address| !seen(address));
+        let unsure = |address: &Address| !seen(address) || self.unwell.contains_key(address);
+        let served = served(g).into_iter().filter(unsure);
+        unseen.chain(served).filter(|address| self.is_heard(now, address)).collect()
     }
 }
 
-/// What runs at the live site only, if every part of it is seen not to run.
-fn dead_at(g: &Group, live: &SiteId, resources: &[ResourceView]) -> Option<String> {
-    let parts = g.plan.live_only.iter().map(|name| {
+/// What runs at the live site only and is seen not to run there, or not well.
+fn dead_at(g: &Group, live: &SiteId, resources: &[ResourceView]) -> Vec<String> {
+    let dead = |name: &&ResourceId| {
         let of = |view: &&ResourceView| {
             view.address.site == *live
                 && view.address.service == Service::Process
-                && view.address.resource == *name
+                && view.address.resource == **name
         };
-        let view = resources.iter().find(of).filter(|view| !view.silent)?;
-        match &view.observation.as_ref()?.seen {
-            Seen::Process(seen) => Some(matches!(seen.running, Running::Stopped | Running::Unhealthy)),
-            _ => None,
+        let view = resources.iter().find(of).filter(|view| !view.silent);
+        match view.and_then(|view| Some(&view.observation.as_ref()?.seen)) {
+            Some(Seen::Process(seen)) => matches!(seen.running, Running::Stopped | Running::Unhealthy),
+            _ => false,
         }
-    });
-    let dead: Vec<Option<bool>> = parts.collect();
-    let all = !dead.is_empty() && dead.iter().all(|part| *part == Some(true));
-    all.then(|| g.plan.live_only.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+    };
+    g.plan.live_only.iter().filter(dead).map(ToString::to_string).collect()
+}
+
+/// The programs of `everywhere` at each site that work on what the live site serves: not those with a database that is
+/// live at both.
+fn served(g: &Group) -> Vec<Address> {
+    let both = |share: &str| {
+        let database = share.split('@').next().unwrap_or_default();
+        g.plan.input.pointer(&format!("/databases/{database}/kind")).and_then(|kind| kind.as_str())
+            == Some("both-live")
+    };
+    let names: Vec<&str> =
+        everywhere(g).filter(|(_, share)| !share.is_some_and(both)).map(|(name, _)| name).collect();
+    let ours = |a: &&Address| {
+        a.service == Service::Process
+            && g.plan.sites.contains(&a.site)
+            && names.contains(&a.resource.as_str())
+    };
+    g.plan.resources.iter().filter(ours).cloned().collect()
+}
+
+/// The first of them by name and site.
+fn listed(parts: &[(&Address, DateTime<Utc>)]) -> String {
+    let names: Vec<String> =
+        parts.iter().take(NAMED).map(|(part, _)| format!("{}@{}", part.resource, part.site)).collect();
+    let more = parts.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", names.join(", "))
 }
 
 /// As people say it; it grows while they read it.

@@ -210,6 +210,7 @@ impl Core {
             }
             self.note_alive(now, &address, seen.at);
             self.note_down(now, &address, &seen);
+            self.note_unwell(now, &address, &seen);
             self.note_observation(now, &address, &seen);
             self.note_replication(now, &address, &seen);
             match (&seen.seen, address.service) {

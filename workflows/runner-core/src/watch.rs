@@ -78,6 +78,7 @@ impl Core {
                 for address in all() {
                     self.look_at(now, address, None);
                 }
+                self.look_at_served(group);
             }
         }
         if let Some(g) = self.groups.get_mut(group).filter(|_| looks) {

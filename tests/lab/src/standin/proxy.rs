@@ -10,7 +10,8 @@
 //! `READ n` → `ROW n text` or `NONE n`; `WRITE n text` → `OK n` or `ERR limited`; `MODE` →
 //! `normal ADDRESS` or `limited ADDRESS` (of the last master, `-` when there was none); `LETGO` →
 //! `OK` once it holds no connection that the name does not lead to; `PEER name` → `ADDRESS a` that it is
-//! connected to by this name, or `NONE`; `PING` → `PONG proxy`.
+//! connected to by this name, or `NONE`; `PING` → `PONG proxy` in normal mode, else `PONG limited`: a health gate that expects
+//! the one takes the other for a program that runs and is not healthy.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -296,7 +297,7 @@ async fn serve(mut lines: Lines, shared: Arc<Shared>, writes: mpsc::Sender<Write
                 Some((_, at)) => format!("ADDRESS {}", at.ip()),
                 None => "NONE".into(),
             },
-            "PING" => "PONG proxy".into(),
+            "PING" => shared.set(|state| if state.normal { "PONG proxy" } else { "PONG limited" })?.into(),
             _ => "ERR unknown word".into(),
         };
         lines.write(&answer).await?;

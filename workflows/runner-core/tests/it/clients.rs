@@ -3,6 +3,7 @@
 use crate::common::{GROUP, World};
 use schemas::op::{Op, OpReply};
 use schemas::view::RunState;
+use schemas::{ProcessSeen, Running, Seen};
 
 /// A client at a third place too; main's does not count while main is lost.
 fn with_branch(done_when: &str) -> String {
@@ -83,4 +84,29 @@ fn a_program_that_runs_everywhere_and_is_not_healthy_has_not_followed() {
     world.state.remove(proxy);
     world.run_until(|w| w.run(run).state.ended());
     assert_eq!(world.run(run).state, RunState::Completed);
+}
+
+/// A proxy in limited mode serves what it has. Started again where nothing serves it, it would have nothing.
+#[test]
+fn nothing_is_started_again_while_what_it_needs_does_not_run() {
+    let mut world = World::new();
+    world.adopt("main");
+    let (refresh, part) = ("secondary.process.proxy-a.refresh", "secondary.process.cs-primary");
+    world.failing.insert(refresh.into());
+    let stopped = ProcessSeen { running: Running::Stopped, closes: None, detail: serde_json::Value::Null };
+    world.seen.insert(part.into(), Seen::Process(stopped));
+    let run = world.start("switchover", &[]);
+    world.run_until(|w| w.run(run).state.ended());
+    assert_eq!(world.run(run).state, RunState::Completed);
+    let owed = |world: &mut World| world.group().debts.iter().any(|debt| debt.what == "process.refresh");
+    assert!(owed(&mut world));
+
+    world.failing.clear();
+    let asked = world.acts.len();
+    world.pass(40);
+    assert_eq!(world.acts[asked..], [] as [String; 0], "it was started again in vain");
+    assert!(owed(&mut world));
+    world.seen.remove(part);
+    world.run_until(|w| !owed(w));
+    assert_eq!(world.applied(refresh), 1);
 }

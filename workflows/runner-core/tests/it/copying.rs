@@ -45,7 +45,7 @@ fn start(workflow: &str, unfenced: &[&str], accept_data_loss: Option<LossBound>)
         by: None,
         overrides: Vec::new(),
         waive_ledger: false,
-        dry_run,
+        dry_run: false,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use schemas::view::Mode;
+use schemas::{ProcessSeen, Running, Seen};
 use serde_json::{Value, json};
 
 use crate::common::{GROUP, World};
@@ -61,4 +62,73 @@ fn a_live_site_that_is_mended_ends_it() {
     world.run_until(|w| noted(w).len() > 1);
     assert_eq!(noted(&world)[1], json!({ "site": "main" }));
     assert_eq!(world.group().limited_since, None);
+}
+
+fn stopped() -> Seen {
+    Seen::Process(ProcessSeen { running: Running::Stopped, closes: None, detail: Value::Null })
+}
+
+/// The servers of the live site are dead, and what runs beside them is not: the proxies know it.
+#[test]
+fn it_counts_from_the_first_proxy_that_lost_its_server() {
+    let lose = |world: &mut World, site: &str| {
+        world.state.insert(format!("{site}.process.proxy-a"), json!("unhealthy"));
+    };
+    let mut world = World::new();
+    world.adopt("main");
+    world.pass(20);
+    assert_eq!(world.group().mode, Mode::Normal);
+    for name in ["cs-primary", "cs-backup"] {
+        world.seen.insert(format!("main.process.{name}"), stopped());
+    }
+    assert_eq!(world.group().mode, Mode::Normal, "one part of those that run at main only lives");
+    let lost = world.now.wall;
+    lose(&mut world, "secondary");
+    assert_eq!(world.group().mode, Mode::Normal, "it was looked at once: it may be starting");
+    // Nobody asks: the runner looks by itself.
+    world.pass(25);
+    assert_eq!(noted(&world).len(), 1, "{:?}", noted(&world));
+    let group = world.group();
+    assert_eq!(group.mode, Mode::Limited);
+    let said = &group.sentence;
+    assert!(
+        said.contains("main is live, and proxy-a@secondary runs and is not healthy, limited for "),
+        "{said}"
+    );
+    assert!(said.contains("start cs-primary, cs-backup at main again"), "{said}");
+    assert!(said.contains("pointsman failover cfg --to secondary"), "{said}");
+    let since = group.limited_since.unwrap();
+    assert!((since - lost).num_seconds() <= 10, "{lost} {since}");
+
+    // Another one later, and the runner anew: the clock is that of the first.
+    world.pass(60);
+    lose(&mut world, "main");
+    world.pass(30);
+    assert_eq!(world.group().limited_since, Some(since));
+    let mut world = world.killed(GROUP);
+    lose(&mut world, "main");
+    lose(&mut world, "secondary");
+    world.pass(60);
+    assert_eq!(world.group().limited_since, Some(since));
+    assert_eq!(noted(&world), [] as [Value; 0], "it never ended");
+
+    world.state.remove("secondary.process.proxy-a");
+    world.pass(30);
+    assert_eq!(world.group().limited_since, Some(since), "one of them still waits");
+    world.state.remove("main.process.proxy-a");
+    world.run_until(|w| w.group().mode == Mode::Normal);
+    world.pass(20);
+    assert_eq!(noted(&world), [json!({ "site": "main" })]);
+}
+
+/// A program with a database of its own site is not served by the live one.
+#[test]
+fn what_works_on_its_own_sites_database_keeps_nobody_from_writing() {
+    let own = GROUP.replace("everywhere: [proxy-a]", "everywhere: [{ log-msg: { database: log@own } }]");
+    assert_ne!(own, GROUP);
+    let mut world = World::with(&own, None);
+    world.adopt("main");
+    world.state.insert("secondary.process.log-msg".into(), json!("unhealthy"));
+    world.pass(40);
+    assert_eq!(world.group().mode, Mode::Normal);
 }
