@@ -6,7 +6,7 @@ use std::path::Path;
 use chrono::Utc;
 use config::{AskOr, Group, Host, RefusedOr, json_schema, load_groups, load_host};
 use document::Diagnostics;
-use schemas::{Service, SiteId};
+use schemas::{ResourceId, Service, SiteId};
 use serde_json::json;
 
 use crate::args::{Config, ConfigAsk};
@@ -60,6 +60,7 @@ fn check(host: &Path, folder: Option<&Path>, out: &Output) -> anyhow::Result<Exi
     warnings.extend(host.iter().flat_map(unwritten));
     warnings.extend(host.iter().filter_map(pageless));
     warnings.extend(host.iter().flat_map(unbootable));
+    warnings.extend(host.iter().flat_map(|host| unchecked(host, &groups)));
     if let Some(host) = host.as_ref().filter(|host| host.runner.is_some()) {
         let definitions = parts::definitions(host)?;
         warnings.extend(groups.iter().filter_map(|group| unknown_workflow(group, &definitions)));
@@ -134,6 +135,24 @@ fn unwritten(host: &Host) -> Vec<String> {
             format!("{path}: database.{name}: `writers` is empty: closing it would keep nobody from writing")
         })
         .collect()
+}
+
+/// Programs that must not run at two sites, and of which nothing proves that they do not.
+fn unchecked(host: &Host, groups: &[Group]) -> Vec<String> {
+    let dormant = |name: &ResourceId| {
+        groups.iter().any(|group| group.sites.contains(&host.site) && group.live_only.contains(name))
+    };
+    let scripts = host.settings(Service::Process).filter(|settings| {
+        let written = |key| settings.located.get(key);
+        written("driver").and_then(|driver| driver.as_str()) == Some("exec") && written("check").is_none()
+    });
+    let line = |settings: config::Settings<'_>| {
+        let (path, name) = (settings.document.path(), settings.resource);
+        format!(
+            "{path}: process.{name}: no `check` script: it may run although nobody answers its health gate"
+        )
+    };
+    scripts.filter(|settings| dormant(settings.resource)).map(line).collect()
 }
 
 /// Scripts that start a server closed, and cannot be run.

@@ -90,11 +90,15 @@ fn what_would_fail_on_the_night_is_warned_of_by_day() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     std::fs::create_dir_all(folder.join("groups")).unwrap();
-    let group = "version: 1\ngroup: g\nsites: [a, b]\ntrigger: { run: failovre }\n";
+    let group = "version: 1\ngroup: g\nsites: [a, b]\nlive_only: [cs, web]\neverywhere: [proxy]\n\
+                 trigger: { run: failovre }\n";
     std::fs::write(folder.join("groups/g.yaml"), group).unwrap();
     let host = "version: 1\nsite: a\ngroups: [g]\nbus: { servers: [\"nats://127.0.0.1:1\"] }\nstate: state\n\
                 page: page.sh\nrunner: { journal: journal, groups: groups }\ndatabase:\n  \
-                config: { driver: postgres, dsn: \"file:config.dsn\", writers: [] }\n";
+                config: { driver: postgres, dsn: \"file:config.dsn\", writers: [] }\nprocess:\n  \
+                cs: { driver: exec, start: on.sh, stop: off.sh, health: { http: \"http://127.0.0.1:1/\" } }\n  \
+                web: { driver: exec, start: on.sh, stop: off.sh, check: is.sh }\n  \
+                proxy: { driver: exec, start: on.sh, stop: off.sh }\n";
     std::fs::write(folder.join("host.yaml"), host).unwrap();
     let check = run(&["config", "check", "--config", "host.yaml"], folder);
     assert_eq!(code(&check), 8, "{}", text(&check));
@@ -103,8 +107,12 @@ fn what_would_fail_on_the_night_is_warned_of_by_day() {
         "database.config: `writers` is empty",
         "page.sh is not there, or no program",
         "trigger.run: there is no workflow `failovre`",
+        "process.cs: no `check` script",
     ] {
         assert!(text(&check).contains(part), "`{part}` is not in\n{}", text(&check));
+    }
+    for part in ["process.web", "process.proxy"] {
+        assert!(!text(&check).contains(part), "`{part}` is in\n{}", text(&check));
     }
 }
 

@@ -294,4 +294,10 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
         "Whether the database on which such a program works is there, and anybody can tell which it is.",
         "Mend its `pointed:` script, or run its `repoint` script for the live site.",
     ),
+    (
+        "check-script",
+        "A program that must not run at two sites has a health gate and no check script: where nobody answers its gate it may run \
+         all the same. Its stop script is run whenever it is to be stopped; before a start nobody can tell.",
+        "Name a `check:` script in its host's file: exit 0 it runs, 1 nothing of it runs.",
+    ),
 ];

@@ -165,9 +165,13 @@ impl<M: Manager> Gated<M> {
         }
     }
 
-    async fn look_stopped(&self) -> Look {
+    /// `told`: a stop that has just ended well says so too.
+    async fn look_stopped(&self, told: bool) -> Look {
         match self.manager.presence().await {
             Presence::CannotTell(why) => Look::CannotTell(why),
+            Presence::Stopped(found) if !told && !self.manager.proves_stopped() => {
+                Look::NotInEffect(json!({ "running": "not proved", "found": found }))
+            }
             Presence::Stopped(found) => Look::InEffect(json!({ "running": "stopped", "found": found })),
             Presence::Running(found) | Presence::Changing(found) => {
                 Look::NotInEffect(json!({ "running": "running", "found": found }))
@@ -185,7 +189,7 @@ impl<M: Manager> Gated<M> {
         loop {
             let look = match action {
                 Action::StartProcess | Action::RefreshProcess => self.look_started(patience).await,
-                _ => self.look(action, &Value::Null).await,
+                _ => self.look_stopped(true).await,
             };
             patience = patience.saturating_mul(2);
             if matches!(look, Look::InEffect(_)) || Instant::now() + LOOK_EVERY >= deadline {
@@ -243,10 +247,18 @@ impl<M: Manager> Gated<M> {
     }
 
     async fn stop(&self, act: &Act, deadline: Instant) -> Result<Value, DriverError> {
+        let proves = self.manager.proves_stopped();
         match self.manager.presence().await {
-            Presence::Stopped(found) => return Ok(json!({ "running": "stopped", "found": found })),
-            Presence::CannotTell(why) => self.blind(act, why)?,
-            Presence::Running(_) | Presence::Changing(_) | Presence::Remains(_) => {}
+            Presence::Stopped(found) if proves => {
+                return Ok(json!({ "running": "stopped", "found": found }));
+            }
+            Presence::CannotTell(why) if proves || !self.manager.can_look() => self.blind(act, why)?,
+            // What proves nothing keeps nobody from being stopped.
+            Presence::Stopped(_)
+            | Presence::CannotTell(_)
+            | Presence::Running(_)
+            | Presence::Changing(_)
+            | Presence::Remains(_) => {}
         }
         self.manager.stop(act, deadline).await?;
         if !self.manager.can_look() {
@@ -258,6 +270,7 @@ impl<M: Manager> Gated<M> {
                 Code::Failed,
                 format!("it was told to stop, and something of it still runs: {found}"),
             )),
+            Look::CannotTell(why) if !proves => Ok(json!({ "running": "unverified", "unknown": why })),
             Look::CannotTell(why) => Err(DriverError::unknown(Code::Unreachable, why)),
         }
     }
@@ -381,7 +394,7 @@ impl<M: Manager> Driver for Gated<M> {
                 Look::InEffect(json!({ "running": "unverified" }))
             }
             Action::StartProcess | Action::RefreshProcess => self.look_started(Duration::MAX).await,
-            Action::StopProcess => self.look_stopped().await,
+            Action::StopProcess => self.look_stopped(false).await,
             other => Look::CannotTell(format!("{other} is no action of a process")),
         }
     }

@@ -45,6 +45,12 @@ pub trait Manager: Send + Sync + 'static {
     /// Whether [`Manager::presence`] can ever tell. If not, an act is never repeated.
     fn can_look(&self) -> bool;
 
+    /// Whether [`Presence::Stopped`] proves that nothing of it runs. If not, a stop is carried out whatever is seen: it
+    /// may be repeated.
+    fn proves_stopped(&self) -> bool {
+        true
+    }
+
     /// Starts it; returns once the manager says that it has been started. Health is looked at afterwards.
     ///
     /// # Errors

@@ -21,10 +21,11 @@ const PRESENT_WITHIN: Duration = Duration::from_millis(250);
 pub struct Scripts {
     /// Starts it and returns; what it leaves running is the service.
     pub start: PathBuf,
-    /// Stops it and returns when nothing of it is left.
+    /// Stops it and returns when nothing of it is left; where nothing is, at once. Without a check it is run whenever a stop
+    /// is asked for.
     pub stop: PathBuf,
-    /// Exit 0: it runs, 1: nothing of it runs, else cannot tell. Without it the health gate is the check;
-    /// without either an act is done once and never repeated.
+    /// Exit 0: it runs, 1: nothing of it runs, else cannot tell. Without it the health gate says whether it runs, and
+    /// nothing proves that it does not; without either an act is done once and never repeated.
     pub check: Option<PathBuf>,
     /// The health gate, where it has to do for the check.
     pub health: Option<Health>,
@@ -56,7 +57,8 @@ impl Scripts {
             .locked_by(&self.lock);
         let Some((code, why)) = settled(script, &self.guard).await? else { return Ok(()) };
         let reached = match (self.presence().await, children) {
-            (Presence::Running(_), Children::LiveOn) | (Presence::Stopped(_), Children::AreEnded) => true,
+            (Presence::Running(_), Children::LiveOn) => true,
+            (Presence::Stopped(_), Children::AreEnded) => self.proves_stopped(),
             (Presence::CannotTell(cannot), _) => {
                 return Err(DriverError::unknown(code, format!("{why}; {cannot}")));
             }
@@ -119,6 +121,13 @@ impl Manager for Scripts {
                 "there is no check of any kind: a start or stop is done once, and its outcome is taken on trust",
                 "name a `check:` script or a health gate in the host's file",
             ));
+        } else if !self.proves_stopped() {
+            lines.push(CheckLine::amber(
+                "check-script",
+                "that nobody answers its health gate is all that would tell that it does not run: what hangs or is just \
+                 starting looks the same",
+                "name a `check:` script in the host's file: exit 0 it runs, 1 nothing of it runs",
+            ));
         }
         lines.extend(starters::look(self.etc.clone(), Ours::Script(self.start.clone())).await);
         lines
@@ -158,6 +167,11 @@ impl Manager for Scripts {
 
     fn can_look(&self) -> bool {
         self.check.is_some() || self.health.is_some()
+    }
+
+    /// A gate that nobody answers proves nothing.
+    fn proves_stopped(&self) -> bool {
+        self.check.is_some()
     }
 
     async fn start(&self, act: &Act, deadline: Instant) -> Result<(), DriverError> {

@@ -64,10 +64,10 @@ pub struct SystemdSettings {
 pub struct ExecSettings {
     /// Starts it and returns; exit 0 when it is done.
     pub start: PathBuf,
-    /// Stops it and returns; exit 0 when nothing of it is left.
+    /// Stops it and returns; exit 0 when nothing of it is left, also where nothing was: it may be repeated.
     pub stop: PathBuf,
-    /// Exit 0 it runs, 1 nothing of it runs, else it cannot tell. Without it the health gate has to do;
-    /// without either nothing is ever repeated.
+    /// Exit 0 it runs, 1 nothing of it runs, else it cannot tell. Without it the health gate says whether it runs, and
+    /// nothing proves that it does not; without either nothing is ever repeated.
     #[serde(default)]
     pub check: Option<PathBuf>,
     /// For each site the script that makes it work on that site's database; exit 0 when it does. It needs `pointed`.

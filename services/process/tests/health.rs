@@ -9,8 +9,9 @@ use bench::*;
 use process::health::{Ask, Health, Probe};
 use process::scripts::Scripts;
 use process::{Gated, Presence};
-use responder::Driver;
-use schemas::{Action, Code, Running, Seen};
+use responder::{Driver, Look};
+use schemas::{Action, Code, Level, Running, Seen};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -169,6 +170,54 @@ async fn a_start_waits_for_the_gate_and_the_gate_may_be_the_check() {
     assert_eq!(code, Code::Precondition);
     assert!(detail.contains("not healthy"), "{detail}");
     assert!(!flag.exists(), "it was started a second time");
+}
+
+/// A program that hangs before it listens, or listens elsewhere: nobody answers at its gate, and it runs.
+#[tokio::test]
+async fn a_gate_that_nobody_answers_is_no_proof_that_nothing_runs() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let (runs, log) = (dir.path().join("runs"), dir.path().join("log"));
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let health = line(&nobody, "PONG");
+    let manager = Scripts {
+        start: shell("start", &dir, &format!("touch {}", runs.display())),
+        stop: shell("stop", &dir, &format!("echo stop >>{}; rm -f {}", log.display(), runs.display())),
+        check: None,
+        health: Some(health.clone()),
+        look_within: Duration::from_secs(3),
+        resource: resource("cs-primary"),
+        site: site("main"),
+        lock: dir.path().join("lock"),
+        etc: dir.path().join("etc"),
+        guard: exec::Guard::program(GUARD),
+    };
+    let stops = || std::fs::read_to_string(&log).unwrap_or_default().lines().count();
+    let gated =
+        |manager: &Scripts| Gated::new(manager.clone(), resource("cs-primary")).health(Some(health.clone()));
+    let driver = gated(&manager);
+    std::fs::write(&runs, "").unwrap();
+    let look = driver.look(Action::StopProcess, &Value::Null).await;
+    assert!(matches!(look, Look::NotInEffect(_)), "it was taken for stopped: {look:?}");
+    assert_eq!(stop(&driver).await.unwrap()["running"], "stopped");
+    assert!(!runs.exists() && stops() == 1, "its stop script was not run");
+    // Asked again, it is run again: it finds nothing, and that is no failure.
+    stop(&driver).await.unwrap();
+    assert_eq!(stops(), 2);
+    let lines = driver.preflight().await;
+    let told = lines.iter().find(|line| line.what == "check-script").unwrap();
+    assert!(told.level == Level::Amber && told.remedy.as_deref().unwrap().contains("`check:`"), "{told:?}");
+
+    // A stop that fails has not stopped it, whoever is silent.
+    let failing = Scripts { stop: shell("fails", &dir, "exit 3"), ..manager.clone() };
+    assert_eq!(not_done(stop(&gated(&failing)).await).0, Code::Script);
+
+    // A check proves it, and then nothing has to be run.
+    let check = Some(shell("check", &dir, &format!("test -e {}", runs.display())));
+    let checked = gated(&Scripts { check, ..manager });
+    assert!(matches!(checked.look(Action::StopProcess, &Value::Null).await, Look::InEffect(_)));
+    stop(&checked).await.unwrap();
+    assert_eq!(stops(), 2);
+    assert!(checked.preflight().await.iter().all(|line| line.what != "check-script"));
 }
 
 /// Its first client hears that it is not ready yet, and nothing more; the next one that it is.

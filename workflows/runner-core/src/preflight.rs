@@ -27,6 +27,8 @@ use crate::start::Checked;
 const BY_DAY: [&str; 4] = ["bus", "runner-bus", "credentials", "autostart"];
 /// How the line of a name begins that only the live site can change: it belongs to the group, not to a resource.
 const PATH_OF: &str = "path-";
+/// Said of a program that has to be stopped at one site: what may run at both may be started by others too.
+const DORMANT: [&str; 2] = ["autostart", "check-script"];
 /// What was looked at longer ago says nothing about now.
 const LATEST: Duration = Duration::from_secs(180);
 /// How long the services may take to look.
@@ -243,9 +245,8 @@ impl Core {
             )),
             Some((_, reply)) => {
                 lines.extend(version_line(&reply.version));
-                // What may run at both sites may be started by others too.
                 let both = address.service == Service::Process && !live_only(g, address);
-                let ours = |line: &&CheckLine| line.what != "autostart" || !both;
+                let ours = |line: &&CheckLine| !both || !DORMANT.contains(&line.what.as_str());
                 lines.extend(reply.lines.iter().filter(ours).cloned());
             }
         }

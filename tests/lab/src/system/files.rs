@@ -158,7 +158,8 @@ fn processes(plan: &Plan, site: Site, role: Role) -> String {
             plan.at(site, process),
             process.healthy,
         );
-        // One is looked for by a script as well; for the rest its protocol has to do.
+        // One is looked for by a script as well; for the rest its protocol has to do, and their stop scripts are run whatever
+        // it says. A check of each would be one more program in every start that users wait for.
         if process.name == "cs-primary" {
             text += &format!("    check: {}\n", script("check"));
         }

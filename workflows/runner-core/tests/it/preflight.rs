@@ -194,7 +194,8 @@ fn what_somebody_else_starts_is_red_where_it_must_stay_dormant_only() {
     for address in ["secondary.process.cs-primary", "secondary.process.proxy-a", "secondary.database.config"]
     {
         let line = CheckLine::red("autostart", "a boot starts it", "take that away");
-        world.checks.insert(address.into(), vec![line]);
+        let unproved = CheckLine::amber("check-script", "nobody can prove that it does not run", "write one");
+        world.checks.insert(address.into(), vec![line, unproved]);
     }
     let view = check(&mut world);
     let told = |name: &str| view.lines.iter().any(|l| l.name == name && l.line.level == Level::Red);
@@ -204,6 +205,9 @@ fn what_somebody_else_starts_is_red_where_it_must_stay_dormant_only() {
         "it is told only where its service starts it closed"
     );
     assert!(!told("secondary.process.proxy-a:autostart"), "it runs at both sites");
+    let amber = |name: &str| view.lines.iter().any(|l| l.name == name && l.line.level == Level::Amber);
+    assert!(amber("secondary.process.cs-primary:check-script"), "{view:?}");
+    assert!(!amber("secondary.process.proxy-a:check-script"), "it runs at both sites");
 }
 
 #[test]
