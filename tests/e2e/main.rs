@@ -4,6 +4,7 @@
 mod acts;
 mod back_out;
 mod bench;
+mod broken;
 mod by_hand;
 mod components;
 mod copy;

@@ -28,14 +28,14 @@ pub(crate) fn status(lab: &Bench, what: &str, mut seen: impl FnMut(&GroupView) -
 
 /// Waits until the run under way waits for this.
 #[track_caller]
-fn waits(lab: &Bench, what: &str) -> GroupView {
+pub(crate) fn waits(lab: &Bench, what: &str) -> GroupView {
     let all = |view: &GroupView| view.run.as_ref().map(|run| run.waits_for.join("\n")).unwrap_or_default();
     status(lab, &format!("it waits for {what}"), |view| all(view).contains(what))
 }
 
 /// A command that has to succeed.
 #[track_caller]
-fn says(lab: &Bench, words: &[&str]) -> String {
+pub(crate) fn says(lab: &Bench, words: &[&str]) -> String {
     lab.pointsman.text(&lab.desk(), &[words, &["--why", "a bad night"]].concat()).unwrap()
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::seen::Receiver;
 use super::why::Why;
-use super::{EVERY, precondition, read, server_error, too_slow};
+use super::{EVERY, precondition, read, too_slow};
 
 /// Beyond the highest value known, when the source's last values are not.
 pub(super) const GAP: u32 = 10_000;
@@ -142,10 +142,10 @@ pub(super) async fn drain(
             Some((since, at)) if at == applied && errors >= since + STUCK => {
                 let (at, new) = (shown(applied), errors - since);
                 let why = why.reason(session, subscription).await;
-                return Err(server_error(
-                    "XX000",
-                    format!("subscription {subscription} is stuck at {at}: {new} new errors; {why}"),
-                ));
+                // Asked again at once it would only wait again: somebody has to mend it.
+                return Err(precondition(format!(
+                    "subscription {subscription} is stuck at {at}: {new} new errors; {why}"
+                )));
             }
             Some((_, at)) if at == applied => {}
             _ => first = Some((errors, applied)),

@@ -22,6 +22,7 @@ async fn a_conflict_ends_the_drain_at_once() {
     let start = Instant::now();
     let refused = refusal(receiver.act(&drain).await);
     assert!(start.elapsed() < Duration::from_secs(20));
+    assert!(refused.starts_with(Code::Precondition.as_str()), "it would be asked again at once: {refused}");
     assert!(refused.contains("stuck"), "{refused}");
     let trouble = seen(&receiver).await;
     assert!(trouble.detail["applyErrors"].as_i64().unwrap() >= 3);
