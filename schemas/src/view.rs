@@ -148,6 +148,26 @@ pub struct StepView {
     /// What it waits for, and which command ends the wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<String>,
+    /// The world against the journal, while the run is held, paused or waits. None where its resource was not seen since,
+    /// where a look cannot tell, and where a later step acts on the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now: Option<StepNow>,
+}
+
+/// What was seen of a step's resource since the step: somebody may have undone it by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StepNow {
+    /// What is seen, in a word or two: `open`, `stopped`.
+    pub seen: String,
+    /// What the step leaves behind, by the journal: `open`, `started`.
+    pub journal: String,
+    /// Whether that is what is seen.
+    pub agrees: bool,
+    /// Who saw it: the service of this resource.
+    pub by: Address,
+    /// How long ago, by the runner's clock.
+    pub age: Iso,
 }
 
 impl StepView {

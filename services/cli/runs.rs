@@ -1,7 +1,7 @@
 //! Runs, their steps, and decisions.
 
 use schemas::op::{Op, OpReply};
-use schemas::view::{RunView, StepState, StepView};
+use schemas::view::{RunView, StepNow, StepState, StepView};
 
 use crate::args::List;
 use crate::bus::{Bus, strange};
@@ -151,7 +151,25 @@ pub(crate) fn step(step: &StepView, out: &Output) -> String {
     if let Some(problem) = &step.problem {
         notes.push(problem.to_string());
     }
+    if let Some(now) = &step.now {
+        notes.push(meanwhile(step.state, now, out));
+    }
     format!("{:>3} {name:<36} {began:<9} {took:>11}  {}", step.number, notes.join(", "))
+}
+
+/// The world against the journal, with who saw it and how long ago.
+fn meanwhile(state: StepState, now: &StepNow, out: &Output) -> String {
+    let StepNow { seen, journal, agrees, by, age } = now;
+    let seen_by = format!("{by}, {} ago", text::lasting(age.0));
+    let in_doubt = matches!(state, StepState::InDoubt | StepState::Assumed);
+    match (agrees, in_doubt) {
+        (true, false) => format!("now: {seen} ({seen_by})"),
+        (true, true) => format!("now: {seen} -> will be adopted ({seen_by})"),
+        (false, true) => format!("now: {seen}, not {journal} ({seen_by})"),
+        (false, false) => {
+            format!("{} now: {seen} (journal says {journal}; {seen_by})", out.warn("CONTRADICTED"))
+        }
+    }
 }
 
 /// `decisions`.
@@ -177,4 +195,48 @@ pub(crate) async fn decisions(ask: List, bus: &Bus, out: &Output) -> anyhow::Res
     }
     out.line(table.trim_fmt());
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn line(state: &str, now: serde_json::Value) -> String {
+        let view: StepView = serde_json::from_value(serde_json::json!({
+            "number": 7, "position": "/do/6", "name": "start cs-primary@secondary", "state": state,
+            "function": "process.start", "attempts": 1, "inDoubt": state == "in-doubt",
+            "started": "2026-11-25T02:13:27Z", "ended": "2026-11-25T02:13:29Z", "now": now,
+        }))
+        .unwrap();
+        step(&view, &Output::plain())
+    }
+
+    #[test]
+    fn the_world_is_shown_against_the_journal_in_words() {
+        let now = |seen: &str, agrees: bool| {
+            serde_json::json!({
+                "seen": seen, "journal": "started", "agrees": agrees, "age": "PT2S",
+                "by": { "site": "secondary", "service": "process", "resource": "cs-primary" },
+            })
+        };
+        let by = "secondary.process.cs-primary, 2.0 s ago";
+        for (state, seen, agrees, wanted) in [
+            ("done", "running", true, format!("done, now: running ({by})")),
+            (
+                "done",
+                "stopped",
+                false,
+                format!("done, CONTRADICTED now: stopped (journal says started; {by})"),
+            ),
+            ("in-doubt", "running", true, format!("IN DOUBT, now: running -> will be adopted ({by})")),
+            ("in-doubt", "stopped", false, format!("IN DOUBT, now: stopped, not started ({by})")),
+        ] {
+            let text = line(state, now(seen, agrees));
+            let head = format!("  7 {:<36} 02:13:27Z {:>11}  ", "start cs-primary@secondary", "2.0 s");
+            assert_eq!(text, format!("{head}{wanted}"));
+        }
+        let text = line("done", serde_json::Value::Null);
+        assert!(text.ends_with("  done"), "{text}");
+    }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use schemas::duration::Iso;
 use schemas::op::{GroupFile, Op, OpReply, ProtectBy, Who};
-use schemas::view::{DebtView, LossView, RunState};
+use schemas::view::{DebtView, GroupView, LossView, RunState, StepNow};
 use schemas::{Address, Code, Declaration, DeclaredView, Problem, Service};
 
 use pretend::{Runner, group, preview, run, step};
@@ -60,6 +60,31 @@ fn status_is_0_when_all_is_normal_and_8_when_not() {
     let reply: OpReply = serde_json::from_slice(&json.stdout).unwrap();
     assert!(matches!(reply, OpReply::Groups(groups) if groups.len() == 1));
     assert_eq!(runner.asked()[0].op, Op::Status { group: Some("cfg".parse().unwrap()) });
+}
+
+#[test]
+fn a_held_run_shows_the_world_against_the_journal() {
+    let runner = Runner::start(|request| {
+        let mut held = run(RunState::Held);
+        let mut closed = step(1, "done");
+        closed.now = Some(StepNow {
+            seen: "open".into(),
+            journal: "closed".into(),
+            agrees: false,
+            by: closed.address.clone().unwrap(),
+            age: Iso(Duration::from_secs(2)),
+        });
+        held.steps = vec![closed];
+        Some(match request.op {
+            Op::Show { .. } => OpReply::Run(Box::new(held)),
+            _ => OpReply::Groups(vec![GroupView { run: Some(Box::new(held)), ..group("cfg") }]),
+        })
+    });
+    for words in [&["status", "cfg"][..], &["show", "7f3a"]] {
+        let shown = text(&pointsman(&runner.url(), words));
+        let wanted = "CONTRADICTED now: open (journal says closed; main.database.config, 2.0 s ago)";
+        assert!(shown.contains(wanted), "{shown}");
+    }
 }
 
 #[test]

@@ -149,6 +149,7 @@ pub(crate) fn step(number: u32, state: &str) -> StepView {
         output: json!(null),
         problem: None,
         waits_for: None,
+        now: None,
     }
 }
 

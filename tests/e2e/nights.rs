@@ -9,7 +9,7 @@ use lab::system::loss::By;
 use lab::system::plan::{GROUP, PROCESSES, Role, Site};
 use lab::system::{STATUS_EVERY, until, until_every, users};
 use schemas::Seen;
-use schemas::view::{GroupView, Mode, RunState, StepState};
+use schemas::view::{GroupView, Mode, RunState, RunView, StepState};
 use serde_json::Value;
 
 use crate::acts::psql::Session;
@@ -210,6 +210,7 @@ fn only_the_dns_server_is_lost() {
         assert_eq!(lab.running(Secondary, part.name), 1, "{}: {run:#?}", part.name);
     }
     assert!(lab.is_open(Secondary) && !lab.is_open(Main));
+    undone_by_hand_is_shown(&lab);
 
     lab.return_host("dns").unwrap();
     for _ in 0..2 {
@@ -230,6 +231,27 @@ fn only_the_dns_server_is_lost() {
     lab.nothing_lost(Secondary);
     lab.no_read_failed();
     lab.passed();
+}
+
+/// Somebody shuts the writers out of secondary while the run is held, and lets them in again.
+fn undone_by_hand_is_shown(lab: &Bench) {
+    let by_hand = |sql: &str| lab.postgres[Secondary.index()].psql("config", sql).unwrap();
+    let seen = |run: &RunView| {
+        let open = run.steps.iter().find(|step| step.name == "open config@secondary");
+        open.and_then(|step| step.now.clone()).map(|now| (now.seen, now.agrees))
+    };
+    let shows = |what: &str, agrees: bool| {
+        let wanted = Some((what.to_owned(), agrees));
+        status(lab, what, |view| view.run.as_ref().is_some_and(|run| seen(run) == wanted)).run.unwrap()
+    };
+    shows("open", true);
+    by_hand("ALTER ROLE cfg_db NOLOGIN");
+    // Its sessions live on.
+    let run = shows("partly open", false);
+    let shown = lab.show(&run.id.to_string()).unwrap();
+    assert_eq!(seen(&shown), Some(("partly open".to_owned(), false)), "{shown:#?}");
+    by_hand("ALTER ROLE cfg_db LOGIN");
+    shows("open", true);
 }
 
 #[test]

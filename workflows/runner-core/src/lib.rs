@@ -28,6 +28,7 @@ mod left;
 mod limited;
 mod live;
 mod loss;
+mod meanwhile;
 mod mode;
 mod name_lines;
 mod notify;

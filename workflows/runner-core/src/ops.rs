@@ -126,7 +126,7 @@ impl Core {
             }
             Op::Show { run } => match self.find_run(&run) {
                 Ok(id) => {
-                    let view = self.runs.get(&id).map(|r| crate::views::run_view(r, &self.lives, true))?;
+                    let view = self.runs.get(&id).map(|run| self.run_now(now, run))?;
                     Some(Ok(OpReply::Run(Box::new(view))))
                 }
                 Err(problem) if problem.detail.as_ref().is_some_and(|d| d.contains("several")) => {

@@ -56,7 +56,7 @@ impl Core {
     }
 
     /// Programs that work where nobody is, and that no failover would move: the site is not the live one.
-    pub(crate) fn in_vain(&self, now: Now, g: &Group, live: &SiteId) -> Vec<String> {
+    pub(crate) fn works_in_vain(&self, now: Now, g: &Group, live: &SiteId) -> Vec<String> {
         let sentence = |address: &Address| {
             let Seen::Process(ProcessSeen { points_at: Some(at), .. }) = &self.observed.get(address)?.1.seen
             else {

@@ -8,11 +8,13 @@ use schemas::op::{ByHandText, ByHandTexts, OpReply};
 use schemas::view::WorldView;
 use schemas::{
     Access, Action, Address, AdoptRequest, Code, ConfirmReply, GroupId, MessageId, Observation, Position,
-    Problem, ReplicationState, RunId, Running, Seen, Service, SiteId, Verb,
+    Problem, RunId, Seen, Service, SiteId, Verb,
 };
+use serde_json::Value;
 
 use crate::core::{Asked, Core, Timer};
 use crate::entry::{ByPerson, GroupEntry};
+use crate::meanwhile;
 use crate::preflight::CHECK_WITHIN;
 use crate::seam::{Answered, Effect, Now, ReplyTo};
 use crate::start::Start;
@@ -349,31 +351,13 @@ impl Core {
             .and_then(|r| r.steps.iter().rev().find(|s| s.position == *at))
             .map(|s| &s.call);
         let action = call.and_then(|call| Action::of(address.service, &call.action));
-        let to = call.and_then(|call| call.args.get("to")?.as_str().map(str::to_owned));
-        let agrees = match (action, &seen.seen) {
-            (Some(Action::DisableAccess), Seen::Database(d)) => d.access == Access::Closed,
-            (Some(Action::EnableAccess), Seen::Database(d)) => d.access == Access::Open,
-            (Some(Action::StartProcess | Action::RefreshProcess), Seen::Process(p)) => {
-                p.running == Running::Healthy
-            }
-            (Some(Action::StopProcess), Seen::Process(p)) => p.running == Running::Stopped,
-            (Some(Action::PointProcess), Seen::Process(p)) => {
-                to.is_some() && p.points_at.as_ref().map(SiteId::as_str) == to.as_deref()
-            }
-            (Some(Action::Point | Action::Follow), Seen::Name(n)) => {
-                n.points_at.as_ref().map(|s| s.as_str().to_owned()) == to && to.is_some()
-            }
-            (Some(Action::StopReplication | Action::Abandon), Seen::Replication(r)) => {
-                r.state == ReplicationState::Stopped
-            }
-            (Some(Action::Capture), Seen::Replication(r)) => r.state != ReplicationState::Stopped,
-            (Some(Action::Discard), Seen::Replication(r)) => r.state == ReplicationState::Stopped,
-            _ => return conflict("a look cannot tell for this step: --unverified".into()),
-        };
-        if agrees {
-            Ok(())
-        } else {
-            conflict(format!("{address} says otherwise: {}", serde_json::json!(seen.seen)))
+        let found = call
+            .zip(action)
+            .and_then(|(call, action)| meanwhile::found(action, &call.args, &Value::Null, &seen.seen));
+        match found {
+            None => conflict("a look cannot tell for this step: --unverified".into()),
+            Some(found) if found.agrees() => Ok(()),
+            Some(_) => conflict(format!("{address} says otherwise: {}", serde_json::json!(seen.seen))),
         }
     }
 

@@ -139,6 +139,7 @@ fn step_view(run: &Run, lives: &BTreeMap<Key, Live>, step: &Step, number: u32) -
         output,
         problem,
         waits_for: live.and_then(|l| l.waits_for.clone()),
+        now: None,
     }
 }
 
@@ -226,7 +227,7 @@ impl Core {
             .map(|site| (site.clone(), self.site_view(now, id, site, &resources)))
             .collect();
         let (mode, sentence) = self.mode(now, id, &resources);
-        let run = run.map(|run| Box::new(run_view(run, &self.lives, true)));
+        let run = run.map(|run| Box::new(self.run_now(now, run)));
         let limited_since = match &run {
             Some(run) => run.limited.filter(|limited| limited.until.is_none()).map(|limited| limited.since),
             None => {

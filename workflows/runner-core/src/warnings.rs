@@ -22,7 +22,7 @@ impl Core {
         }));
         if g.record.active.is_none() {
             all.extend(self.unfinished(g, &live, &other));
-            all.extend(self.in_vain(now, g, &live));
+            all.extend(self.works_in_vain(now, g, &live));
             all.extend(self.orphans(now, g, &live, &other));
             all.extend(self.all_unlike(g, &live, &other));
         }

@@ -15,3 +15,4 @@ mod loss;
 mod pointed;
 mod protocol;
 mod sweep;
+mod undone;

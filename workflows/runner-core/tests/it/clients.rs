@@ -1,9 +1,9 @@
 //! How many clients have to follow the names before a move is complete.
 
-use crate::common::{GROUP, World};
+use crate::common::{GROUP, World, process};
 use schemas::op::{Op, OpReply};
 use schemas::view::RunState;
-use schemas::{ProcessSeen, Running, Seen};
+use schemas::{Running, Seen};
 
 /// A client at a third place too; main's does not count while main is lost.
 fn with_branch(done_when: &str) -> String {
@@ -93,8 +93,7 @@ fn nothing_is_started_again_while_what_it_needs_does_not_run() {
     world.adopt("main");
     let (refresh, part) = ("secondary.process.proxy-a.refresh", "secondary.process.cs-primary");
     world.failing.insert(refresh.into());
-    let stopped = ProcessSeen { running: Running::Stopped, closes: None, detail: serde_json::Value::Null };
-    world.seen.insert(part.into(), Seen::Process(stopped));
+    world.seen.insert(part.into(), Seen::Process(process(Running::Stopped, None)));
     let run = world.start("switchover", &[]);
     world.run_until(|w| w.run(run).state.ended());
     assert_eq!(world.run(run).state, RunState::Completed);

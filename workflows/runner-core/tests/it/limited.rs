@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use schemas::view::Mode;
-use schemas::{ProcessSeen, Running, Seen};
+use schemas::{Running, Seen};
 use serde_json::{Value, json};
 
-use crate::common::{GROUP, World};
+use crate::common::{GROUP, World, process};
 
 fn noted(world: &World) -> Vec<Value> {
     let all = world.entries.iter().filter(|entry| entry.kind == "group.limited");
@@ -65,7 +65,7 @@ fn a_live_site_that_is_mended_ends_it() {
 }
 
 fn stopped() -> Seen {
-    Seen::Process(ProcessSeen { running: Running::Stopped, closes: None, detail: Value::Null })
+    Seen::Process(process(Running::Stopped, None))
 }
 
 /// The servers of the live site are dead, and what runs beside them is not: the proxies know it.
