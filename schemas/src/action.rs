@@ -76,6 +76,8 @@ macro_rules! actions {
 actions! {
     Point "point" Dns Changes "Makes the name resolve to a site's address at its authoritative servers.";
     Follow "follow" Dns Changes "Flushes the resolver of one client host or cache until the name resolves to the site there.";
+    Push "push" Dns Changes "Writes the names with the site's addresses into the hosts file of one client host.";
+    Unpush "unpush" Dns Changes "Takes what a push wrote out of the hosts file of one client host again.";
     DisableAccess "disable-access" Database Closes "Closes the database: no named role can write, no session of theirs is left.";
     EnableAccess "enable-access" Database Opens "Opens the database to the named roles.";
     VerifyWrite "verify-write" Database Observes "Sees that a write arrives, with the rights of the named roles; no row of theirs is changed.";

@@ -43,7 +43,7 @@ pub struct PointArgs {
     pub lost: Vec<SiteId>,
 }
 
-/// `dns.follow`.
+/// `dns.follow`, `dns.push` and `dns.unpush`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FollowArgs {
@@ -53,7 +53,7 @@ pub struct FollowArgs {
     pub site: SiteId,
     /// The site that the names must lead to.
     pub to: SiteId,
-    /// What must resolve to what; left out, the host's own file says it.
+    /// What must resolve to what; left out, the host's own file says it. `unpush` passes over it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<ExpectedName>,
 }
@@ -190,7 +190,7 @@ pub struct PointOutput {
     pub owed: Vec<String>,
 }
 
-/// `dns.follow` returns.
+/// `dns.follow`, `dns.push` and `dns.unpush` return.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FollowOutput {
@@ -389,6 +389,8 @@ pub fn shape(action: Action) -> Value {
 shapes! {
     Point PointArgs PointOutput;
     Follow FollowArgs FollowOutput;
+    Push FollowArgs FollowOutput;
+    Unpush FollowArgs FollowOutput;
     DisableAccess ResourceArgs AccessOutput;
     EnableAccess ResourceArgs AccessOutput;
     VerifyWrite ResourceArgs WriteOutput;

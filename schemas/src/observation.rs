@@ -243,6 +243,9 @@ pub struct NameSeen {
     /// Servers that did not answer.
     #[serde(default)]
     pub silent: Vec<String>,
+    /// A client host: the site whose addresses were pushed into its hosts file, and are there still.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pushed: Option<SiteId>,
     /// The driver's own words: zone serial, TTL.
     #[serde(default)]
     pub detail: Value,

@@ -184,6 +184,11 @@ pub enum Op {
         #[serde(default)]
         unverified: bool,
     },
+    /// The run is held at a name that cannot be changed: the hosts files of the clients are pushed instead.
+    Push {
+        /// Which run.
+        run: String,
+    },
     /// Ends the run; backs out first where it can.
     Cancel {
         /// Which run.
@@ -259,6 +264,7 @@ impl Op {
             Op::Retry { .. } => "retry",
             Op::Skip { .. } => "skip",
             Op::Done { .. } => "done",
+            Op::Push { .. } => "push",
             Op::Cancel { .. } => "cancel",
             Op::Triggers { .. } => "triggers",
             Op::Declare { .. } => "declare",

@@ -159,6 +159,9 @@ pub(crate) enum Command {
     /// Say that a step was done by hand; its service looks first
     #[command(after_help = "Example: pointsman done 7f3a 7 --why \"record set in the console\"")]
     Done(Done),
+    /// Have the hosts files of the clients lead to the site that opened, while a name cannot be changed
+    #[command(after_help = "Example: pointsman push 7f3a --why \"the DNS server is gone\"")]
+    Push(RunWhy),
     /// End a run; before the point of no return it backs out
     #[command(after_help = "Example: pointsman cancel 7f3a --why \"false alarm\"")]
     Cancel(Cancel),

@@ -54,6 +54,7 @@ pub(crate) fn run_of(op: &Op) -> Option<&str> {
         | Op::Retry { run, .. }
         | Op::Skip { run, .. }
         | Op::Done { run, .. }
+        | Op::Push { run }
         | Op::Cancel { run, .. } => Some(run),
         _ => None,
     }

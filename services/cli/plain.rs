@@ -26,6 +26,7 @@ pub(crate) fn op(command: Command) -> Option<(Op, String)> {
         Command::Done(ask) => {
             (Op::Done { run: ask.at.run, step: ask.at.step, unverified: ask.unverified }, ask.at.why.why)
         }
+        Command::Push(ask) => (Op::Push { run: ask.run }, ask.why.why),
         Command::Cancel(ask) => (Op::Cancel { run: ask.at.run, leave: ask.leave }, ask.at.why.why),
         Command::Ack(ask) => (Op::Ack { group: ask.group }, ask.why.why),
         Command::Triggers(ask) => {

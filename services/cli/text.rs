@@ -151,6 +151,9 @@ fn seen(seen: &Seen) -> String {
             if !name.silent.is_empty() {
                 text.push_str(&format!(", silent: {}", name.silent.join(", ")));
             }
+            if let Some(site) = &name.pushed {
+                text.push_str(&format!(", hosts file PUSHED: {site}"));
+            }
             text
         }
         Seen::Nothing(problem) => format!("CANNOT LOOK: {problem}"),

@@ -10,6 +10,7 @@ mod components;
 mod copy;
 mod drill;
 mod home;
+mod hosts_push;
 mod kills;
 mod limited;
 mod losses;

@@ -169,7 +169,7 @@ fn typed<T: Serialize + DeserializeOwned>(value: &Value) -> Result<Value, String
 fn args_again(action: Action, value: &Value) -> Result<Value, String> {
     match action {
         Action::Point => typed::<PointArgs>(value),
-        Action::Follow => typed::<FollowArgs>(value),
+        Action::Follow | Action::Push | Action::Unpush => typed::<FollowArgs>(value),
         Action::Drain | Action::SetSequences => typed::<MarkArgs>(value),
         Action::StartReplication | Action::StopReplication => typed::<ReceiverArgs>(value),
         Action::Abandon => typed::<AbandonArgs>(value),

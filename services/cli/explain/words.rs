@@ -270,6 +270,16 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
         "Whether a name can be changed without the site that would be left.",
         "Give it an update path elsewhere.",
     ),
+    (
+        "hosts",
+        "Whether the hosts file of a client host can be pushed while a name cannot be changed, or was, and still leads there.",
+        "Nothing: it is taken away once the names are right at their servers. Else mend `push`, `unpush` or `names` of the host's file.",
+    ),
+    (
+        "contradicted",
+        "What a step of a held run did is not seen any more: somebody undid it by hand, or it failed since.",
+        "Do it again by hand, or `pointsman retry RUN STEP`; an opening looks again before it acts.",
+    ),
     ("unit", "Whether systemd knows a unit and may be asked.", "Install it, or mend its name."),
     (
         "autostart",

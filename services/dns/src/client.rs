@@ -3,6 +3,10 @@
 //! `follow` is done only when every name resolves to nothing but the target's addresses. Until then, or until
 //! the act's bound, it flushes and resolves again: a cache above this host may hold the old address for as
 //! long as its TTL. A flush does not move connections that are open already.
+//!
+//! `push` has the operator's script write the names into the hosts file first, and `unpush` has them taken away again;
+//! then both flush and resolve as `follow` does. After `unpush` the names have to lead to one site without the file, to
+//! whichever it is by then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -12,11 +16,12 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use exec::{Guard, Script, Settled};
 use responder::{Act, Driver, DriverError, Look, Pauses, path_word, quoted};
-use schemas::{Action, Code, Epoch, GroupId, NameSeen, Problem, ResourceId, RunId, Seen, SiteId};
+use schemas::{Action, CheckLine, Code, Epoch, GroupId, NameSeen, Problem, ResourceId, RunId, Seen, SiteId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use crate::hosts::Hosts;
 use crate::names::refused;
 use crate::scripts::occasion;
 use crate::server::Server;
@@ -64,6 +69,8 @@ pub struct Settings {
     pub resolve: Resolve,
     /// Names that this host uses, with their addresses by site; a request may bring others.
     pub names: BTreeMap<String, BTreeMap<SiteId, Vec<IpAddr>>>,
+    /// How names are written into its hosts file while they cannot be changed; none: they are not.
+    pub hosts: Option<Hosts>,
     /// This resource, for the scripts' environment.
     pub resource: ResourceId,
     /// Its site, likewise.
@@ -104,8 +111,7 @@ impl Client {
     }
 
     fn expected(&self, args: &Value) -> Result<Vec<Expected>, Problem> {
-        let args: FollowArgs = serde_json::from_value(args.clone())
-            .map_err(|cause| Problem::new(Code::Malformed, format!("arguments of dns.follow: {cause}")))?;
+        let args = read(args)?;
         let mut expected = args.names;
         if expected.is_empty() {
             for (name, sites) in &self.settings.names {
@@ -143,6 +149,69 @@ impl Client {
             resolved.extend(done.ok());
         }
         resolved
+    }
+
+    fn hosts(&self) -> Result<&Hosts, Problem> {
+        self.settings.hosts.as_ref().ok_or_else(|| {
+            let detail = "this host's file says not how a hosts file is written: `push` and `unpush`";
+            Problem::new(Code::BadConfiguration, detail)
+        })
+    }
+
+    /// The site to which all names of this host's file lead.
+    fn site_of(&self, resolved: &Resolved) -> Option<&SiteId> {
+        let names = &self.settings.names;
+        let at = |site: &SiteId| {
+            names.iter().all(|(name, sites)| match (resolved.get(name), sites.get(site)) {
+                (Some(Ok(found)), Some(wanted)) => {
+                    !found.is_empty() && found.iter().all(|address| wanted.contains(address))
+                }
+                _ => false,
+            })
+        };
+        names.values().flat_map(BTreeMap::keys).find(|site| at(site))
+    }
+
+    /// Whether nothing of a push is left, and the names lead to one site without it.
+    async fn look_unpushed(&self) -> Look {
+        if let Some(site) = self.settings.hosts.as_ref().and_then(Hosts::pushed) {
+            return Look::NotInEffect(json!({ "pushed": site }));
+        }
+        let resolved = self.resolve_all(self.settings.names.keys().map(String::as_str)).await;
+        let found = json!({ "resolves": shown(&resolved) });
+        match self.settings.names.is_empty() || self.site_of(&resolved).is_some() {
+            true => Look::InEffect(found),
+            false => Look::NotInEffect(found),
+        }
+    }
+
+    /// Has the operator's script change the hosts file. Where it did not run, nothing is noted of it.
+    async fn change_hosts(&self, act: &Act, within: Duration) -> Result<(), DriverError> {
+        let hosts = self.hosts().map_err(refused)?;
+        let before = hosts.pushed();
+        let script = match act.action {
+            Action::Push => {
+                let lines = lines(&self.expected(&act.args).map_err(refused)?);
+                hosts.note(Some(read(&act.args).map_err(refused)?.to)).await?;
+                lines.into_iter().fold(Script::new(&hosts.push, within), |script, line| script.arg(line))
+            }
+            _ => Script::new(&hosts.unpush, within),
+        };
+        let occasion = occasion(act, &self.settings.resource, &self.settings.site);
+        let script = script.on(&occasion).locked_by(&self.settings.lock);
+        let (code, why) = match script.settle(&self.settings.guard).await {
+            Settled::Succeeded(_) if act.action == Action::Push => return Ok(()),
+            Settled::Succeeded(_) => return hosts.note(None).await,
+            Settled::MayAct { why } => return Err(DriverError::unknown(Code::Script, why)),
+            Settled::NeverRan { why, locked } => {
+                hosts.note(before).await?;
+                (if locked { Code::Busy } else { Code::Script }, why)
+            }
+            Settled::Failed { why, timed_out } => {
+                (if timed_out { Code::TimedOut } else { Code::Script }, why)
+            }
+        };
+        Err(DriverError::not_done(code, why))
     }
 
     async fn flush(&self, act: &Act, within: Duration) -> Result<(), (Code, String, bool)> {
@@ -198,6 +267,19 @@ async fn resolve(how: &Resolve, guard: &Guard, name: &str) -> Result<BTreeSet<Ip
     }
 }
 
+fn read(args: &Value) -> Result<FollowArgs, Problem> {
+    serde_json::from_value(args.clone())
+        .map_err(|cause| Problem::new(Code::Malformed, format!("arguments of dns.follow: {cause}")))
+}
+
+/// Lines of a hosts file.
+fn lines(expected: &[Expected]) -> Vec<String> {
+    let each = |it: &Expected| -> Vec<String> {
+        it.addresses.iter().map(|address| format!("{address} {}", it.name)).collect()
+    };
+    expected.iter().flat_map(each).collect()
+}
+
 fn shown(resolved: &Resolved) -> Value {
     resolved
         .iter()
@@ -215,10 +297,10 @@ fn shown(resolved: &Resolved) -> Value {
 #[async_trait]
 impl Driver for Client {
     fn actions(&self) -> &[Action] {
-        &[Action::Follow]
+        &[Action::Follow, Action::Push, Action::Unpush]
     }
 
-    fn by_hand(&self, _group: &GroupId, _action: Action, args: &Value) -> Vec<String> {
+    fn by_hand(&self, _group: &GroupId, action: Action, args: &Value) -> Vec<String> {
         let flush = match &self.settings.flush {
             Flush::Resolvectl => Some("resolvectl flush-caches".to_owned()),
             Flush::Nscd => Some("nscd -i hosts".to_owned()),
@@ -226,6 +308,14 @@ impl Driver for Client {
             Flush::Nothing => None,
         };
         let expected = self.expected(args).unwrap_or_default();
+        let hosts = self.settings.hosts.as_ref().and_then(|hosts| match action {
+            Action::Push => {
+                let words = lines(&expected).into_iter().map(|line| format!(" {}", quoted(&line)));
+                Some(path_word(&hosts.push) + &words.collect::<String>())
+            }
+            Action::Unpush => Some(path_word(&hosts.unpush)),
+            _ => None,
+        });
         let looks = expected.iter().map(|it| {
             let name = quoted(&it.name);
             let look = match &self.settings.resolve {
@@ -236,24 +326,24 @@ impl Driver for Client {
             let addresses: Vec<String> = it.addresses.iter().map(ToString::to_string).collect();
             format!("{look} # must say {}", addresses.join(" "))
         });
-        flush.into_iter().chain(looks).collect()
+        hosts.into_iter().chain(flush).chain(looks).collect()
     }
 
-    async fn check(&self, _action: Action, args: &Value) -> Result<(), Problem> {
-        self.expected(args).map(drop)
+    async fn check(&self, action: Action, args: &Value) -> Result<(), Problem> {
+        match action {
+            Action::Push => self.hosts().and_then(|_| self.expected(args)).map(drop),
+            Action::Unpush => self.hosts().map(|_| ()),
+            _ => self.expected(args).map(drop),
+        }
+    }
+
+    async fn preflight(&self) -> Vec<CheckLine> {
+        let hosts = self.settings.hosts.as_ref();
+        hosts.map(|hosts| hosts.line(!self.settings.names.is_empty())).into_iter().collect()
     }
 
     async fn observe(&self) -> Result<Seen, DriverError> {
         let resolved = self.resolve_all(self.settings.names.keys().map(String::as_str)).await;
-        let at = |site: &SiteId| {
-            self.settings.names.iter().all(|(name, sites)| match (resolved.get(name), sites.get(site)) {
-                (Some(Ok(found)), Some(wanted)) => {
-                    !found.is_empty() && found.iter().all(|address| wanted.contains(address))
-                }
-                _ => false,
-            })
-        };
-        let mut sites = self.settings.names.values().flat_map(BTreeMap::keys);
         let (mut answers, mut silent) = (BTreeMap::new(), Vec::new());
         for (name, found) in &resolved {
             match found {
@@ -264,28 +354,43 @@ impl Driver for Client {
             }
         }
         Ok(Seen::Name(NameSeen {
-            points_at: sites.find(|site| at(site)).cloned(),
+            points_at: self.site_of(&resolved).cloned(),
             answers,
             silent,
+            pushed: self.settings.hosts.as_ref().and_then(Hosts::pushed),
             detail: shown(&resolved),
         }))
     }
 
-    async fn look(&self, _action: Action, args: &Value) -> Look {
-        match self.expected(args) {
-            Ok(expected) => self.look_for(&expected).await,
-            Err(problem) => Look::CannotTell(problem.to_string()),
+    async fn look(&self, action: Action, args: &Value) -> Look {
+        if action == Action::Unpush {
+            return self.look_unpushed().await;
+        }
+        let expected = match self.expected(args) {
+            Ok(expected) => expected,
+            Err(problem) => return Look::CannotTell(problem.to_string()),
+        };
+        let pushed = self.settings.hosts.as_ref().and_then(Hosts::pushed);
+        match self.look_for(&expected).await {
+            Look::InEffect(found) if action == Action::Push && pushed != read(args).ok().map(|it| it.to) => {
+                Look::NotInEffect(found)
+            }
+            look => look,
         }
     }
 
     async fn act(&self, act: &Act) -> Result<Value, DriverError> {
         let deadline = Instant::now() + act.within;
-        let expected = self.expected(&act.args).map_err(refused)?;
+        if act.action == Action::Follow {
+            self.expected(&act.args).map_err(refused)?;
+        } else {
+            self.change_hosts(act, act.within).await?;
+        }
         let mut pauses = Pauses::up_to(TRY_EVERY);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let flushed = self.flush(act, left.min(FLUSH_WITHIN)).await;
-            let look = self.look_for(&expected).await;
+            let look = self.look(act.action, &act.args).await;
             let found = match look {
                 Look::InEffect(output) => return Ok(output),
                 Look::NotInEffect(found) => found.to_string(),

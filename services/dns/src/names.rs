@@ -345,6 +345,7 @@ impl Names {
             points_at: agreed.and_then(|addresses| self.site_of(addresses)).cloned(),
             answers: survey.shown(),
             silent: survey.silent.keys().map(ToString::to_string).collect(),
+            pushed: None,
             detail: json!({ "name": text, "silent": survey.why(), "ttl": survey.ttl, "verifyAt": at }),
         }))
     }

@@ -35,6 +35,27 @@ async fn a_record_once_twice_at_once_and_undone() {
 }
 
 #[tokio::test]
+async fn a_hosts_file_is_pushed_and_taken_away() {
+    let world = World::new();
+    let sites = BTreeSet::from([site("main"), site("secondary")]);
+    world.set("s1app", json!("main"));
+    let driver = MemoryName::client(world.clone(), "s1app", sites);
+    for _ in 0..2 {
+        driver.act(&act(Action::Push, json!({ "to": "secondary" }))).await.unwrap();
+        let Seen::Name(seen) = driver.observe().await.unwrap() else { panic!() };
+        assert_eq!((seen.points_at, seen.pushed), (Some(site("secondary")), Some(site("secondary"))));
+    }
+    assert!(matches!(driver.look(Action::Follow, &to("secondary")).await, Look::InEffect(_)));
+    let back = driver.act(&act(Action::Follow, json!({ "to": "main" }))).await;
+    assert_eq!(not_done(back).0, Code::TimedOut);
+    assert!(matches!(driver.look(Action::Unpush, &to("secondary")).await, Look::NotInEffect(_)));
+    driver.act(&act(Action::Unpush, json!({ "to": "secondary" }))).await.unwrap();
+    assert_eq!(world.state("s1app"), json!("secondary"));
+    let Seen::Name(seen) = driver.observe().await.unwrap() else { panic!() };
+    assert_eq!(seen.pushed, None);
+}
+
+#[tokio::test]
 async fn an_orphan_may_act_later_until_it_is_ended() {
     let world = World::new();
     let sites = BTreeSet::from([site("main"), site("secondary")]);

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bench::*;
-use dns::Server;
 use dns::client::{Client, Flush, Resolve, Settings as ClientSettings};
 use dns::scripts::{Scripts, Settings};
+use dns::{Hosts, Server};
 use exec::Guard;
 use lab::bind::Bind;
 use responder::{Driver, Look};
@@ -91,15 +91,20 @@ impl Scene {
     }
 
     fn client(&self, flush: Flush, resolve: Resolve) -> Client {
-        Client::new(ClientSettings {
+        Client::new(self.client_settings(flush, resolve))
+    }
+
+    fn client_settings(&self, flush: Flush, resolve: Resolve) -> ClientSettings {
+        ClientSettings {
             flush,
             resolve,
             names: BTreeMap::from([(NAME.to_owned(), addresses())]),
+            hosts: None,
             resource: ResourceId::new("s1app").unwrap(),
             site: site("main"),
             lock: self.path("client-lock"),
             guard: guard(),
-        })
+        }
     }
 }
 
@@ -252,6 +257,74 @@ async fn a_client_has_followed_when_it_resolves_to_the_target() {
         client.check(Action::Follow, &json!({ "to": "x" })).await.unwrap_err().code,
         Code::BadConfiguration
     );
+}
+
+#[tokio::test]
+async fn a_hosts_file_leads_there_until_it_is_taken_away() {
+    let scene = Scene::new();
+    let (hosts, dns) = (scene.path("hosts"), scene.path("dns"));
+    std::fs::write(&dns, "10.1.0.3\n").unwrap();
+    scene.write("push.sh", &format!("printf '%s\\n' \"$@\" >{}\n", hosts.display()));
+    scene.write("unpush.sh", &format!("rm -f {}\n", hosts.display()));
+    let (file, other) = (hosts.display(), dns.display());
+    scene.write(
+        "resolve.sh",
+        &format!("if test -e {file}; then cut -d ' ' -f 1 {file}; else cat {other}; fi\n"),
+    );
+    let resolve = || Resolve::Script(scene.path("resolve.sh"));
+    // Each is a life of its own: what was pushed is noted on disk.
+    let client = || {
+        let hosts = Hosts {
+            push: scene.path("push.sh"),
+            unpush: scene.path("unpush.sh"),
+            note: scene.path("dns.s1app.pushed"),
+        };
+        Client::new(ClientSettings { hosts: Some(hosts), ..scene.client_settings(Flush::Nothing, resolve()) })
+    };
+    let args = json!({ "to": "secondary" });
+    let within = |action, seconds| act_within(action, args.clone(), Duration::from_secs(seconds));
+    let pushed = async || {
+        let Seen::Name(seen) = client().observe().await.unwrap() else { panic!() };
+        seen.pushed
+    };
+    let line = async || client().preflight().await.pop().unwrap();
+
+    let none = scene.client(Flush::Nothing, resolve());
+    for action in [Action::Push, Action::Unpush] {
+        assert_eq!(none.check(action, &args).await.unwrap_err().code, Code::BadConfiguration);
+    }
+    assert!(none.preflight().await.is_empty());
+    assert_eq!(line().await.level, Level::Green);
+    client().check(Action::Push, &args).await.unwrap();
+    assert!(matches!(client().look(Action::Push, &args).await, Look::NotInEffect(_)));
+    for _ in 0..2 {
+        let output = client().act(&within(Action::Push, 10)).await.unwrap();
+        assert_eq!(output["resolves"][NAME], json!(["10.2.0.3"]));
+        assert_eq!(std::fs::read_to_string(&hosts).unwrap(), format!("10.2.0.3 {NAME}\n"));
+        assert_eq!(client().look(Action::Push, &args).await, Look::InEffect(output));
+    }
+    assert_eq!(pushed().await, Some(site("secondary")));
+    let told = line().await;
+    assert!(
+        told.what == "hosts" && told.level == Level::Amber && told.text.contains("secondary"),
+        "{told:?}"
+    );
+    assert!(matches!(client().look(Action::Follow, &args).await, Look::InEffect(_)));
+    assert!(matches!(client().look(Action::Unpush, &args).await, Look::NotInEffect(_)));
+
+    // Taken away: wherever the names lead without it, if it is one site.
+    client().act(&within(Action::Unpush, 10)).await.unwrap();
+    assert!(!hosts.exists() && pushed().await.is_none());
+    assert!(matches!(client().look(Action::Unpush, &args).await, Look::InEffect(_)));
+    std::fs::write(&dns, "").unwrap();
+    let (code, _) = not_done(client().act(&within(Action::Unpush, 1)).await);
+    assert_eq!(code, Code::TimedOut);
+
+    // A script that failed may have written something.
+    scene.write("push.sh", "echo no room >&2; exit 3\n");
+    let (code, detail) = not_done(client().act(&within(Action::Push, 10)).await);
+    assert!(code == Code::Script && detail.contains("no room"), "{code}: {detail}");
+    assert_eq!(pushed().await, Some(site("secondary")));
 }
 
 #[tokio::test]

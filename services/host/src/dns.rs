@@ -8,7 +8,7 @@ use std::sync::Arc;
 use config::Span;
 use dns::client::{Client, Flush, Resolve};
 use dns::memory::MemoryName;
-use dns::{Key, Server, client, rfc2136, scripts};
+use dns::{Hosts, Key, Server, client, rfc2136, scripts};
 use responder::Driver;
 use schemas::{Code, Problem, SiteId};
 use serde::Deserialize;
@@ -95,6 +95,12 @@ pub(crate) struct ClientSettings {
     /// Or a cache that is asked instead.
     #[serde(default)]
     cache: Option<Server>,
+    /// Writes its arguments, lines of a hosts file, into this host's, while a name cannot be changed; exit 0 is done.
+    #[serde(default)]
+    push: Option<PathBuf>,
+    /// Takes them away again.
+    #[serde(default)]
+    unpush: Option<PathBuf>,
     /// Names that this host uses, with their addresses by site, where the request does not bring them.
     #[serde(default)]
     names: BTreeMap<String, Addresses>,
@@ -182,9 +188,19 @@ impl ClientSettings {
             (None, Some(server)) => Resolve::Cache(server),
             (None, None) => Resolve::System,
         };
+        let hosts = match (self.push, self.unpush) {
+            (Some(push), Some(unpush)) => Some(Hosts {
+                push: here.folder.join(push),
+                unpush: here.folder.join(unpush),
+                note: here.state.join(format!("dns.{}.pushed", here.resource)),
+            }),
+            (None, None) => None,
+            _ => return Err(wrong("`push` and `unpush` belong together")),
+        };
         Ok(Arc::new(Client::new(client::Settings {
             flush,
             resolve,
+            hosts,
             names: self.names.into_iter().map(|(name, sites)| (name, listed(sites))).collect(),
             resource: here.resource.clone(),
             site: here.site.clone(),

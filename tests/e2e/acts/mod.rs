@@ -13,7 +13,7 @@
 //! | `replication.stop`, `abandon` | a frozen worker: disabled, and not yet ended |
 //! | `replication.drain` | a lock on the marks at the receiver, where the worker waits for it |
 //! | `dns.point`, `rfc2136` | a wire to the server that keeps the update, or its answer; a frozen server that has it |
-//! | all of `exec`, `dns.follow` | the operator's script, before its effect and after it |
+//! | all of `exec`, `dns.follow`, `dns.push`, `dns.unpush` | the operator's script, before its effect and after it |
 //!
 //! `driver: systemd` has its own in the process service's tests, where there is a systemd to ask.
 

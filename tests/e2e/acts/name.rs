@@ -1,4 +1,4 @@
-//! `dns.*`: an update of BIND, the operator's scripts, and a client host.
+//! `dns.*`: an update of BIND, the operator's scripts, a client host, and its hosts file.
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -191,4 +191,44 @@ fn a_client_host_that_follows() {
         .before(move || std::fs::write(&cached, TO[0].1).unwrap())
         .effects(move || u64::from(std::fs::read_to_string(&counted).unwrap().trim() == TO[1].1));
     gate.holds(case, Settles::Applied).run(&mut desk);
+}
+
+/// The hosts file counts before what DNS says, which is main all the time.
+#[test]
+fn a_client_host_whose_hosts_file_is_pushed_and_taken_away() {
+    let mut desk = Desk::start();
+    let gate = Gate::new(&desk);
+    desk.script("flush", "exit 0");
+    desk.script("resolve", "if test -e hosts; then cut -d ' ' -f 1 hosts; else cat dns; fi");
+    desk.script("push", &gate.around("printf '%s\\n' \"$@\" >hosts"));
+    desk.script("unpush", &gate.around("rm -f hosts"));
+    desk.write("dns", TO[0].1);
+    desk.host_file(
+        "main",
+        &format!(
+            "dns:\n  {UNCLAIMED}: {{ client: exec, flush: flush, resolve: resolve, push: push, unpush: unpush, \
+             names: {{ {NAME}: {{ main: {}, secondary: {} }} }} }}\n",
+            TO[0].1, TO[1].1
+        ),
+    );
+    let at = address("main", Service::Dns, UNCLAIMED);
+    desk.serve("main", std::slice::from_ref(&at));
+    let (hosts, note) = (desk.path("hosts"), desk.path(&format!("state-main/dns.{UNCLAIMED}.pushed")));
+    let (before, seen) = (hosts.clone(), hosts.clone());
+    let case = Case::new(at.clone(), Action::Push)
+        .args(|| json!({ "to": "secondary" }))
+        .before(move || drop(std::fs::remove_file(&before)))
+        .effects(move || u64::from(seen.exists()));
+    gate.holds(case, Settles::Applied).run(&mut desk);
+
+    let seen = hosts.clone();
+    let case = Case::new(at, Action::Unpush)
+        .args(|| json!({ "to": "secondary" }))
+        .before(move || {
+            std::fs::write(&hosts, format!("{} {NAME}\n", TO[1].1)).unwrap();
+            std::fs::write(&note, "secondary\n").unwrap();
+        })
+        .effects(move || u64::from(!seen.exists()));
+    // Its service has not noted yet that nothing is left.
+    gate.holds(case, Settles::HalfDone).run(&mut desk);
 }

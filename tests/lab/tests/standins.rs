@@ -368,6 +368,25 @@ fn a_proxy_holds_on_to_a_master_without_database_until_it_is_made_to_let_go() {
 }
 
 #[test]
+fn a_hosts_file_counts_before_what_dns_says() {
+    let sites = Sites::start();
+    let folder = lab::folder::Folder::new("hosts").unwrap();
+    let (file, (_port, at)) = (folder.join("hosts"), port_of("127.0.1.9"));
+    let words = [at.to_string(), sites.bind.address().to_string(), file.display().to_string()];
+    let [listen, upstream, hosts] = [0, 1, 2].map(|word: usize| words[word].as_str());
+    let words = ["resolver", "--listen", listen, "--upstream", upstream, "--hosts", hosts];
+    let _resolver = StandIn::start(&words).unwrap();
+    let question = format!("RESOLVE {NAME}");
+    until_says(at, &question, "ADDRESS 127.0.1.3");
+    std::fs::write(&file, format!("# pushed\n127.0.2.3 {NAME}\n")).unwrap();
+    until_says(at, &question, "ADDRESS 127.0.2.3");
+    let found = lab::lookup::lookup(at, NAME, WAIT).unwrap().addresses;
+    assert_eq!(found, [IpAddr::from([127, 0, 2, 3])]);
+    std::fs::remove_file(&file).unwrap();
+    until_says(at, &question, "ADDRESS 127.0.1.3");
+}
+
+#[test]
 fn a_reader_counts_what_fails() {
     let file = lab::folder::Folder::new("reader").unwrap();
     let (_port, nobody) = port_of("127.0.2.7");

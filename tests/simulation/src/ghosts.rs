@@ -235,7 +235,10 @@ impl Ghosts {
         let mut found = None;
         for (key, ghost) in &mut self.keys {
             let effects = ground.effects.iter().any(|e| e.key == *key);
-            let named = matches!(ghost.action, Action::Point | Action::Follow | Action::PointProcess);
+            let named = matches!(
+                ghost.action,
+                Action::Point | Action::Follow | Action::PointProcess | Action::Push | Action::Unpush
+            );
             ghost.was_in_effect |= effects
                 || named
                 || matches!(ground.look(&ghost.address, ghost.action, &Value::Null), Looked::InEffect(_));

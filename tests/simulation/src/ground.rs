@@ -146,7 +146,12 @@ impl Ground {
             Action::StartProcess | Action::RefreshProcess => runs(state),
             Action::StopProcess => !runs(state),
             Action::PointProcess => state["pointsAt"] == args["to"],
-            Action::Point | Action::Follow => *state == args["to"],
+            Action::Point => *state == args["to"],
+            Action::Follow => {
+                *state == args["to"] || (!state["pushed"].is_null() && state["pushed"] == args["to"])
+            }
+            Action::Push => !args["to"].is_null() && state["pushed"] == args["to"],
+            Action::Unpush => state["pushed"].is_null(),
             Action::Mark => flag(state, "marked"),
             Action::Capture => flag(state, "slot"),
             Action::Discard => !flag(state, "slot"),
@@ -233,7 +238,9 @@ impl Ground {
                 let word = before.get("running").unwrap_or(&before);
                 after = json!({ "running": word, "pointsAt": order.args["to"] });
             }
-            Action::Point | Action::Follow => after = order.args["to"].clone(),
+            // Names lead there when a push is taken away.
+            Action::Point | Action::Follow | Action::Unpush => after = order.args["to"].clone(),
+            Action::Push => after = json!({ "pushed": order.args["to"] }),
             Action::Mark => after["marked"] = json!(true),
             Action::Capture => after["slot"] = json!(true),
             Action::Discard => after["slot"] = json!(false),
@@ -321,6 +328,7 @@ impl Ground {
     /// What a look shows.
     pub fn seen(&self, address: &Address) -> Seen {
         let state = self.state(address);
+        let site = |name: &Value| name.as_str().and_then(|site| SiteId::new(site).ok());
         let detail = Value::Null;
         match address.service {
             Service::Database => {
@@ -359,9 +367,10 @@ impl Ground {
                 detail,
             }),
             Service::Dns => Seen::Name(NameSeen {
-                points_at: state.as_str().and_then(|site| SiteId::new(site).ok()),
+                points_at: [state, &state["pushed"]].into_iter().find_map(site),
                 answers: BTreeMap::new(),
                 silent: Vec::new(),
+                pushed: site(&state["pushed"]),
                 detail,
             }),
         }

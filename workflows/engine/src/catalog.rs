@@ -73,6 +73,7 @@ macro_rules! shipped {
 shipped! {
     "move.planned"
     "names.follow"
+    "names.push"
     "process.pointed"
     "process.refreshed"
     "site.close"

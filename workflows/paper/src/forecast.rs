@@ -298,7 +298,7 @@ fn output(action: Action, call: &Call) -> Value {
             }),
             None => Value::Null,
         },
-        Action::Follow => json!({ "resolves": {} }),
+        Action::Follow | Action::Push | Action::Unpush => json!({ "resolves": {} }),
         _ => json!(ReceiverOutput::default()),
     }
 }

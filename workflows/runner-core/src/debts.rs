@@ -59,7 +59,15 @@ impl Core {
         }
     }
 
-    fn owe_act(&mut self, now: Now, group: &GroupId, key: &Key, live: &Live, action: Action, why: &str) {
+    pub(crate) fn owe_act(
+        &mut self,
+        now: Now,
+        group: &GroupId,
+        key: &Key,
+        live: &Live,
+        action: Action,
+        why: &str,
+    ) {
         let mut args = live.args.clone();
         if let Some(args) = args.as_object_mut() {
             // What is paid later is paid whole: no site counts as lost then.
@@ -258,7 +266,8 @@ impl Core {
 
     /// Whether another debt comes first. Processes stop in the order in which a move stops them, since one may
     /// start another again; and no client follows a name that is not right yet at every server. What was tried
-    /// once and failed keeps nobody waiting; what a service that is just starting did not hear yet does.
+    /// once and failed keeps nobody waiting; what a service that is just starting did not hear yet does. A hosts file
+    /// that was pushed stays until the name itself is changed, and until the caches of its site follow, tried or not.
     fn waits_its_turn(&self, now: Now, group: &GroupId, owed: &Owed) -> bool {
         let Some(g) = self.groups.get(group) else { return false };
         let place = |address: &Address| g.plan.live_only.iter().position(|known| *known == address.resource);
@@ -266,14 +275,21 @@ impl Core {
             (Some(Action::StopProcess), Some(Action::StopProcess)) => {
                 other.address.site == owed.address.site && place(&other.address) > place(&owed.address)
             }
-            (Some(Action::Point), Some(Action::Follow)) => true,
+            (Some(Action::Point), Some(Action::Follow | Action::Unpush)) => true,
+            (Some(Action::Follow), Some(Action::Unpush)) => {
+                other.address.site == owed.address.site && other.address != owed.address
+            }
             _ => false,
         };
+        let stays = owed.action == Some(Action::Unpush);
+        let follows = stays || owed.action == Some(Action::Follow);
         g.record.debts.iter().any(|(id, other)| {
             let unheard =
                 g.unpaid.get(id).is_some_and(|unpaid| unpaid.undelivered && now.boot < unpaid.again);
             let tried = other.visit > 0 && other.call.is_none() && !unheard;
-            !tried && first(&other.owed) && self.is_heard(now, &other.owed.address)
+            let again = stays && other.owed.action == Some(Action::Follow);
+            follows && crate::push::is_the_name_itself(&other.owed)
+                || (again || !tried) && first(&other.owed) && self.is_heard(now, &other.owed.address)
         })
     }
 

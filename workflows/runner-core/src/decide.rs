@@ -125,7 +125,11 @@ impl Core {
                 let failed = run.steps.iter().rfind(|step| step.position == at);
                 let hint = match (failed.map(|step| step.call.action.as_str()), &run.started.group) {
                     // The fallback of an authority that is gone; clients are pushed nothing else before it is verified.
-                    (Some("point"), _) => {
+                    _ if run.points(&at) && run.can_push() => format!(
+                        " Until its server is back, have the hosts files of the clients lead there: pointsman push {short} --why …, \
+                         where their hosts' files have `push`; else write them by hand, then `done`;"
+                    ),
+                    _ if run.points(&at) => {
                         " Until its server is back, write the new address into the hosts files of the clients, then `done`;"
                             .to_owned()
                     }

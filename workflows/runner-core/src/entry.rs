@@ -147,7 +147,7 @@ pub enum RunEntry {
     Resolved {
         /// The step.
         step: Position,
-        /// `retry`, `skip`, `done`.
+        /// `retry`, `skip`, `done`, `push`.
         how: String,
         /// Who and why.
         by: ByPerson,

@@ -32,7 +32,10 @@ impl Core {
         let Some(group) = self.lives.get(key).and_then(|live| live.group.clone()) else { return };
         let Some(run) = self.runs.get(&key.run) else { return };
         let Some(g) = self.groups.get(&group) else { return };
-        let counted: Vec<&Address> = g.plan.clients.iter().filter(|client| !run.lost(&client.site)).collect();
+        // Caches follow when the names are right, which nobody waits for after a push.
+        let later = if run.pushed() { run.caches() } else { Vec::new() };
+        let waited_for = |client: &&Address| !run.lost(&client.site) && !later.contains(client);
+        let counted: Vec<&Address> = g.plan.clients.iter().filter(waited_for).collect();
         let owed = |client: &&&Address| {
             g.record
                 .debts

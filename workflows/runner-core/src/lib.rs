@@ -39,6 +39,7 @@ mod preflight;
 mod preview;
 mod protection;
 mod purpose;
+mod push;
 mod query;
 mod read;
 mod reload;

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use schemas::duration::Iso;
 use schemas::view::{RunState, RunView, StepNow, StepState, StepView};
-use schemas::{Access, Action, Address, ReplicationState, Running, Seen};
+use schemas::{Access, Action, Address, NameSeen, ReplicationState, Running, Seen, SiteId};
 use serde_json::Value;
 
 use crate::core::Core;
@@ -58,6 +58,12 @@ pub(crate) fn found(action: Action, args: &Value, output: &Value, seen: &Seen) -
             let agrees = n.points_at.as_ref().is_some_and(|site| site.as_str() == to);
             says(&leads, &format!("leads to {to}"), agrees)
         }
+        (Action::Push, Seen::Name(n)) => {
+            let to = args.get("to").and_then(Value::as_str);
+            let agrees = n.pushed.as_ref().map(SiteId::as_str) == to;
+            says(hosts_file(n), "hosts file pushed", agrees)
+        }
+        (Action::Unpush, Seen::Name(n)) => says(hosts_file(n), "hosts file taken away", n.pushed.is_none()),
         (Action::StopReplication | Action::Abandon | Action::Discard, Seen::Replication(r)) => {
             says(state(r.state), "stopped", r.state == ReplicationState::Stopped)
         }
@@ -75,6 +81,10 @@ pub(crate) fn found(action: Action, args: &Value, output: &Value, seen: &Seen) -
         }
         _ => None,
     }
+}
+
+fn hosts_file(name: &NameSeen) -> &'static str {
+    if name.pushed.is_some() { "hosts file pushed" } else { "hosts file taken away" }
 }
 
 fn access(access: Access) -> &'static str {
@@ -96,11 +106,15 @@ fn state(state: ReplicationState) -> &'static str {
 
 /// Whether after `later` at the same resource a look says nothing of `earlier` any more.
 fn takes_over(later: Action, earlier: Action) -> bool {
-    use Action::{Cleanup, Compare, Drain, Export, Mark, SetSequences, StopReplication, VerifyWrite};
+    use Action::{
+        Cleanup, Compare, Drain, Export, Follow, Mark, Push, SetSequences, StopReplication, Unpush, VerifyWrite,
+    };
     let only_measures = matches!(later, Mark | Drain | SetSequences | Export | Compare | Cleanup | VerifyWrite);
     // It stands still where it was drained.
     let stays = (earlier, later) == (Drain, StopReplication);
-    !only_measures && !stays
+    // What is in the hosts file, and what is resolved.
+    let beside = matches!((earlier, later), (Push | Unpush, Follow) | (Follow, Push | Unpush));
+    !only_measures && !stays && !beside
 }
 
 /// What a step asked, and of whom.

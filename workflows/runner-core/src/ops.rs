@@ -67,6 +67,7 @@ impl Core {
             | Op::Retry { run, .. }
             | Op::Skip { run, .. }
             | Op::Done { run, .. }
+            | Op::Push { run }
             | Op::Cancel { run, .. } => {
                 let id = self.find_run(run).ok()?;
                 self.runs.get(&id)?.started.group.clone()
@@ -384,6 +385,13 @@ impl Core {
                 let (id, at) = self.step_of(&run, &step)?;
                 self.pass_by(now, id, &at, "done", by)?;
                 recorded("the step counts as done by hand")
+            }
+            Op::Push { run } => {
+                let id = self.active_run(&run)?;
+                self.push_hosts(now, id, by)?;
+                recorded(
+                    "hosts files are pushed; the names are owed, and the files are taken away after them",
+                )
             }
             Op::Cancel { run, leave } => {
                 let id = self.active_run(&run)?;

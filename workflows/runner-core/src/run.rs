@@ -147,6 +147,7 @@ impl Run {
                 let word = match how.as_str() {
                     "skip" => Some("skip"),
                     "done" => Some("done"),
+                    crate::push::PUSH => Some(crate::push::PUSH),
                     _ => None,
                 };
                 if let Some(found) = self.steps.iter_mut().rev().find(|s| s.position == *step) {

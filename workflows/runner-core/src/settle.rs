@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use engine::InDoubt;
-use schemas::{Address, Answer, Attempt, Code, Key, Position, Problem, Reply};
+use schemas::{Action, Address, Answer, Attempt, Code, Key, Position, Problem, Reply};
+use serde_json::Value;
 
 use crate::call::CallState;
 use crate::core::{Core, Timer};
@@ -89,10 +90,14 @@ impl Core {
                 let step = *owner == Owner::Step;
                 let first = live.waits_for.as_deref().is_none_or(|w| !w.contains("pointsman"));
                 let drains = self.runs.get(&key.run).is_some_and(|run| run.proves_drained(&key.position));
+                let words = match (drains, live.action) {
+                    (true, _) => "done|retry",
+                    (false, Some(Action::Point)) => "done|retry|skip|push",
+                    (false, _) => "done|retry|skip",
+                };
                 live.wait(format!(
-                    "{} to say what became of it, or a person: pointsman {} {}",
+                    "{} to say what became of it, or a person: pointsman {words} {}",
                     live.address,
-                    if drains { "done|retry" } else { "done|retry|skip" },
                     key.run.short(4)
                 ));
                 let at = now.boot + Duration::from_secs(2);
@@ -192,8 +197,11 @@ impl Core {
             (Owner::Debt(debt), Some(group)) => {
                 let entry = GroupEntry::DebtSettled { debt: *debt, settlement };
                 self.append_group(now, group, &entry);
-                if matches!(result, SettledAs::NotDone { .. }) {
-                    self.not_paid(now, group, *debt, by == "undelivered");
+                match &result {
+                    SettledAs::NotDone { .. } => self.not_paid(now, group, *debt, by == "undelivered"),
+                    // Where servers of lost sites do not follow yet.
+                    SettledAs::Done { output, .. } => self.owe_rest(now, key, &live, output),
+                    SettledAs::EndedUnknown => {}
                 }
                 self.pay(now, &group.clone(), None); // What waited for its turn.
             }
@@ -214,6 +222,7 @@ impl Core {
             self.free(group, &live.address, key);
             self.note_closed(now, group, &live, &result);
         }
+        self.owe_unpush(now, key, &live, Some(&result));
         if live.owner == Owner::Step {
             let (at, run) = (key.position.clone(), key.run);
             self.release_back_out(now, run);
@@ -273,14 +282,21 @@ impl Core {
     /// The doubt is passed, by the definition or by a person; the engine gets the error `in-doubt`,
     /// or goes on if a person said so.
     pub(crate) fn assume(&mut self, now: Now, key: &Key, by: AssumedBy) {
+        let output = self.runs.get(&key.run).map(|run| run.passed(&key.position)).unwrap_or_default();
+        self.assume_as(now, key, by, output);
+    }
+
+    /// The same; where a person said so, the engine goes on with this output.
+    pub(crate) fn assume_as(&mut self, now: Now, key: &Key, by: AssumedBy, output: Value) {
         let Some(live) = self.lives.remove(key) else { return };
         let person = matches!(by, AssumedBy::Person(_));
         self.append_run(now, key.run, RunEntry::Assumed { step: key.position.clone(), by });
         self.list_doubt(now, key, &live);
+        self.owe_unpush(now, key, &live, None);
         self.release_back_out(now, key.run);
         let at = key.position.clone();
         let result = if person {
-            Ok(self.runs.get(&key.run).map(|run| run.passed(&key.position)).unwrap_or_default())
+            Ok(output)
         } else {
             let detail = live.problem.as_ref().map_or("no answer".to_owned(), ToString::to_string);
             self.owe(now, key, &live, &format!("in doubt: {detail}"));

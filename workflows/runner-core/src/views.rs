@@ -168,7 +168,7 @@ fn settled(record: Option<&CallRecord>) -> (Option<String>, Value, Option<Proble
 
 fn step_state(run: &Run, live: Option<&Live>, record: Option<&CallRecord>, step: &Step) -> StepState {
     match step.by_hand {
-        Some("skip") => return StepState::Skipped,
+        Some("skip" | crate::push::PUSH) => return StepState::Skipped,
         Some("done") => return StepState::DoneByHand,
         _ => {}
     }

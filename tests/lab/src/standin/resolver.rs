@@ -1,16 +1,18 @@
 //! A host's resolver: programs ask it for names, and it keeps what it learnt for the TTL.
 //!
-//! It answers DNS questions by UDP, from what it keeps, else from the cache above it. By lines on the same
-//! port: `FLUSH` → `OK flushed`, `RESOLVE name` → `ADDRESS a`, as a program of the host would get it, or
-//! `ERR why`; `PING` → `PONG resolver`.
+//! It answers DNS questions by UDP, from the host's hosts file, else from what it keeps, else from the cache above it.
+//! By lines on the same port: `FLUSH` → `OK flushed`, `RESOLVE name` → `ADDRESS a`, as a program of the host would get it,
+//! or `ERR why`; `PING` → `PONG resolver`.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use domain::base::Message;
+use domain::base::iana::Rcode;
+use domain::base::{Message, MessageBuilder, Rtype};
 use domain::rdata::{A, Aaaa};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout};
@@ -38,6 +40,9 @@ pub struct Options {
     /// The cache above it.
     #[arg(long)]
     pub upstream: SocketAddr,
+    /// The host's hosts file, whether it is there or not.
+    #[arg(long)]
+    pub hosts: Option<PathBuf>,
 }
 
 struct Shared {
@@ -77,6 +82,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 
 impl Shared {
     async fn answer(&self, question: &[u8]) -> anyhow::Result<Vec<u8>> {
+        if let Some(answer) = self.by_hosts_file(question)? {
+            return Ok(answer);
+        }
         let (id, rest) = (question.get(..2).context("short")?, question.get(HEAD..).context("short")?);
         let kept = self.kept.lock().map_err(|_| anyhow!("cache"))?.get(rest).cloned();
         let mut answer = match kept {
@@ -85,6 +93,29 @@ impl Shared {
         };
         answer.get_mut(..2).context("short")?.copy_from_slice(id);
         Ok(answer)
+    }
+
+    /// What the hosts file says of the name; nothing where it does not have it.
+    fn by_hosts_file(&self, question: &[u8]) -> anyhow::Result<Option<Vec<u8>>> {
+        let text = self.options.hosts.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
+        let Some(text) = text else { return Ok(None) };
+        let message = Message::from_octets(question).map_err(|_| anyhow!("no message"))?;
+        let asked = message.first_question().context("no question")?;
+        let found = in_hosts_file(&text, &asked.qname().to_string());
+        if found.is_empty() {
+            return Ok(None);
+        }
+        let mut answer = MessageBuilder::new_vec().start_answer(&message, Rcode::NOERROR)?;
+        for address in found {
+            match address {
+                IpAddr::V4(ip) if asked.qtype() == Rtype::A => answer.push((asked.qname(), 0, A::new(ip)))?,
+                IpAddr::V6(ip) if asked.qtype() == Rtype::AAAA => {
+                    answer.push((asked.qname(), 0, Aaaa::new(ip)))?;
+                }
+                _ => {}
+            }
+        }
+        Ok(Some(answer.finish()))
     }
 
     async fn ask_above(&self, question: &[u8], rest: &[u8]) -> anyhow::Result<Vec<u8>> {
@@ -105,10 +136,24 @@ impl Shared {
     }
 }
 
+/// The addresses of a name in a hosts file.
+fn in_hosts_file(text: &str, name: &str) -> Vec<IpAddr> {
+    let mut found = Vec::new();
+    for line in text.lines() {
+        let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
+        if let Some(Ok(address)) = words.next().map(str::parse)
+            && words.any(|word| word.eq_ignore_ascii_case(name))
+        {
+            found.push(address);
+        }
+    }
+    found
+}
+
 /// How long an answer may be kept; not at all where the server could not answer.
 fn ttl(answer: &[u8]) -> anyhow::Result<Option<Duration>> {
     let message = Message::from_octets(answer).map_err(|_| anyhow!("no message"))?;
-    if message.header().rcode() != domain::base::iana::Rcode::NOERROR {
+    if message.header().rcode() != Rcode::NOERROR {
         return Ok(None);
     }
     let mut lowest = None;

@@ -179,10 +179,12 @@ fn addresses(index: usize) -> String {
 
 fn client(plan: &Plan, site: Site) -> String {
     format!(
-        "dns:\n  {}:\n    client: exec\n    flush: {}\n    resolve: {}\n    names:\n{}",
+        "dns:\n  {}:\n    client: exec\n    flush: {}\n    resolve: {}\n    push: {}\n    unpush: {}\n    names:\n{}",
         site.host(Role::Application),
         plan.script(site, "client", "flush").display(),
         plan.script(site, "client", "resolve").display(),
+        plan.script(site, "client", "push").display(),
+        plan.script(site, "client", "unpush").display(),
         names(),
     )
 }

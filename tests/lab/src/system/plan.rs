@@ -261,6 +261,12 @@ impl Plan {
         self.folder.join("lock")
     }
 
+    /// The hosts file of a site's proxy host.
+    #[must_use]
+    pub fn hosts_file(&self, site: Site) -> PathBuf {
+        self.folder.join("run").join(format!("{}-hosts", site.name()))
+    }
+
     /// What the writer was acknowledged.
     #[must_use]
     pub fn writer_file(&self) -> PathBuf {

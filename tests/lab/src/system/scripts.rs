@@ -59,6 +59,9 @@ pub fn write(plan: &Plan, standin: &Path, servers: &Servers) -> anyhow::Result<(
         }
         script(&plan.script(site, "client", "flush"), &flush(plan, site, standin)?)?;
         script(&plan.script(site, "client", "resolve"), &resolve(plan, site, standin)?)?;
+        let (push, unpush) = hosts(plan, site);
+        script(&plan.script(site, "client", "push"), &push)?;
+        script(&plan.script(site, "client", "unpush"), &unpush)?;
         let (_, rndc) = &servers.caches[site.index()];
         let flush = format!(
             "# Empties the cache.\nexec '{}' -c '{}' flush\n",
@@ -85,7 +88,9 @@ fn words(plan: &Plan, site: Site, process: &ProcessPlan, servers: &Servers) -> a
             words(&["message", "--listen", &at, "--dsn", dsn, "--site", site.name()])
         }
         "resolver" => {
-            words(&["resolver", "--listen", &at, "--upstream", &servers.caches[site.index()].0.to_string()])
+            let (upstream, hosts) = (servers.caches[site.index()].0.to_string(), plan.hosts_file(site));
+            let hosts = hosts.display().to_string();
+            words(&["resolver", "--listen", &at, "--upstream", &upstream, "--hosts", &hosts])
         }
         "master-scs" => {
             let mut all = words(&["control", "--listen", &at, "--message", &dedicated(site)?]);
@@ -214,6 +219,18 @@ fn resolve(plan: &Plan, site: Site, standin: &Path) -> anyhow::Result<String> {
         standin.display(),
         using(plan, site)?
     ))
+}
+
+/// The scripts for the hosts file of one host: lines into it, in place of all that were there; and away again.
+fn hosts(plan: &Plan, site: Site) -> (String, String) {
+    let file = plan.hosts_file(site).display().to_string();
+    let push = format!(
+        "# Writes its arguments into the hosts file of {}, a line each.\n\
+         printf '%s\\n' \"$@\" >'{file}.part' && exec mv '{file}.part' '{file}'\n",
+        site.name()
+    );
+    let unpush = format!("# Takes them away again.\nexec rm -f '{file}'\n");
+    (push, unpush)
 }
 
 /// What of a host uses names.

@@ -14,5 +14,6 @@ mod laws;
 mod loss;
 mod pointed;
 mod protocol;
+mod push;
 mod sweep;
 mod undone;

@@ -1,5 +1,7 @@
 //! How many clients have to follow the names before a move is complete.
 
+use std::time::Duration;
+
 use crate::common::{GROUP, World, process};
 use schemas::op::{Op, OpReply};
 use schemas::view::RunState;
@@ -67,6 +69,57 @@ fn half_of_them_are_enough_where_the_file_says_so() {
     world.run_until(|w| w.run(run).state.ended());
     assert_eq!(world.run(run).state, RunState::Completed);
     assert!(world.group().debts.iter().any(|debt| debt.address.resource.as_str() == "s3app"));
+}
+
+/// No name can be changed, and a person says so: nobody waits for caches, and the files go when the caches follow again.
+#[test]
+fn hosts_files_are_pushed_and_taken_away_after_names_and_caches() {
+    let group = GROUP.replace("caches: []", "caches: [ { host: s2dns, site: secondary } ]");
+    let mut world = World::with(&group, None);
+    world.adopt("main");
+    world.failing.insert("witness.dns.cs-primary.point".into());
+    let run = world.start("failover", &["main"]);
+    let push = Op::Push { run: run.to_string() };
+    world.run_until(|w| w.run(run).state == RunState::Held);
+    let words = world.run(run).waits_for.join(" ");
+    assert!(words.contains(&format!("pointsman push {} --why", run.short(4))), "{words}");
+    let reply = world.op("the DNS server is gone", push.clone());
+    assert!(matches!(reply, OpReply::Recorded { .. }), "{reply:?}");
+    world.run_until(|w| w.run(run).state.ended());
+    assert_eq!(world.run(run).state, RunState::Completed);
+    for host in ["main.dns.s1app", "secondary.dns.s2app"] {
+        assert_eq!(world.applied(&format!("{host}.push")), 1, "{host}");
+    }
+    let reply = world.op("once more", push);
+    assert!(matches!(reply, OpReply::Problem(_)), "{reply:?}");
+
+    // However long it takes, and however often the name is tried.
+    let until = world.now.boot + Duration::from_secs(60);
+    world.run_until(|w| w.now.boot >= until);
+    let owed = world.group().debts;
+    let mut owed: Vec<String> = owed.iter().map(|debt| format!("{} {}", debt.what, debt.address)).collect();
+    owed.sort();
+    assert_eq!(
+        owed,
+        [
+            "dns.follow secondary.dns.s2dns",
+            "dns.point witness.dns.cs-primary",
+            "dns.unpush main.dns.s1app",
+            "dns.unpush secondary.dns.s2app",
+        ]
+    );
+    let early = |act: &&String| act.ends_with(".unpush") || act.starts_with("secondary.dns.s2dns");
+    assert_eq!(world.acts.iter().find(early), None);
+
+    let before = world.acts.len();
+    world.failing.clear();
+    world.run_until(|w| w.group().debts.is_empty());
+    let acts = &world.acts[before..];
+    let at =
+        |what: &str| acts.iter().position(|act| act == what).unwrap_or_else(|| panic!("{what}: {acts:?}"));
+    let (name, cache) = (at("witness.dns.cs-primary.point"), at("secondary.dns.s2dns.follow"));
+    assert!(name < cache && name < at("main.dns.s1app.unpush"), "{acts:?}");
+    assert!(cache < at("secondary.dns.s2app.unpush"), "{acts:?}");
 }
 
 /// What runs at both sites follows when it is healthy again, such as a control server with a session to the live site.

@@ -178,6 +178,7 @@ fn a_name_whose_servers_all_stand_at_the_live_site_is_red() {
             points_at: None,
             answers: Default::default(),
             silent: Vec::new(),
+            pushed: None,
             detail: json!({ "updateAt": update, "verifyAt": verify }),
         };
         world.seen.insert("witness.dns.cs-primary".into(), Seen::Name(seen));
