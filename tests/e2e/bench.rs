@@ -57,6 +57,13 @@ impl Bench {
         Bench { lab: Some(lab), _alone: alone }
     }
 
+    /// The same with control servers and their Message Servers in pairs.
+    pub(crate) fn start_in_pairs(name: &str) -> Bench {
+        let alone = alone();
+        let lab = Lab::up_in_pairs(&folder(name), &mut |_| {}).unwrap();
+        Bench { lab: Some(lab), _alone: alone }
+    }
+
     /// Ends the lab and removes its folder: the test has passed.
     pub(crate) fn passed(mut self) {
         let lab = self.lab.take().unwrap();

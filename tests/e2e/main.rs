@@ -16,6 +16,7 @@ mod limited;
 mod losses;
 mod moves;
 mod nights;
+mod pairs;
 mod peace;
 mod repoint;
 mod runners;

@@ -9,7 +9,7 @@ use anyhow::Context;
 use chrono::{Days, Utc};
 
 use super::logging;
-use super::plan::{GROUP, LOG_SERVER, Logging, NAMES, PROCESSES, Plan, Role, Site, WITNESS};
+use super::plan::{GROUP, LOG_SERVER, Logging, NAMES, PROCESSES, Plan, ProcessPlan, Role, Site, WITNESS};
 use super::starting::TTL;
 
 /// What the files need to know of the servers.
@@ -147,7 +147,7 @@ pub const REPLICATIONS: [Replication; 4] = [
 
 fn processes(plan: &Plan, site: Site, role: Role) -> String {
     let mut text = String::from("process:\n");
-    for process in PROCESSES.iter().filter(|process| process.role == role && process.managed) {
+    for process in plan.processes().into_iter().filter(|process| process.role == role && process.managed) {
         let script = |what: &str| plan.script(site, process.name, what).display().to_string();
         text += &format!(
             "  {}:\n    driver: exec\n    start: {}\n    stop: {}\n    settle: 5s\n    \
@@ -224,7 +224,8 @@ fn group(plan: &Plan) -> String {
     let until = Utc::now().checked_add_days(Days::new(1)).unwrap_or_default().format("%Y-%m-%d");
     let accepted = |why: &str| format!("{{ accepted_by: lab, why: \"{why}\", until: {until} }}");
     let list = |live_only: bool| {
-        let all = PROCESSES.iter().filter(|process| process.live_only == live_only && process.managed);
+        let ours = |process: &&ProcessPlan| process.live_only == live_only && process.managed;
+        let all = plan.processes().into_iter().filter(ours);
         let names: Vec<&str> = all.map(|process| process.name).collect();
         let site = if plan.logging == Logging::OwnSite { "own" } else { Site::Main.name() };
         names.join(", ").replace(LOG_SERVER, &format!("{{ {LOG_SERVER}: {{ database: log@{site} }} }}"))

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use super::plan::{NAMES, PROCESSES, PROXIES, Site};
+use super::plan::{NAMES, PROXIES, Site};
 use super::{Lab, marked};
 use crate::standin::MASTER_LOCK;
 
@@ -51,7 +51,7 @@ impl Lab {
         expect(sessions == [(site, 1)], format!("master sessions over both databases: {sessions:?}"));
         expect(self.is_open(site)?, format!("{} is closed", site.name()));
         expect(self.is_lost(other) || !self.is_open(other)?, format!("{} is open, too", other.name()));
-        for process in PROCESSES.iter().filter(|process| process.live_only) {
+        for process in self.plan.processes().into_iter().filter(|process| process.live_only) {
             for (at, wanted) in [(site, 1), (other, 0)] {
                 let found = self.running(at, process.name);
                 expect(found == wanted, format!("{found} of {} run at {}", process.name, at.name()));

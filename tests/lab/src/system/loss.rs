@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::{Context, bail};
 use rustix::process::Signal;
 
-use super::plan::{PROCESSES, Role, Site, WITNESS_HOSTS};
+use super::plan::{ProcessPlan, Role, Site, WITNESS_HOSTS};
 use super::{Lab, marked};
 
 /// How something is lost.
@@ -174,7 +174,8 @@ impl Lab {
         }?;
         // What runs at both sites starts with its host; what runs at the live site only does not.
         if let Some((site, role)) = Site::of_host(host) {
-            for process in PROCESSES.iter().filter(|process| process.role == role && !process.live_only) {
+            let everywhere = |process: &&ProcessPlan| process.role == role && !process.live_only;
+            for process in self.plan.processes().into_iter().filter(everywhere) {
                 self.run_start(site, process)?;
             }
         }

@@ -272,7 +272,7 @@ impl Lab {
         for site in Site::ALL {
             let cluster = &self.postgres[site.index()];
             lines.push(format!("databases  {:<10} {}", site.name(), cluster.superuser_dsn("config")));
-            for process in &plan::PROCESSES {
+            for process in self.plan.processes() {
                 let at = self.plan.at(site, process);
                 let role = if process.live_only { ", live site only" } else { "" };
                 lines.push(format!("process    {:<10} {at:<18} {}{role}", site.name(), process.name));

@@ -167,6 +167,13 @@ pub const PROCESSES: [ProcessPlan; 9] = [
     everywhere("proxy-b", 11, 7, "PONG proxy"),
 ];
 
+/// The second ones of pairs, in a lab that has pairs: a Message Server of the control servers, and a site's own control
+/// server. Control servers are attached to whichever of the Message Servers runs.
+pub const SECONDS: [ProcessPlan; 2] = [
+    live_only("scs-msg-b", 12, 0, "PONG message ok"),
+    everywhere("site-scs-b", 13, 4, "PONG control attached"),
+];
+
 /// The proxies of a site.
 pub const PROXIES: [&str; 2] = ["proxy-a", "proxy-b"];
 
@@ -185,6 +192,8 @@ pub struct Plan {
     pub folder: PathBuf,
     /// Where the Message Servers write.
     pub logging: Logging,
+    /// Whether there are [`SECONDS`] too.
+    pub pairs: bool,
     ports: Vec<Port>,
 }
 
@@ -206,12 +215,20 @@ impl Plan {
         for port in 0..=7 {
             let addresses: Vec<IpAddr> = PROCESSES
                 .iter()
+                .chain(&SECONDS)
                 .filter(|process| process.port == port)
                 .flat_map(|process| Site::ALL.map(|site| site.ip(process.last)))
                 .collect();
             ports.push(Port::take_on_all(&addresses)?);
         }
-        Ok(Plan { folder, logging, ports })
+        Ok(Plan { folder, logging, pairs: false, ports })
+    }
+
+    /// The processes of this lab; of those that run at the live site only, in the order of starting.
+    #[must_use]
+    pub fn processes(&self) -> Vec<&'static ProcessPlan> {
+        let (all, seconds): (&'static [ProcessPlan], &'static [ProcessPlan]) = (&PROCESSES, &SECONDS);
+        all.iter().chain(seconds.iter().filter(|_| self.pairs)).collect()
     }
 
     /// Where a process listens at a site.
@@ -227,7 +244,7 @@ impl Plan {
     ///
     /// When there is no such process.
     pub fn at_named(&self, site: Site, name: &str) -> anyhow::Result<SocketAddr> {
-        let process = PROCESSES.iter().find(|process| process.name == name);
+        let process = PROCESSES.iter().chain(&SECONDS).find(|process| process.name == name);
         Ok(self.at(site, process.with_context(|| format!("no process `{name}`"))?))
     }
 

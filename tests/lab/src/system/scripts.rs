@@ -40,7 +40,7 @@ pub fn write(plan: &Plan, standin: &Path, servers: &Servers) -> anyhow::Result<(
         fs::create_dir_all(plan.path(folder))?;
     }
     for site in Site::ALL {
-        for process in &PROCESSES {
+        for process in plan.processes() {
             let elsewhere = process.name == LOG_SERVER && plan.logging == Logging::Main;
             let (before, words) = match elsewhere {
                 true => logging::start(plan, site, process, &servers.log),
@@ -77,7 +77,10 @@ pub fn write(plan: &Plan, standin: &Path, servers: &Servers) -> anyhow::Result<(
 fn words(plan: &Plan, site: Site, process: &ProcessPlan, servers: &Servers) -> anyhow::Result<Vec<String>> {
     let at = plan.at(site, process).to_string();
     let words = |all: &[&str]| all.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    let dedicated = |site| anyhow::Ok(plan.at_named(site, "scs-msg")?.to_string());
+    let dedicated = |site: Site| -> Vec<String> {
+        let servers = plan.processes().into_iter().filter(|one| one.name.starts_with("scs-msg"));
+        servers.flat_map(|one| ["--message".to_owned(), plan.at(site, one).to_string()]).collect()
+    };
     Ok(match process.name {
         "cs-primary" | "cs-backup" => {
             let dsn = &servers.config[site.index()];
@@ -93,7 +96,8 @@ fn words(plan: &Plan, site: Site, process: &ProcessPlan, servers: &Servers) -> a
             words(&["resolver", "--listen", &at, "--upstream", &upstream, "--hosts", &hosts])
         }
         "master-scs" => {
-            let mut all = words(&["control", "--listen", &at, "--message", &dedicated(site)?]);
+            let mut all = words(&["control", "--listen", &at]);
+            all.extend(dedicated(site));
             for name in ["cs-primary", "cs-backup"] {
                 let (at, start) = (plan.at_named(site, name)?, plan.script(site, name, "start"));
                 let (at, start) = (at.to_string(), start.display().to_string());
@@ -101,11 +105,9 @@ fn words(plan: &Plan, site: Site, process: &ProcessPlan, servers: &Servers) -> a
             }
             all
         }
-        "site-scs" => {
+        "site-scs" | "site-scs-b" => {
             let mut all = words(&["control", "--listen", &at]);
-            for site in Site::ALL {
-                all.extend(words(&["--message", &dedicated(site)?]));
-            }
+            all.extend(Site::ALL.into_iter().flat_map(dedicated));
             all
         }
         proxy if PROXIES.contains(&proxy) => {

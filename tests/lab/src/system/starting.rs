@@ -11,7 +11,7 @@ use anyhow::{Context, anyhow, bail};
 use chrono::Utc;
 use schemas::view::{Mode, ResourceView};
 
-use super::plan::{GROUP, Logging, NAMES, PROCESSES, PROXIES, Plan, ProcessPlan, Role, Site, WITNESS, ZONE};
+use super::plan::{GROUP, Logging, NAMES, PROXIES, Plan, ProcessPlan, Role, Site, WITNESS, ZONE};
 use super::pointsman::Pointsman;
 use super::{Lab, STATUS_EVERY, SiteNames, databases, files, scripts, sweep, until, until_every, users};
 use crate::bind::{Bind, BindOptions, Record};
@@ -35,7 +35,7 @@ impl Lab {
     ///
     /// When a lab runs in that folder, a program is missing, or something does not start.
     pub fn up(folder: &Path, say: &mut dyn FnMut(&str)) -> anyhow::Result<Self> {
-        Lab::up_with(folder, Logging::default(), say)
+        Lab::start(folder, Logging::default(), false, say)
     }
 
     /// [`Lab::up`], with Message Servers that write there.
@@ -44,12 +44,31 @@ impl Lab {
     ///
     /// As that.
     pub fn up_with(folder: &Path, logging: Logging, say: &mut dyn FnMut(&str)) -> anyhow::Result<Self> {
+        Lab::start(folder, logging, false, say)
+    }
+
+    /// The same with control servers and their Message Servers in pairs ([`super::plan::SECONDS`]).
+    ///
+    /// # Errors
+    ///
+    /// As [`Lab::up`].
+    pub fn up_in_pairs(folder: &Path, say: &mut dyn FnMut(&str)) -> anyhow::Result<Self> {
+        Lab::start(folder, Logging::default(), true, say)
+    }
+
+    fn start(
+        folder: &Path,
+        logging: Logging,
+        pairs: bool,
+        say: &mut dyn FnMut(&str),
+    ) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)?;
         if File::open(folder.join("lock")).is_ok_and(|lock| lock.try_lock().is_err()) {
             bail!("a lab runs in {}", folder.display());
         }
         sweep(folder)?;
-        let plan = Plan::make(folder, logging)?;
+        let mut plan = Plan::make(folder, logging)?;
+        plan.pairs = pairs;
         let lock = File::create(plan.lock())?;
         lock.lock()?;
         let pointsman = Pointsman::find()?;
@@ -98,7 +117,7 @@ impl Lab {
     }
 
     fn start_system(&mut self, standin: &Path) -> anyhow::Result<()> {
-        for process in PROCESSES.iter().filter(|process| process.live_only) {
+        for process in self.plan.processes().into_iter().filter(|process| process.live_only) {
             self.start_process(Site::Main, process)?;
         }
         let mut asked = vec![self.bind.address()];
@@ -111,7 +130,7 @@ impl Lab {
         until("the writer writes", HEALTHY_WITHIN, || {
             Ok((!users::acknowledged(&writer).is_empty()).then_some(()))
         })?;
-        let everywhere = || PROCESSES.iter().filter(|process| !process.live_only);
+        let everywhere = || self.plan.processes().into_iter().filter(|process| !process.live_only);
         let at_both =
             || Site::ALL.into_iter().flat_map(|site| everywhere().map(move |process| (site, process)));
         for (site, process) in at_both() {
