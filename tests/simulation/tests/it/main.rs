@@ -17,3 +17,4 @@ mod protocol;
 mod push;
 mod sweep;
 mod undone;
+mod words;
