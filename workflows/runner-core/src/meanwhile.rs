@@ -107,9 +107,11 @@ fn state(state: ReplicationState) -> &'static str {
 /// Whether after `later` at the same resource a look says nothing of `earlier` any more.
 fn takes_over(later: Action, earlier: Action) -> bool {
     use Action::{
-        Cleanup, Compare, Drain, Export, Follow, Mark, Push, SetSequences, StopReplication, Unpush, VerifyWrite,
+        Cleanup, Compare, Drain, Export, Follow, Mark, Push, SetSequences, StopReplication, Unpush,
+        VerifyWrite,
     };
-    let only_measures = matches!(later, Mark | Drain | SetSequences | Export | Compare | Cleanup | VerifyWrite);
+    let only_measures =
+        matches!(later, Mark | Drain | SetSequences | Export | Compare | Cleanup | VerifyWrite);
     // It stands still where it was drained.
     let stays = (earlier, later) == (Drain, StopReplication);
     // What is in the hosts file, and what is resolved.
@@ -195,6 +197,7 @@ mod tests {
 
     fn receiver(applied: &str) -> Seen {
         Seen::Replication(ReplicationSeen {
+            orphans: None,
             half: Half::Receiver,
             state: ReplicationState::Stopped,
             lag_bytes: None,

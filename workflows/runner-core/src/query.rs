@@ -356,7 +356,7 @@ impl Core {
             .and_then(|(call, action)| meanwhile::found(action, &call.args, &Value::Null, &seen.seen));
         match found {
             None => conflict("a look cannot tell for this step: --unverified".into()),
-            Some(found) if found.agrees() => Ok(()),
+            Some(found) if found.agrees => Ok(()),
             Some(_) => conflict(format!("{address} says otherwise: {}", serde_json::json!(seen.seen))),
         }
     }
