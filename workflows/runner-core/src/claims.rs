@@ -11,7 +11,7 @@ use crate::entry::{GroupEntry, Owed, RunEntry};
 use crate::in_memory::Claim;
 use crate::live::{Live, Owner};
 use crate::rules::Rule;
-use crate::run::Run;
+use crate::run::{IN_DOUBT, Run};
 use crate::seam::{Answered, Now};
 
 /// How long one claim's answer is awaited: the service may have to end earlier acts first.
@@ -214,6 +214,16 @@ impl Core {
         if fresh {
             self.append_run(now, run, RunEntry::Held { why: why.clone() });
             self.owe_held(now, run, &why);
+        }
+    }
+
+    /// The same for a call in doubt. It takes no other hold's place: that one ends by a person's word, and this one may
+    /// end by itself.
+    pub(crate) fn hold_in_doubt(&mut self, now: Now, run: RunId, why: String) {
+        let held = self.runs.get(&run).and_then(|run| run.held.as_deref());
+        match held.is_some_and(|held| !held.ends_with(IN_DOUBT)) {
+            true => self.owe_held(now, run, &why),
+            false => self.hold(now, run, why),
         }
     }
 

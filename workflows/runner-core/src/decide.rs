@@ -119,44 +119,7 @@ impl Core {
         match how {
             Some(how) => self.engine_input(now, id, engine::Input::Resolve { at, how }),
             None => {
-                let short = id.short(4);
-                let detail = error.detail.as_deref().or(error.title.as_deref()).unwrap_or(&error.kind);
-                let step = run.step_name(&at);
-                let failed = run.steps.iter().rfind(|step| step.position == at);
-                let hint = match (failed.map(|step| step.call.action.as_str()), &run.started.group) {
-                    // The fallback of an authority that is gone; clients are pushed nothing else before it is verified.
-                    _ if run.points(&at) && run.can_push() => format!(
-                        " Until its server is back, have the hosts files of the clients lead there: pointsman push {short} --why …, \
-                         where their hosts' files have `push`; else write them by hand, then `done`;"
-                    ),
-                    _ if run.points(&at) => {
-                        " Until its server is back, write the new address into the hosts files of the clients, then `done`;"
-                            .to_owned()
-                    }
-                    // Past it there is no ledger to copy with.
-                    (Some("export"), Some(group)) => format!(
-                        " To give up what only that site has, by your name: pointsman reprotect {group} --by copy \
-                         --waive-ledger --supersede {short} --why …; else"
-                    ),
-                    _ if run.leaves_behind(&at) => {
-                        " `skip` goes on with what came, and the loss gate decides before the opening;".to_owned()
-                    }
-                    _ => String::new(),
-                };
-                let why = match run.unwritten(&at) {
-                    Some(unwritten) => format!("step {step} failed: {detail}; {unwritten}"),
-                    None if run.proves_drained(&at) => {
-                        format!("step {step} failed: {detail}; {}", run.undrained(&at))
-                    }
-                    None => {
-                        // What goes back already is ended, if at all, as it is.
-                        let leave = if undoing { " --leave" } else { "" };
-                        format!(
-                            "step {step} failed: {detail}.{hint} pointsman retry|skip|done {short} {step} --why …, or \
-                             cancel {short}{leave} --why …"
-                        )
-                    }
-                };
+                let why = run.failed(&at, error);
                 self.hold(now, id, why);
             }
         }

@@ -233,6 +233,49 @@ impl Run {
         if skipped && self.leaves_behind(at) { json!({ "skipped": true }) } else { Value::Null }
     }
 
+    /// How a step failed that nothing caught, and what a person can do.
+    pub(crate) fn failed(&self, at: &Position, error: &engine::Error) -> String {
+        let (short, step) = (self.id.short(4), self.step_name(at));
+        let detail = error.detail.as_deref().or(error.title.as_deref()).unwrap_or(&error.kind);
+        if let Some(unwritten) = self.unwritten(at) {
+            return format!("step {step} failed: {detail}; {unwritten}");
+        }
+        if self.proves_drained(at) {
+            return format!("step {step} failed: {detail}; {}", self.undrained(at));
+        }
+        let hint = self.hint(at, &short);
+        // What goes back already is ended, if at all, as it is.
+        let leave = if at.as_str().contains("!undo") { " --leave" } else { "" };
+        format!(
+            "step {step} failed: {detail}.{hint} pointsman retry|skip|done {short} {step} --why …, or cancel {short}{leave} \
+             --why …"
+        )
+    }
+
+    /// The way round a step that failed, where it has one of its own.
+    fn hint(&self, at: &Position, short: &str) -> String {
+        let failed = self.steps.iter().rfind(|step| step.position == *at);
+        match (failed.map(|step| step.call.action.as_str()), &self.started.group) {
+            // The fallback of an authority that is gone; clients are pushed nothing else before it is verified.
+            _ if self.points(at) && self.can_push() => format!(
+                " Until its server is back, have the hosts files of the clients lead there: pointsman push {short} --why …, where \
+                 their hosts' files have `push`; else write them by hand, then `done`;"
+            ),
+            _ if self.points(at) => {
+                " Until its server is back, write the new address into the hosts files of the clients, then `done`;".to_owned()
+            }
+            // Past it there is no ledger to copy with.
+            (Some("export"), Some(group)) => format!(
+                " To give up what only that site has, by your name: pointsman reprotect {group} --by copy --waive-ledger \
+                 --supersede {short} --why …; else"
+            ),
+            _ if self.leaves_behind(at) => {
+                " `skip` goes on with what came, and the loss gate decides before the opening;".to_owned()
+            }
+            _ => String::new(),
+        }
+    }
+
     /// What a person can do where such a step failed.
     pub(crate) fn undrained(&self, at: &Position) -> String {
         let (short, step) = (self.id.short(4), self.step_name(at));

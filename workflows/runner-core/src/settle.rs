@@ -106,7 +106,7 @@ impl Core {
                 if step && first {
                     let step = self.runs.get(&key.run).map(|run| crate::views::label(run, &key.position));
                     let step = step.unwrap_or_else(|| key.position.to_string());
-                    self.hold(now, key.run, format!("step {step}{IN_DOUBT}"));
+                    self.hold_in_doubt(now, key.run, format!("step {step}{IN_DOUBT}"));
                 }
             }
         }

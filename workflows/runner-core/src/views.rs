@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::Purpose;
+use engine::{Purpose, Want};
 use schemas::view::{
     DebtView, GroupView, Limited, Mode, ResourceView, RunState, RunView, SiteView, StepState, StepView,
     WorldView,
@@ -25,6 +25,15 @@ pub(crate) fn run_view(run: &Run, lives: &BTreeMap<Key, Live>, with_steps: bool)
         waits_for.push(format!("paused: pointsman resume {}", run.id.short(4)));
     }
     let mut waiting = false;
+    if run.held.is_none() && run.ended.is_none() {
+        // A word about one step releases the run, and is none about another one that failed.
+        for want in run.machine.outstanding() {
+            if let Want::Decide { at, error } = want {
+                waiting = true;
+                waits_for.push(run.failed(&at, &error));
+            }
+        }
+    }
     for (key, live) in lives {
         if key.run == run.id
             && let Some(wait) = &live.waits_for

@@ -248,6 +248,39 @@ fn a_back_out_asks_nobody_while_what_it_waits_for_is_in_progress_within_its_boun
     }
 }
 
+/// What it waited for is known, and that is no word of the person for whom a run waits that lay idle (law 10).
+#[test]
+fn a_back_out_that_lay_idle_waits_for_a_person_although_its_doubt_is_settled() {
+    let mut w = ready(whole());
+    let css = address("secondary.replication.css");
+    w.ground.broken.insert((address("secondary.replication.csp"), Action::SetSequences));
+    w.tap("slot", Then::Hold, move |e| match e {
+        Event::Ask { verb: Verb::Act(Action::Capture) | Verb::Outcome, address, .. } => *address == css,
+        _ => false,
+    });
+    let run = w.start(0, start_of("switchover", &[]));
+    w.until("a person is asked", |w| w.view(0, run).state == RunState::Held);
+    w.restart = None;
+    w.kill_runner(0);
+    w.pass(seconds(16 * 60));
+    w.start_runner(0);
+    w.pass(seconds(20));
+    let words = w.view(0, run).waits_for.join(" ");
+    assert!(words.contains("idle") && words.contains("to say what became of it"), "{words}");
+
+    w.release("slot");
+    w.pass(seconds(60));
+    let view = w.view(0, run);
+    assert_eq!(view.state, RunState::Held, "{view:#?}");
+    assert!(!w.ground.is_open(&address("main.database.config")), "nothing begins while it is held");
+    w.ask_runner(0, "it may go on", Op::Resume { run: run.to_string() });
+    assert_eq!(w.until_ended(run), RunState::BackedOut);
+    assert!(w.ground.is_open(&address("main.database.config")));
+    w.ground.broken.clear();
+    w.finish("cfg");
+    w.clean();
+}
+
 /// Killed while it ends what is under way, the runner settles that before it undoes anything.
 #[test]
 fn a_back_out_that_is_taken_up_again_undoes_what_was_under_way() {
