@@ -43,8 +43,7 @@ impl Core {
         if matches!(action.effect(), Effect::Observes | Effect::Opens) {
             return;
         }
-        let group = live.group.clone().or_else(|| self.runs.get(&key.run)?.started.group.clone());
-        if let Some(group) = group {
+        if let Some(group) = self.group_of_call(key, live) {
             self.owe_act(now, &group, key, live, action, why);
         }
     }
@@ -93,51 +92,19 @@ impl Core {
             debt.owed.address == owed.address
                 && (debt.owed.action == owed.action || debt.owed.action.is_none())
         });
-        let part = known.map(|(id, debt)| match (debt.owed.action, owed.action) {
-            (None, Some(_)) => (*id, "part of a larger debt"),
-            // Such as another site that a name or a program has to lead to now.
-            _ if debt.owed.args != owed.args => (*id, "a newer step asks for something else"),
-            _ => (*id, ""),
-        });
-        match part {
-            Some((_, "")) => return,
-            Some((id, how)) => self.end_debt(now, group, id, how),
-            None => {}
+        let how = match known.map(|(_, debt)| &debt.owed) {
+            Some(known) if known.action.is_none() && owed.action.is_some() => "part of a larger debt",
+            // Such as a name that is to lead elsewhere by now.
+            Some(known) if known.args != owed.args => "another one of the resource came after it",
+            Some(_) => return,
+            None => "",
+        };
+        if let Some((id, _)) = known {
+            let id = *id;
+            self.end_debts(now, group, how, |debt, _| debt == id);
         }
         let Some(debt) = self.groups.get(group).map(|g| g.record.last_debt + 1) else { return };
         self.append_group(now, group, &GroupEntry::Owed { debt, owed });
-    }
-
-    /// A newer intent on a resource makes what was owed of it pointless. Where a program works and whether it runs are two
-    /// matters, of which each leaves the other.
-    pub(crate) fn end_debts_at(
-        &mut self,
-        now: Now,
-        group: &GroupId,
-        address: &Address,
-        action: Action,
-        by: &Owner,
-    ) {
-        let Some(g) = self.groups.get(group) else { return };
-        let points = |action: Action| action == Action::PointProcess;
-        let same = |owed: &Owed| owed.action.is_none_or(|owed| points(owed) == points(action));
-        let ids: Vec<u64> = g
-            .record
-            .debts
-            .iter()
-            .filter(|(id, debt)| debt.owed.address == *address && *by != Owner::Debt(**id))
-            .filter(|(_, debt)| same(&debt.owed))
-            .map(|(id, _)| *id)
-            .collect();
-        for debt in ids {
-            self.end_debt(now, group, debt, "a newer step acts on the resource");
-        }
-    }
-
-    /// A debt is pointless: what is under way for it is settled for nobody, and nothing more is begun.
-    fn end_debt(&mut self, now: Now, group: &GroupId, debt: u64, how: &str) {
-        self.append_group(now, group, &GroupEntry::DebtEnded { debt, how: how.into() });
-        self.lives.retain(|_, live| live.owner != Owner::Debt(debt) || live.intended());
     }
 
     /// What was passed is remembered until it is known.

@@ -191,8 +191,12 @@ impl Core {
         self.append_run(now, id, RunEntry::Ended { state, problem });
         if let Some(group) = group {
             self.owe_claims(now, &group, id);
+            let told = live.is_some();
             let entry = GroupEntry::RunEnded { run: id, state, live, left, not_compared, compared };
             self.append_group(now, &group, &entry);
+            if told {
+                self.end_contradicted(now, &group);
+            }
             self.owe_ended(now, id);
             self.take_next_file(now, &group);
             self.pay(now, &group, None);

@@ -33,6 +33,7 @@ mod mode;
 mod name_lines;
 mod notify;
 mod ops;
+mod owed;
 mod plan;
 mod pointed;
 mod preflight;

@@ -274,26 +274,23 @@ impl Core {
         let (owner, address, group) = (live.owner.clone(), live.address.clone(), live.group.clone());
         let digest = Digest::of_request(&address, action, &live.args);
         let intent = Intent { step: key.position.clone(), address: address.clone(), action, digest };
-        if let Some(id) = &group {
+        if let Some(g) = group.as_ref().and_then(|id| self.groups.get_mut(id)) {
+            g.occupied.insert(address.clone(), key.clone());
+        }
+        self.end_debts_against(now, key);
+        if let Some(id) = &group
+            && action.effect() == Effect::Opens
+        {
+            let epoch = self.epoch_of(key);
+            self.flush(key.run);
+            let accepted = self.groups.get(id).map(|g| g.record.accepted.clone());
+            let closed_by = self.closed_by(now, id, &address);
+            let entry = GroupEntry::Opening { address: address.clone(), key: key.clone(), epoch, closed_by };
+            self.append_group(now, id, &entry);
             if let Some(g) = self.groups.get_mut(id) {
-                g.occupied.insert(address.clone(), key.clone());
-            }
-            if action.effect() != Effect::Observes {
-                self.end_debts_at(now, id, &address, action, &owner);
-            }
-            if action.effect() == Effect::Opens {
-                let epoch = self.epoch_of(key);
-                self.flush(key.run);
-                let accepted = self.groups.get(id).map(|g| g.record.accepted.clone());
-                let closed_by = self.closed_by(now, id, &address);
-                let entry =
-                    GroupEntry::Opening { address: address.clone(), key: key.clone(), epoch, closed_by };
-                self.append_group(now, id, &entry);
-                if let Some(g) = self.groups.get_mut(id) {
-                    g.proofs.remove(&address);
-                    if let Some(accepted) = accepted.filter(|_| !self.rules.keep(Rule::AcceptanceOneEpoch)) {
-                        g.record.accepted = accepted;
-                    }
+                g.proofs.remove(&address);
+                if let Some(accepted) = accepted.filter(|_| !self.rules.keep(Rule::AcceptanceOneEpoch)) {
+                    g.record.accepted = accepted;
                 }
             }
         }

@@ -523,6 +523,9 @@ impl Core {
         if let Some(site) = closing {
             self.accept(now, id, &site, by.clone())?;
         }
+        if how == "done" {
+            self.note_done_by_hand(now, id, at);
+        }
         self.append_run(now, id, RunEntry::Resolved { step: at.clone(), how: how.into(), by: by.clone() });
         self.append_run(now, id, RunEntry::Released { by: Some(by.clone()) });
         let output = self.runs.get(&id).map(|run| run.passed(at)).unwrap_or_default();

@@ -160,7 +160,8 @@ impl Core {
             .unwrap_or_default()
     }
 
-    fn address_of(&self, run: RunId, at: &Position) -> Option<Address> {
+    /// The resource that a step works on.
+    pub(crate) fn address_of(&self, run: RunId, at: &Position) -> Option<Address> {
         let call = &self.runs.get(&run)?.steps.iter().rev().find(|s| s.position == *at)?.call;
         let text = |name: &str| call.args.get(name)?.as_str();
         Some(Address {
@@ -437,6 +438,7 @@ impl Core {
         let resources: Vec<Address> = g.plan.resources.iter().chain(&g.plan.clients).cloned().collect();
         self.append_group(now, &group, &GroupEntry::Adopted { epoch, run, live, old_runner_stopped, by });
         self.new_epoch(&group);
+        self.end_contradicted(now, &group);
         let id = self.next_query();
         let due = now.boot + ADOPT_WITHIN;
         let mut waiting = BTreeSet::new();

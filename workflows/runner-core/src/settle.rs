@@ -211,7 +211,11 @@ impl Core {
                     SettledAs::NotDone { problem } => format!("it was not done: {problem}"),
                     SettledAs::EndedUnknown => "ended by a newer claim".into(),
                 };
+                let doubt = self.groups.get(group).and_then(|g| g.record.doubts.get(key)).cloned();
                 self.append_group(now, group, &GroupEntry::DoubtEnded { key: key.clone(), how });
+                if let (Some(doubt), SettledAs::Done { .. }) = (doubt, &result) {
+                    self.end_debts_before(now, group, &doubt);
+                }
             }
             _ => {
                 let entry = RunEntry::Settled { step: key.position.clone(), settlement };
@@ -228,6 +232,7 @@ impl Core {
             self.release_back_out(now, run);
             match result {
                 SettledAs::Done { output, .. } => {
+                    self.end_debts_at(now, key, &live);
                     self.owe_rest(now, key, &live, &output);
                     self.engine_input(now, run, engine::Input::CallEnded { at, result: Ok(output) });
                 }

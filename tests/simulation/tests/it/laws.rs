@@ -281,6 +281,30 @@ fn a_back_out_that_lay_idle_waits_for_a_person_although_its_doubt_is_settled() {
     w.clean();
 }
 
+/// A step that fails leaves the world as it was, and so what was owed of it.
+#[test]
+fn a_close_that_is_owed_outlives_a_step_that_fails_to_close() {
+    let a = address("a.database.config");
+    let mut w = ready(pair());
+    w.ground.broken.insert((a.clone(), Action::DisableAccess));
+    w.kill_host_for_good("a");
+    let run = w.start(0, World::start_op("move-lost", "cfg", None));
+    let owed = |w: &World| w.record(0, "cfg").debts.values().any(|debt| debt.owed.address == a);
+    w.until("its close is owed", |w| owed(w));
+    // A planned one, which owes nothing that it could not do.
+    let second = w.supersede(0, run, "close", "b", &[]);
+    w.start_host("a");
+    w.until("it failed", |w| w.view(0, second).state == RunState::Held);
+    w.ask_runner(0, "not today", Op::Cancel { run: second.to_string(), leave: true });
+    assert_eq!(w.until_ended(second), RunState::Cancelled);
+    assert!(owed(&w) && w.ground.is_open(&a), "{:?}", w.record(0, "cfg").debts);
+    w.ground.broken.clear();
+    w.until("it is paid", |w| !owed(w));
+    assert!(!w.ground.is_open(&a));
+    w.finish("cfg");
+    w.clean();
+}
+
 /// Killed while it ends what is under way, the runner settles that before it undoes anything.
 #[test]
 fn a_back_out_that_is_taken_up_again_undoes_what_was_under_way() {

@@ -14,6 +14,7 @@ mod ledger;
 mod limited;
 mod notify;
 mod orphans;
+mod owed;
 mod pointed;
 mod preflight;
 mod reload;
