@@ -101,6 +101,8 @@ pub enum Event {
     },
     /// An orphan moves on.
     Orphan(StatementId),
+    /// A service looks at a database whose server was started anew.
+    Judge(Address),
     /// A host's service says that it lives, and will again.
     Pulse {
         /// The host and its life.
@@ -226,6 +228,7 @@ impl std::fmt::Display for Event {
             }
             Event::Told { host, acted, .. } => write!(f, "{}: told {acted:?}", host.0),
             Event::Orphan(statement) => write!(f, "orphan {} moves", statement.0),
+            Event::Judge(database) => write!(f, "{database} is looked at after a boot"),
             Event::Pulse { host } => write!(f, "{} pulses", host.0),
             Event::StartHost(host) => write!(f, "{host} starts"),
             Event::StartRunner(runner) => write!(f, "runner {runner} starts"),

@@ -8,6 +8,7 @@
 //! - [`Ghosts`]: the invariants I1a to I6 of the protocol, checked after every event
 //! - [`Scene`]: which groups, definitions and rules
 
+mod boots;
 mod bus;
 mod event;
 mod ghosts;

@@ -10,6 +10,7 @@ use schemas::op::OpRequest;
 use schemas::{Address, Code, GroupId, MessageId, Problem};
 use service_core::{Input, Registered};
 
+use crate::boots::Booted;
 use crate::event::{Event, Tap};
 use crate::ghosts::Ghosts;
 use crate::ground::{Ground, Point};
@@ -86,6 +87,12 @@ pub struct World {
     pub(crate) chance: Option<Chance>,
     pub(crate) persons: BTreeMap<MessageId, (usize, OpRequest)>,
     pub(crate) last_person: u64,
+    /// Databases whose servers were started anew.
+    pub(crate) booted: BTreeMap<Address, Booted>,
+    /// What their services ask runners, by nonce, and until when an answer counts.
+    pub(crate) boot_asked: BTreeMap<MessageId, (Address, Duration)>,
+    /// Counts what they ask and do.
+    pub(crate) boots: u64,
     pub(crate) taps: Vec<Tap>,
     pub(crate) cut: BTreeSet<(String, Option<usize>)>,
     pub(crate) frozen: Vec<Event>,
@@ -142,6 +149,9 @@ impl World {
             chance: None,
             persons: BTreeMap::new(),
             last_person: 0,
+            booted: BTreeMap::new(),
+            boot_asked: BTreeMap::new(),
+            boots: 0,
             taps: Vec::new(),
             cut: BTreeSet::new(),
             frozen: Vec::new(),
@@ -254,6 +264,12 @@ impl World {
                 self.to_runner(runner, RunnerInput::Confirm { request, reply_to });
             }
             Event::May { to, reply, .. } if self.lives(&to) => {
+                if let Some((database, until)) = self.boot_asked.remove(&reply.nonce) {
+                    if self.now <= until {
+                        self.boot_judged(&database, reply.yes);
+                    }
+                    return;
+                }
                 let no = || Problem::new(Code::NotConfirmed, "no");
                 let yes = if reply.yes { Ok(()) } else { Err(reply.problem.unwrap_or_else(no)) };
                 self.to_host(&to.0, Input::Confirmed { nonce: reply.nonce, yes });
@@ -269,6 +285,7 @@ impl World {
                     self.push(Event::Orphan(statement), HOP);
                 }
             }
+            Event::Judge(database) => self.judge_boot(database),
             Event::Pulse { host } if self.lives(&host) => self.pulse(&host.0),
             Event::StartHost(name) => self.start_host(&name),
             Event::StartRunner(runner) => self.start_runner(runner),

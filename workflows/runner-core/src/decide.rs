@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::call::CallState;
 use crate::core::{Core, Timer};
-use crate::entry::{Doubt, GroupEntry, RunEntry, SettledAs, Settlement};
+use crate::entry::{Doubt, GroupEntry, RunEntry};
 use crate::live::{Live, Owner, Stage, bound};
 use crate::run::Run;
 use crate::seam::Now;
@@ -201,33 +201,6 @@ impl Core {
             self.take_next_file(now, &group);
             self.pay(now, &group, None);
         }
-    }
-
-    /// The live site after a run, where the run's own settled acts tell.
-    fn live_after(&self, id: RunId, state: RunState) -> Option<SiteId> {
-        let run = self.runs.get(&id)?;
-        if state == RunState::Fenced {
-            return None;
-        }
-        let opened = |site: &Option<SiteId>| {
-            run.calls.values().any(|call| {
-                call.action.effect() == schemas::Effect::Opens
-                    && Some(&call.address.site) == site.as_ref()
-                    && matches!(
-                        &call.state,
-                        CallState::Settled { settlement: Settlement { result: SettledAs::Done { .. }, .. } }
-                    )
-            })
-        };
-        if opened(&run.started.to) {
-            return run.started.to.clone();
-        }
-        // What establishes leaves no live site.
-        let leaves = run.definition.info().purpose != engine::Purpose::Establish;
-        if leaves && state == RunState::BackedOut || opened(&run.started.from) {
-            return run.started.from.clone();
-        }
-        None
     }
 
     /// After a restart: a group's debts and doubts occupy what they are about.

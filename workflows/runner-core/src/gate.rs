@@ -114,7 +114,7 @@ impl Core {
         })
     }
 
-    fn other_sites(&self, group: &schemas::GroupId, site: &SiteId) -> Vec<SiteId> {
+    pub(crate) fn other_sites(&self, group: &schemas::GroupId, site: &SiteId) -> Vec<SiteId> {
         self.groups
             .get(group)
             .map(|g| g.plan.sites.iter().filter(|s| *s != site).cloned().collect())
@@ -177,17 +177,30 @@ impl Core {
     fn owe_accepted(&mut self, now: Now, group: &schemas::GroupId, opening: &Address, run: schemas::RunId) {
         for site in self.other_sites(group, &opening.site) {
             let Ok(Shut::Acceptance(who)) = self.shut(now, group, &site, &opening.resource) else { continue };
-            let args = serde_json::json!({ "resource": opening.resource, "site": site });
-            let owed = Owed {
-                address: Address { site, ..opening.clone() },
-                action: Some(schemas::Action::DisableAccess),
-                args,
-                run,
-                since: now.wall,
-                why: format!("accepted as unfenced by {who}"),
-            };
-            self.new_debt(now, group, owed);
+            self.owe_close(now, group, opening, site, run, format!("accepted as unfenced by {who}"));
         }
+    }
+
+    /// The close of a site beside which a database is opened is owed.
+    pub(crate) fn owe_close(
+        &mut self,
+        now: Now,
+        group: &schemas::GroupId,
+        opening: &Address,
+        site: SiteId,
+        run: schemas::RunId,
+        why: String,
+    ) {
+        let args = serde_json::json!({ "resource": opening.resource, "site": site });
+        let owed = Owed {
+            address: Address { site, ..opening.clone() },
+            action: Some(schemas::Action::DisableAccess),
+            args,
+            run,
+            since: now.wall,
+            why,
+        };
+        self.new_debt(now, group, owed);
     }
 
     pub(crate) fn at_await_closed(&mut self, now: Now, key: &Key, site: &SiteId) {
@@ -225,15 +238,8 @@ impl Core {
 
     /// Looks at the site's databases and at the fence paths again, and says what would end the wait.
     fn wait_for_close(&mut self, now: Now, key: &Key, group: &schemas::GroupId, site: &SiteId, wait: String) {
-        let Some(g) = self.groups.get(group) else { return };
-        let databases = g.plan.one_live.iter().map(|resource| Address {
-            site: site.clone(),
-            service: Service::Database,
-            resource: resource.clone(),
-        });
-        let addresses: Vec<Address> = databases.chain(g.plan.fence_paths.iter().cloned()).collect();
         if self.looks_again(now, key) {
-            for address in addresses {
+            for address in self.what_shuts(group, site) {
                 self.look_at(now, &address, None);
             }
         }
@@ -252,6 +258,17 @@ impl Core {
                 self.wait_for_person(now, key, how);
             }
         }
+    }
+
+    /// What a look may prove a site shut by: its databases, and the fence paths.
+    pub(crate) fn what_shuts(&self, group: &schemas::GroupId, site: &SiteId) -> Vec<Address> {
+        let Some(g) = self.groups.get(group) else { return Vec::new() };
+        let databases = g.plan.one_live.iter().map(|resource| Address {
+            site: site.clone(),
+            service: Service::Database,
+            resource: resource.clone(),
+        });
+        databases.chain(g.plan.fence_paths.iter().cloned()).collect()
     }
 
     /// Takes the acceptance that stands in the group's file, once the fence had its time.
@@ -308,8 +325,7 @@ impl Core {
         let pending = g.occupied.contains_key(address);
         if mine && seen.unended.is_empty() && !pending && g.record.epoch.0 > 0 {
             g.proofs.insert(address.clone(), now.boot);
-            let known = matches!(g.record.databases.get(address),
-                Some(crate::group::OpenState::Closed { epoch, .. }) if *epoch == g.record.epoch);
+            let known = g.record.closed_in_epoch(address).is_some();
             let (id, epoch) = (id.clone(), g.record.epoch);
             if !known {
                 let entry = GroupEntry::Closed { address: address.clone(), epoch, by: "observed".into() };
@@ -342,7 +358,8 @@ impl Core {
 
     /// May I open now? Yes only while the key is pending, in the current epoch, by the attempt that was sent.
     pub(crate) fn on_confirm(&mut self, now: Now, request: &ConfirmRequest, reply_to: ReplyTo) {
-        let verdict = self.may_open(request);
+        let boot = request.key.position.is_boot();
+        let verdict = if boot { self.after_boot(now, request) } else { self.may_open(request) };
         if verdict.is_ok()
             && let Some(g) = self.groups.get_mut(&request.group)
         {
@@ -361,37 +378,7 @@ impl Core {
         }
     }
 
-    /// After a boot: whether the database's epoch is the latest and its site the one that is live in it.
-    fn may_stay_open(&self, request: &ConfirmRequest) -> Result<(), String> {
-        let (group, address) = (&request.group, &request.address);
-        let g = self.groups.get(group).ok_or("no such group")?;
-        if self.is_copied(group) {
-            return Err("the journal is a copy: adopt first".into());
-        }
-        if g.record.epoch != request.epoch || g.record.holder != Some(request.key.run) {
-            return Err(format!("epoch {} was superseded by {}", request.epoch, g.record.epoch));
-        }
-        if !g.plan.one_live.contains(&address.resource) {
-            return match g.plan.resources.contains(address) {
-                true => Ok(()), // It is live at both sites.
-                false => Err(format!("{address} is not in the group's file")),
-            };
-        }
-        let opened = matches!(g.record.databases.get(address),
-            Some(crate::group::OpenState::Opening { epoch, .. }) if *epoch == request.epoch);
-        match (g.record.active, &g.record.live) {
-            _ if opened => Ok(()),
-            (Some(run), _) => Err(format!("run {} decides", run.short(4))),
-            (None, Some(live)) if *live == address.site => Ok(()),
-            (None, Some(live)) => Err(format!("{live} is live")),
-            (None, None) => Err("no site is live".into()),
-        }
-    }
-
     fn may_open(&self, request: &ConfirmRequest) -> Result<(), String> {
-        if request.key.position.is_boot() {
-            return self.may_stay_open(request);
-        }
         let g = self.groups.get(&request.group).ok_or("no such group")?;
         if !self.rules.keep(Rule::YesWhilePending) {
             return Ok(());

@@ -183,6 +183,22 @@ pub struct TriggersOff {
 }
 
 impl Record {
+    /// When a database was proved closed in the current epoch, if no opening was intended since.
+    pub fn closed_in_epoch(&self, database: &Address) -> Option<DateTime<Utc>> {
+        match self.databases.get(database)? {
+            OpenState::Closed { epoch, seen } if *epoch == self.epoch => Some(*seen),
+            OpenState::Closed { .. } | OpenState::Opening { .. } => None,
+        }
+    }
+
+    /// In which epoch an opening of a database was intended, if no close was proved since.
+    pub fn opening(&self, database: &Address) -> Option<Epoch> {
+        match self.databases.get(database)? {
+            OpenState::Opening { epoch, .. } => Some(*epoch),
+            OpenState::Closed { .. } => None,
+        }
+    }
+
     /// The key under which a debt's next act is asked.
     pub fn debt_key(&self, debt: u64) -> Option<Key> {
         let visit = self.debts.get(&debt)?.visit + 1;

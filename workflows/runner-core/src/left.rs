@@ -46,18 +46,20 @@ impl Run {
         }
     }
 
-    /// When the first database was opened at a site.
+    /// When the first database was opened at a site, by this run or by hand.
     fn opened(&self, site: &SiteId) -> Option<DateTime<Utc>> {
         let opens = |call: &&crate::call::CallRecord| {
-            call.action == Action::EnableAccess && call.address.site == *site && done(&call.state)
+            call.action == Action::EnableAccess && call.address.site == *site && call.may_be_in_effect()
         };
-        self.calls.values().filter(opens).filter_map(|call| call.ended).min()
+        let calls = self.calls.values().filter(opens).map(|call| call.ended.unwrap_or(call.intended));
+        calls.chain(self.opened_by_hand(site).map(|step| step.left.unwrap_or(step.since))).min()
     }
 
-    /// Whether a database at `site` was open before this run did anything there: somebody opened it by hand, and what
-    /// was written there before the slot was made is in no slot. A call that was ever in doubt may have opened it itself.
+    /// Whether a database at `site` was open before this run did anything there, or may have been: somebody opened it by
+    /// hand, and what was written there before the slot was made is in no slot. A call that was ever in doubt may have
+    /// opened it itself.
     fn found_open(&self, site: &SiteId) -> bool {
-        self.calls.values().any(|call| {
+        let found = self.calls.values().any(|call| {
             let answer = match &call.state {
                 CallState::Settled {
                     settlement: Settlement { result: SettledAs::Done { answer, .. }, .. },
@@ -69,7 +71,9 @@ impl Run {
                 && answer == Some(schemas::Answer::AlreadyApplied)
                 && !call.doubted
                 && call.attempt == schemas::Attempt::FIRST
-        })
+        });
+        // No service looked before he opened it.
+        found || self.opened_by_hand(site).any(|step| !self.calls.contains_key(&step.position))
     }
 
     /// Whether the receiver proved that it has everything up to a mark that was made while the source was closed:

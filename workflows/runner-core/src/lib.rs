@@ -32,6 +32,7 @@ mod meanwhile;
 mod mode;
 mod name_lines;
 mod notify;
+mod opened;
 mod ops;
 mod owed;
 mod plan;

@@ -489,8 +489,8 @@ impl Core {
         Ok(())
     }
 
-    /// `skip` or `done`: the run goes on; on a closing step that is an acceptance (law 7). A planned move's draining is not
-    /// skipped: there is no gate for what would be lost.
+    /// `skip` or `done`: the run goes on; on a closing step that is an acceptance (law 7), and so is `done` on an opening of
+    /// what is not shut beside it. A planned move's draining is not skipped: there is no gate for what would be lost.
     pub(crate) fn pass_by(
         &mut self,
         now: Now,
@@ -525,6 +525,7 @@ impl Core {
         }
         if how == "done" {
             self.note_done_by_hand(now, id, at);
+            self.note_opened_by_hand(now, id, at, &by);
         }
         self.append_run(now, id, RunEntry::Resolved { step: at.clone(), how: how.into(), by: by.clone() });
         self.append_run(now, id, RunEntry::Released { by: Some(by.clone()) });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use engine::{Change, Definition, Machine, Purpose, Want};
 use schemas::view::RunState;
-use schemas::{Effect, GroupId, Position, Problem, RunId};
+use schemas::{Effect, GroupId, Position, Problem, RunId, SiteId};
 use serde_json::{Value, json};
 use thiserror::Error;
 
@@ -190,13 +190,25 @@ impl Run {
         }
     }
 
-    /// Whether the point of no return was passed: an opening at the target was intended and is not
-    /// settled as not done (design section 4).
+    /// Whether the point of no return was passed: the target may be open by this run.
     pub(crate) fn no_return(&self) -> bool {
-        self.calls.values().any(|call| {
-            call.action.effect() == Effect::Opens
-                && self.started.to.as_ref() == Some(&call.address.site)
-                && call.may_be_in_effect()
+        self.started.to.as_ref().is_some_and(|to| self.may_have_opened(to))
+    }
+
+    /// Whether a site may be open by this run: an opening there was intended and is not settled as not done, or a
+    /// person says that it is done.
+    pub(crate) fn may_have_opened(&self, site: &SiteId) -> bool {
+        let opens = |call: &CallRecord| {
+            call.action.effect() == Effect::Opens && call.address.site == *site && call.may_be_in_effect()
+        };
+        self.calls.values().any(opens) || self.opened_by_hand(site).next().is_some()
+    }
+
+    /// The openings at a site that a person calls done.
+    pub(crate) fn opened_by_hand(&self, site: &SiteId) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(move |step| {
+            let opens = step.by_hand == Some("done") && step.call.effect == Effect::Opens;
+            opens && step.call.args.get("site").and_then(Value::as_str) == Some(site.as_str())
         })
     }
 

@@ -57,16 +57,18 @@ impl Core {
     /// Sites that are open at once; none, or two and more.
     pub(crate) fn split_sites(&self, now: Now, group: &GroupId) -> Vec<SiteId> {
         let Some(g) = self.groups.get(group) else { return Vec::new() };
-        let since = g.record.opened;
         let open = |site: &SiteId| {
-            g.plan.one_live.iter().any(|resource| {
-                let seen = self.observed.get(&database(site, resource)).map(|(at, _)| at.wall);
-                seen.is_some_and(|at| since.is_none_or(|since| at > since))
-                    && self.is_open_at(now, &database(site, resource))
-            })
+            g.plan.one_live.iter().any(|resource| self.is_seen_open(now, g, &database(site, resource)))
         };
         let open: Vec<SiteId> = g.plan.sites.iter().filter(|site| open(site)).cloned().collect();
         if open.len() > 1 { open } else { Vec::new() }
+    }
+
+    /// Whether a database is seen open, since the latest opening of its group.
+    pub(crate) fn is_seen_open(&self, now: Now, g: &crate::in_memory::Group, address: &Address) -> bool {
+        let seen = self.observed.get(address).map(|(at, _)| at.wall);
+        let counts = seen.is_some_and(|at| g.record.opened.is_none_or(|since| at > since));
+        counts && self.is_open_at(now, address)
     }
 
     /// Whether two sites were seen open and it is not told yet.

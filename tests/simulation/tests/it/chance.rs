@@ -1,5 +1,6 @@
-//! Chance: messages are lost, doubled and late, services die with and without power, the runner dies, persons
-//! supersede and accept; orphans commit. The invariants hold after every event, and in the end nothing is owed.
+//! Chance: messages are lost, doubled and late, services die with and without power, the runner dies, servers of databases
+//! are started anew, persons supersede, accept, cancel, and say what they have done or left out by hand; orphans commit.
+//! The invariants hold after every event, and in the end nothing is owed.
 
 /// Past the test runner's capture: a count that nobody sees is no count.
 macro_rules! say {
@@ -13,7 +14,7 @@ macro_rules! say {
 use std::time::{Duration, Instant};
 
 use schemas::op::Op;
-use simulation::{Dice, Lost, World};
+use simulation::{Dice, Lost, World, address};
 
 use crate::common::{pair, ready, whole};
 
@@ -57,7 +58,7 @@ fn play(seed: u64) -> u64 {
         let active = w.record(0, "cfg").active;
         let target = sites[dice.below(2) as usize];
         let workflow = workflows[dice.below(2) as usize];
-        match (dice.below(8), active) {
+        match (dice.below(11), active) {
             (0, _) => w.kill_runner(0),
             (1, _) => w.kill_host(sites[dice.below(2) as usize], Lost::Process),
             (2, _) => w.cut(target, None),
@@ -79,6 +80,17 @@ fn play(seed: u64) -> u64 {
                     *supersede = Some(run.to_string());
                 }
                 w.request(0, "superseded", op);
+            }
+            (8, _) => w.boot(&address(&format!("{target}.database.config"))),
+            (9, Some(run)) => {
+                let (run, step) = (run.to_string(), (1 + dice.below(3)).to_string());
+                let done = dice.once_in(2);
+                let op = if done { Op::Done { run, step, unverified: true } } else { Op::Skip { run, step } };
+                w.request(0, "by hand", op);
+            }
+            (10, Some(run)) => {
+                let leave = dice.once_in(2);
+                w.request(0, "not today", Op::Cancel { run: run.to_string(), leave });
             }
             (_, None) => {
                 w.request(0, "because", World::start_op(workflow, "cfg", None));

@@ -5,6 +5,7 @@
 //! it; `POINTSMAN_TRACE=1` tells the history of what failed.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod by_hand;
 mod chance;
 mod common;
 mod declared;

@@ -137,6 +137,13 @@ const CASES: &[Case] = &[
         ends: RunState::Completed,
         may_be_lost: false,
     },
+    Case {
+        name: "failover whose opening a person did by hand; main comes back by a boot",
+        before: adopted,
+        script: opened_by_hand,
+        ends: RunState::Completed,
+        may_be_lost: false,
+    },
 ];
 
 /// A switch of main's power, at the witness.
@@ -263,6 +270,26 @@ fn cancelled(w: &mut World) -> RunId {
     w.until("the slot of the way back", |w| w.ground.state(&css)["slot"] == true);
     w.ask_runner(0, "not today", Op::Cancel { run: run.to_string(), leave: false });
     w.until_ended(run);
+    run
+}
+
+/// The secondary's service cannot open its database, somebody does, and says so. Main's server is started anew when its
+/// host is back: it is closed, and nothing opens it.
+fn opened_by_hand(w: &mut World) -> RunId {
+    let (main, secondary) = (address("main.database.config"), address("secondary.database.config"));
+    w.ground.broken.insert((secondary.clone(), Action::EnableAccess));
+    w.kill_host_for_good("main");
+    let run = w.start(0, start_of("failover", &["main"]));
+    w.until("a person is asked", |w| w.view(0, run).state == RunState::Held);
+    w.ground.states.insert(secondary, "open".into());
+    let steps = w.view(0, run).steps;
+    let opening = steps.iter().find(|step| step.function == "database.enable-access");
+    let step = opening.unwrap_or_else(|| w.fail("it does not stand at the opening")).number.to_string();
+    w.ask_runner(0, "opened by hand", Op::Done { run: run.to_string(), step, unverified: true });
+    w.until_ended(run);
+    w.start_host("main");
+    w.boot(&main);
+    w.pass(Duration::from_secs(10));
     run
 }
 
@@ -427,4 +454,5 @@ sweeps! {
     switchover_back_late 12;
     switchover_cancelled 13;
     failover_main_down_with_message_servers 14;
+    failover_by_hand 15;
 }

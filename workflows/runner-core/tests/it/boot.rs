@@ -1,8 +1,11 @@
 //! A database's server was started anew, and its service asks whether it may stay open.
 
+use std::time::Duration;
+
 use crate::common::World;
 use schemas::Epoch;
 use schemas::view::RunState;
+use serde_json::json;
 
 #[test]
 fn only_the_live_site_may_stay_open_after_a_boot_and_only_in_the_latest_epoch() {
@@ -24,6 +27,47 @@ fn only_the_live_site_may_stay_open_after_a_boot_and_only_in_the_latest_epoch() 
         !no.yes && no.problem.unwrap().to_string().contains("superseded"),
         "what main knows is of before"
     );
+}
+
+fn openings(world: &World, site: &str) -> usize {
+    let of =
+        |entry: &&runner_core::Append| entry.kind == "group.opening" && entry.body["address"]["site"] == site;
+    world.entries.iter().filter(of).count()
+}
+
+/// Whoever asks the journal finds it open, as after a step's opening.
+#[test]
+fn a_yes_after_a_boot_is_recorded_once_and_before_it_is_given() {
+    let mut world = World::new();
+    world.adopt("main");
+    assert_eq!(openings(&world, "main"), 0);
+    for _ in 0..3 {
+        assert!(world.may_stay_open("main", "config", Epoch(1)).yes);
+        assert!(world.may_stay_open("main", "log", Epoch(1)).yes);
+        assert!(!world.may_stay_open("secondary", "config", Epoch(1)).yes);
+    }
+    assert_eq!((openings(&world, "main"), openings(&world, "secondary")), (1, 0));
+}
+
+/// Its own record says that it is live; somebody opened the other one by hand.
+#[test]
+fn nothing_opens_after_a_boot_beside_a_site_that_is_seen_open() {
+    let mut world = World::new();
+    world.adopt("main");
+    let closed = json!("closed");
+    world.state.insert("main.database.config".into(), closed.clone());
+    world.state.insert("secondary.database.config".into(), json!("open"));
+    world.group();
+    let no = world.may_stay_open("main", "config", Epoch(1));
+    assert!(!no.yes && no.problem.unwrap().to_string().contains("secondary is seen open"));
+    world.state.insert("secondary.database.config".into(), closed);
+    world.group();
+    assert!(world.may_stay_open("main", "config", Epoch(1)).yes);
+    // One that falls silent afterwards does not close the live one.
+    world.silence("secondary");
+    let since = world.now.boot;
+    world.run_until(|w| w.now.boot > since + Duration::from_secs(60));
+    assert!(world.may_stay_open("main", "config", Epoch(1)).yes);
 }
 
 #[test]
