@@ -195,15 +195,20 @@ pub fn address(call: &Call) -> Option<Address> {
 fn foresee(position: Position, call: Call, world: &World) -> (Foreseen, Result<Value, Error>) {
     let address = address(&call);
     let action = address.as_ref().and_then(|a| Action::of(a.service, &call.action));
-    let (expected, why) = match (&address, action) {
-        (Some(address), Some(action)) => expect(address, action, &call, world),
-        _ if call.action == "await-followed" => (Expected::Done, "counted from what is owed then".to_owned()),
-        _ if call.action == "expect-writes" => (Expected::Done, "looked for only if it backs out".to_owned()),
-        _ => await_closed(&call, world),
+    let ((expected, why), output) = match (&address, action) {
+        (Some(address), Some(action)) => (expect(address, action, &call, world), output(action, &call)),
+        _ if call.action == "await-followed" => {
+            ((Expected::Done, "counted from what is owed then".to_owned()), Value::Null)
+        }
+        _ if call.action == "expect-writes" => {
+            ((Expected::Done, "looked for only if it backs out".to_owned()), Value::Null)
+        }
+        // What else a site may count as closed by comes where it does not answer, and leads to the same steps.
+        _ => (await_closed(&call, world), json!({ "by": "proof" })),
     };
     let result = match expected {
         Expected::Owed => Err(Error::standard(Standard::Communication, why.clone())),
-        _ => Ok(action.map_or(Value::Null, |action| output(action, &call))),
+        _ => Ok(output),
     };
     (Foreseen { position, call, address, expected, why }, result)
 }

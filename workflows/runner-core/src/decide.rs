@@ -163,7 +163,8 @@ impl Core {
         }
         let group = run.started.group.clone();
         let live = self.live_after(id, state);
-        let left = run.left(state, live.as_ref(), now.wall);
+        let record = group.as_ref().and_then(|id| self.groups.get(id)).map(|g| &g.record);
+        let left = record.and_then(|record| run.left(record, state, live.as_ref(), now.wall));
         let not_compared = run.not_compared().filter(|_| state == RunState::Completed);
         let compared = run.compared();
         let open: Vec<(Key, Doubt)> = run

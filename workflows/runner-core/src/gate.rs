@@ -215,6 +215,9 @@ impl Core {
                 shut = self.shut(now, &group, site, resource);
             }
             match shut {
+                // Of several the one that was not proved tells what is known of the site.
+                Ok(_) if by.as_ref().is_some_and(|by| *by != Shut::Proof) => {}
+                Ok(_) if self.was_closed(now, &group, site, resource) => by = Some(Shut::Proof),
                 Ok(shut) => by = Some(shut),
                 Err(wait) => return self.wait_for_close(now, key, &group, site, wait),
             }
@@ -223,6 +226,13 @@ impl Core {
         let by = by.map_or("nothing to close".into(), |by| by.text());
         let result = Ok(serde_json::json!({ "site": site, "by": by }));
         self.engine_input(now, key.run, engine::Input::CallEnded { at: key.position.clone(), result });
+    }
+
+    /// Whether a database was proved closed in this epoch, if only a while ago, and is not seen open.
+    fn was_closed(&self, now: Now, group: &schemas::GroupId, site: &SiteId, resource: &ResourceId) -> bool {
+        let address = Address { site: site.clone(), service: Service::Database, resource: resource.clone() };
+        let closed = self.groups.get(group).is_some_and(|g| g.record.closed_in_epoch(&address).is_some());
+        closed && !self.is_open_at(now, &address)
     }
 
     /// Whether a wait looks now. It is woken for the next look, by one timer however often other things wake it.

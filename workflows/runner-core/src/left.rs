@@ -7,11 +7,12 @@
 use chrono::{DateTime, Utc};
 use engine::Purpose;
 use schemas::view::RunState;
-use schemas::{Action, Address, ResourceId, RunId, Service, SiteId};
+use schemas::{Action, Address, Effect, ResourceId, RunId, Service, SiteId};
 use serde::{Deserialize, Serialize};
 
-use crate::call::CallState;
+use crate::call::{CallRecord, CallState};
 use crate::entry::{SettledAs, Settlement};
+use crate::group::Record;
 use crate::run::Run;
 
 /// How a site was left.
@@ -30,7 +31,13 @@ pub struct Left {
 
 impl Run {
     /// How this run, at its end, has left the site that is not live; none where it changed nothing about it.
-    pub(crate) fn left(&self, state: RunState, live: Option<&SiteId>, at: DateTime<Utc>) -> Option<Left> {
+    pub(crate) fn left(
+        &self,
+        record: &Record,
+        state: RunState,
+        live: Option<&SiteId>,
+        at: DateTime<Utc>,
+    ) -> Option<Left> {
         let (from, to) = (self.started.from.clone()?, self.started.to.clone()?);
         let left = |site: SiteId, since, drained| Some(Left { site, run: self.id, since, drained });
         match self.definition.info().purpose {
@@ -40,7 +47,7 @@ impl Run {
             Purpose::Move | Purpose::Return | Purpose::Establish if live != Some(&to) => None,
             Purpose::Establish => left(from, self.opened(&to)?, state == RunState::Completed && self.alike()),
             Purpose::Move | Purpose::Return => {
-                let drained = self.drained(&from, &to) && !self.found_open(&to);
+                let drained = self.drained(record, &from, &to) && !self.found_open(&to);
                 left(from, self.opened(&to)?, drained)
             }
         }
@@ -48,7 +55,7 @@ impl Run {
 
     /// When the first database was opened at a site, by this run or by hand.
     fn opened(&self, site: &SiteId) -> Option<DateTime<Utc>> {
-        let opens = |call: &&crate::call::CallRecord| {
+        let opens = |call: &&CallRecord| {
             call.action == Action::EnableAccess && call.address.site == *site && call.may_be_in_effect()
         };
         let calls = self.calls.values().filter(opens).map(|call| call.ended.unwrap_or(call.intended));
@@ -60,15 +67,9 @@ impl Run {
     /// opened it itself.
     fn found_open(&self, site: &SiteId) -> bool {
         let found = self.calls.values().any(|call| {
-            let answer = match &call.state {
-                CallState::Settled {
-                    settlement: Settlement { result: SettledAs::Done { answer, .. }, .. },
-                } => *answer,
-                _ => None,
-            };
             call.action == Action::EnableAccess
                 && call.address.site == *site
-                && answer == Some(schemas::Answer::AlreadyApplied)
+                && answer(call) == Some(schemas::Answer::AlreadyApplied)
                 && !call.doubted
                 && call.attempt == schemas::Attempt::FIRST
         });
@@ -76,30 +77,85 @@ impl Run {
         found || self.opened_by_hand(site).any(|step| !self.calls.contains_key(&step.position))
     }
 
-    /// Whether the receiver proved that it has everything up to a mark that was made while the source was closed:
-    /// of every database that is open at one site only.
-    fn drained(&self, from: &SiteId, to: &SiteId) -> bool {
+    /// Whether every database that is open at one site only was drained.
+    fn drained(&self, record: &Record, from: &SiteId, to: &SiteId) -> bool {
+        let all = self.streams(from, to);
+        let drained = |(_, resource): &(ResourceId, Option<ResourceId>)| {
+            resource.as_ref().is_some_and(|resource| self.proved_drained(record, from, to, resource))
+        };
+        !all.is_empty() && all.iter().all(drained)
+    }
+
+    /// The databases that are open at one site only, each with its replication from one site to the other.
+    fn streams(&self, from: &SiteId, to: &SiteId) -> Vec<(ResourceId, Option<ResourceId>)> {
         let direction = format!("{from}->{to}");
         let databases = self.started.input.get("group").and_then(|g| g.get("databases"));
+        let all = databases.and_then(|d| d.as_object()).into_iter().flatten();
         let one_live =
-            databases.and_then(|d| d.as_object()).into_iter().flatten().filter_map(|(_, database)| {
-                let one = database.get("kind").and_then(|kind| kind.as_str()) == Some("one-live");
-                one.then(|| {
-                    database.get("replication")?.get(&direction)?.as_str()?.parse::<ResourceId>().ok()
-                })
-            });
-        let drained = |resource: Option<ResourceId>| {
-            resource.is_some_and(|resource| {
-                let address = Address { site: to.clone(), service: Service::Replication, resource };
-                let mut calls = self.calls.values();
-                calls.any(|call| call.action == Action::Drain && call.address == address && done(&call.state))
-            })
+            all.filter(|(_, database)| database.get("kind").is_some_and(|kind| kind == "one-live"));
+        let stream = |(name, database): (&String, &serde_json::Value)| {
+            let replication =
+                || database.get("replication")?.get(&direction)?.as_str()?.parse::<ResourceId>().ok();
+            Some((name.parse::<ResourceId>().ok()?, replication()))
         };
-        let all: Vec<Option<ResourceId>> = one_live.collect();
-        !all.is_empty() && all.into_iter().all(drained)
+        one_live.filter_map(stream).collect()
+    }
+
+    /// Whether a receiver proved that it has everything up to a mark which was made after its source was proved closed, in
+    /// this epoch. What is written beside a drain never comes; and a person's word is no proof.
+    pub(crate) fn proved_drained(
+        &self,
+        record: &Record,
+        from: &SiteId,
+        to: &SiteId,
+        resource: &ResourceId,
+    ) -> bool {
+        let half = |site: &SiteId| Address {
+            site: site.clone(),
+            service: Service::Replication,
+            resource: resource.clone(),
+        };
+        let drain = self.proved(Action::Drain, half(to)).map(|call| call.intended).max();
+        let marks = self.proved(Action::Mark, half(from)).map(|call| call.intended);
+        let Some(mark) = drain.and_then(|drain| marks.filter(|mark| *mark <= drain).max()) else {
+            return false;
+        };
+        let databases = self.streams(from, to).into_iter().filter(|(_, of)| of.as_ref() == Some(resource));
+        let databases: Vec<Address> = databases
+            .map(|(resource, _)| Address { site: from.clone(), service: Service::Database, resource })
+            .collect();
+        !databases.is_empty()
+            && databases.into_iter().all(|address| self.closed_before(record, address, mark))
+    }
+
+    /// Whether a database was proved closed before `mark`, by a step of this run or by a look in its epoch, and this run
+    /// did not open it since.
+    fn closed_before(&self, record: &Record, database: Address, mark: DateTime<Utc>) -> bool {
+        let seen = record.closed_in_epoch(&database).filter(|_| record.epoch == self.started.epoch);
+        let opens = |call: &&CallRecord| {
+            call.action.effect() == Effect::Opens && call.address == database && call.may_be_in_effect()
+        };
+        let opened = self.calls.values().filter(opens).map(|call| call.intended).max();
+        let closed = self.proved(Action::DisableAccess, database).filter_map(|call| call.ended);
+        let stands = |at: &DateTime<Utc>| *at <= mark && opened.is_none_or(|opened| opened < *at);
+        closed.chain(seen).any(|at| stands(&at))
+    }
+
+    /// The calls of an action on a resource of which its service said that they are in effect.
+    fn proved(&self, action: Action, address: Address) -> impl Iterator<Item = &CallRecord> {
+        let of = move |call: &&CallRecord| {
+            call.action == action && call.address == address && answer(call).is_some()
+        };
+        self.calls.values().filter(of)
     }
 }
 
-fn done(state: &CallState) -> bool {
-    matches!(state, CallState::Settled { settlement: Settlement { result: SettledAs::Done { .. }, .. } })
+/// What its service said of a call that is in effect.
+fn answer(call: &CallRecord) -> Option<schemas::Answer> {
+    match &call.state {
+        CallState::Settled { settlement: Settlement { result: SettledAs::Done { answer, .. }, .. } } => {
+            *answer
+        }
+        _ => None,
+    }
 }

@@ -8,13 +8,10 @@ use engine::Purpose;
 use schemas::duration::Iso;
 use schemas::op::Fact;
 use schemas::view::LossView;
-use schemas::{
-    Action, Address, GroupId, Key, LossBound, Observation, ResourceId, RunId, Seen, Service, SiteId,
-};
+use schemas::{Address, GroupId, Key, LossBound, Observation, ResourceId, RunId, Seen, Service, SiteId};
 
-use crate::call::CallState;
 use crate::core::Core;
-use crate::entry::{GroupEntry, SettledAs};
+use crate::entry::GroupEntry;
 use crate::gate::OPEN_WITHIN;
 use crate::group::{LossAccepted, OpenState};
 use crate::in_memory::LossAsked;
@@ -57,20 +54,6 @@ fn replication(site: &SiteId, resource: &ResourceId) -> Address {
     Address { site: site.clone(), service: Service::Replication, resource: resource.clone() }
 }
 
-/// Whether this run proved that everything which was written at the source is applied.
-fn drained(run: &Run, receiver: &Address) -> bool {
-    run.calls.values().any(|call| {
-        let done = |state: &CallState| match state {
-            CallState::Settled { settlement } => {
-                // A person's word is no proof: `answer` is then missing.
-                matches!(&settlement.result, SettledAs::Done { answer: Some(_), .. })
-            }
-            _ => false,
-        };
-        call.action == Action::Drain && call.address == *receiver && done(&call.state)
-    })
-}
-
 impl Core {
     /// What moving from one site to the other without the first would lose now; of several replications, the worst.
     pub(crate) fn estimate(
@@ -102,7 +85,9 @@ impl Core {
         if let Some(text) = self.unfinished_copy(&receiver).or_else(unlike) {
             return Estimate { unfinished: true, ..Estimate::unknown(text) };
         }
-        if run.is_some_and(|run| drained(run, &receiver)) {
+        let record = self.groups.get(group).map(|g| &g.record);
+        let drained = |run: &Run| record.is_some_and(|record| run.proved_drained(record, from, to, resource));
+        if run.is_some_and(drained) {
             let text = format!("{resource}: drained");
             return Estimate {
                 estimate: Some(Iso(Duration::ZERO)),
@@ -135,11 +120,8 @@ impl Core {
         };
         // After it was seen closed in this epoch, nothing was written any more.
         let closed = g.and_then(|g| {
-            let closed = g.record.databases.iter().filter(|(address, _)| address.site == *from);
-            let seen = closed.map(|(_, state)| match state {
-                OpenState::Closed { epoch, seen } if *epoch == g.record.epoch => Some(*seen),
-                _ => None,
-            });
+            let there = g.record.databases.keys().filter(|address| address.site == *from);
+            let seen = there.map(|address| g.record.closed_in_epoch(address));
             // Of several databases all have to be.
             let seen: Vec<_> = seen.collect::<Option<Vec<_>>>()?;
             seen.into_iter().max().filter(|_| g.record.databases.len() >= g.plan.one_live.len())

@@ -490,7 +490,8 @@ impl Core {
     }
 
     /// `skip` or `done`: the run goes on; on a closing step that is an acceptance (law 7), and so is `done` on an opening of
-    /// what is not shut beside it. A planned move's draining is not skipped: there is no gate for what would be lost.
+    /// what is not shut beside it. A planned move's close and its draining are not skipped: there is no gate for what would be
+    /// lost.
     pub(crate) fn pass_by(
         &mut self,
         now: Now,

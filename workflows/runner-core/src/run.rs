@@ -219,10 +219,20 @@ impl Run {
     }
 
     /// Whether a step proves, in a planned move, that nothing is left behind: whoever went on without it would lose that,
-    /// with no loss gate before the opening.
+    /// with no loss gate before the opening. The close is one: what is written while it drains never comes.
     pub(crate) fn proves_drained(&self, at: &Position) -> bool {
         let moves = matches!(self.definition.info().purpose, Purpose::Move | Purpose::Return);
-        moves && self.started.lost.is_empty() && self.replicates(at, &["drain", "stop"])
+        let proves = self.replicates(at, &["drain", "stop"]) || self.closes_what_is_left(at);
+        moves && self.started.lost.is_empty() && proves
+    }
+
+    fn closes_what_is_left(&self, at: &Position) -> bool {
+        let step = self.steps.iter().rfind(|step| step.position == *at);
+        step.is_some_and(|step| {
+            let site = step.call.args.get("site").and_then(Value::as_str);
+            let closes = step.call.service == "database" && step.call.action == "disable-access";
+            closes && site == self.started.from.as_ref().map(SiteId::as_str)
+        })
     }
 
     /// Whether a step is one by which an unplanned move drains: whoever goes past it leaves behind what did not come, and the

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use schemas::Code;
 use schemas::op::{Op, OpReply, ProtectBy};
 use schemas::view::{Mode, RunState};
-use simulation::{Lost, World, address};
+use schemas::{Action, Code, Verb};
+use simulation::{Lost, Then, World, address};
 
 use crate::common::{asleep, group, ready, refused, start_of, whole, with};
 
@@ -231,6 +231,94 @@ fn a_planned_move_that_cannot_be_drained_is_not_told_to_skip_that() {
     w.ground.broken.clear();
     w.finish("cfg");
     w.clean();
+}
+
+/// Nor is its close: what is written while the rest is drained never comes.
+#[test]
+fn a_planned_move_is_not_told_to_skip_its_close() {
+    let mut w = ready(whole());
+    w.tap("close", Then::Hold, |e| {
+        e.asks("main", Action::DisableAccess) || e.asks_verb("main", Verb::Outcome)
+    });
+    let run = w.start(0, start_of("switchover", &[]));
+    w.pass(Duration::from_secs(90));
+    w.until("it is held", |w| w.view(0, run).state == RunState::Held);
+    let view = w.view(0, run);
+    let words = view.waits_for.join(" ");
+    assert!(words.contains("done|retry") && !words.contains("retry|skip"), "{words}");
+    let step = view.steps.iter().find(|step| step.function == "database.disable-access").unwrap();
+    let skip = Op::Skip { run: run.to_string(), step: step.number.to_string() };
+    let problem = refused(&mut w, skip);
+    assert_eq!(problem.code, Code::Conflict);
+    assert!(problem.to_string().contains("pointsman failover cfg --supersede"), "{problem}");
+
+    w.release("close");
+    w.until("the close is known", |w| !w.ground.is_open(&address("main.database.config")));
+    w.pass(Duration::from_secs(5));
+    w.ask_runner(0, "it is closed", Op::Resume { run: run.to_string() });
+    assert_eq!(w.until_ended(run), RunState::Completed);
+    assert!(w.record(0, "cfg").left.as_ref().unwrap().drained, "its service proved the close");
+    w.finish("cfg");
+    w.clean();
+}
+
+/// The close is refused and a person goes on without it: the site takes writes while the other one is opened. So it is left
+/// as a lost one, and comes home by copy.
+#[test]
+fn a_failover_whose_close_was_skipped_proves_no_drain() {
+    let mut w = ready(whole());
+    let main = address("main.database.config");
+    w.ground.broken.insert((main.clone(), Action::DisableAccess));
+    let run = w.start(0, start_of("failover", &[]));
+    w.until("it is held", |w| w.view(0, run).state == RunState::Held);
+    let steps = w.view(0, run).steps;
+    let step = steps.iter().find(|step| step.function == "database.disable-access").unwrap();
+    let skip = Op::Skip { run: run.to_string(), step: step.number.to_string() };
+    assert!(matches!(w.ask_runner(0, "go on", skip), OpReply::Recorded { .. }));
+    assert_eq!(w.until_ended(run), RunState::Completed);
+    assert!(w.ground.is_open(&main), "it was accepted as unfenced");
+    assert!(w.ground.effects.iter().all(|e| e.action != Action::Drain), "nothing proves that it is drained");
+    assert!(!w.record(0, "cfg").left.as_ref().unwrap().drained);
+    w.ground.broken.clear();
+    w.until("the close is paid", |w| w.record(0, "cfg").debts.is_empty());
+    assert_eq!(refused(&mut w, by(ProtectBy::CatchUp)).code, Code::Precondition);
+    w.finish("cfg");
+    w.clean();
+}
+
+/// A definition of one's own that drains: it counts where the source was proved closed before its mark.
+#[test]
+fn a_drain_counts_only_after_a_proved_close() {
+    const CLOSE: &str = "  - close: { call: 'database.disable-access:1.0.0@default', with: { resource: config, site: main } }\n";
+    for closes in [false, true] {
+        let text = format!(
+            "document: {{ dsl: '1.0.3', namespace: dr, name: own, version: '1.0.0', \
+             metadata: {{ dr: {{ moves: group, onFault: hold }} }} }}\n\
+             schedule: {{ on: {{ one: {{ with: {{ type: io.pointsman.site.lost.v1 }} }} }} }}\ndo:\n{}{}",
+            if closes { CLOSE } else { "" },
+            concat!(
+                "  - mark:\n",
+                "      call: replication.mark:1.0.0@default\n",
+                "      with: { resource: csp, site: main }\n",
+                "      export: { as: '${ { mark: . } }' }\n",
+                "  - drain:\n",
+                "      call: replication.drain:1.0.0@default\n",
+                "      with: { resource: csp, site: secondary, mark: '${ $context.mark }' }\n",
+                "  - open: { call: 'database.enable-access:1.0.0@default', with: { resource: config, site: secondary } }\n",
+            ),
+        );
+        let mut scene = whole();
+        scene.definitions.push(("own".into(), text));
+        let mut w = ready(scene);
+        let run = w.start(0, start_of("own", &["main"]));
+        assert_eq!(w.until_ended(run), RunState::Completed);
+        let record = w.record(0, "cfg");
+        assert_eq!(record.left.as_ref().unwrap().drained, closes);
+        assert_eq!(record.loss.as_ref().unwrap().by == "drained", closes, "{:?}", record.loss);
+        w.until("the close is paid", |w| w.record(0, "cfg").debts.is_empty());
+        w.finish("cfg");
+        w.clean();
+    }
 }
 
 /// The source answers and cannot be drained: a person decides, or it goes on with what came.

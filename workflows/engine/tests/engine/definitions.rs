@@ -69,8 +69,11 @@ fn play(run: &mut Run, answer: impl Fn(&str) -> Result<Value, Error>) -> Vec<Str
     asked
 }
 
-fn well(_: &str) -> Result<Value, Error> {
-    Ok(json!({ "state": "applied" }))
+fn well(what: &str) -> Result<Value, Error> {
+    Ok(match what.starts_with("group.await-closed") {
+        true => json!({ "by": "proof" }),
+        false => json!({ "state": "applied" }),
+    })
 }
 
 fn alike(what: &str) -> Result<Value, Error> {
@@ -368,6 +371,34 @@ fn a_failover_whose_drain_is_skipped_abandons_what_did_not_come() {
             run.wants()
         );
     }
+}
+
+/// Somebody accepted it, such as by skipping its close: what it writes beside a drain would not come.
+#[test]
+fn a_site_that_may_still_take_writes_is_left_as_a_lost_one() {
+    let mut run = night("failover");
+    let asked = play(&mut run, |what| match what {
+        "group.await-closed -@main" => Ok(json!({ "by": "accepted by anna" })),
+        _ => well(what),
+    });
+    assert!(asked.contains(&"replication.abandon csp@secondary".to_owned()), "{asked:#?}");
+    assert!(!asked.iter().any(|a| a.contains("mark") || a.contains("drain")), "{asked:#?}");
+    assert!(!asked.contains(&"replication.stop msp@secondary".to_owned()), "its logs still come: {asked:#?}");
+    assert!(matches!(run.machine.outcome(), Some(Outcome::Completed { .. })), "{:?}", run.wants());
+}
+
+/// A person says that it is closed; no service does. What it has besides is in its slot.
+#[test]
+fn what_a_site_keeps_that_its_service_did_not_close_is_not_dropped() {
+    let mut run = night("switchover");
+    let asked = play(&mut run, |what| match what {
+        "database.disable-access config@main" => Ok(Value::Null),
+        _ => well(what),
+    });
+    assert!(asked.contains(&"database.enable-access config@secondary".to_owned()), "{asked:#?}");
+    let protects = |a: &&String| a.starts_with("replication.start") || a.starts_with("replication.discard");
+    assert!(!asked.iter().any(|a| protects(&a)), "{asked:#?}");
+    assert!(matches!(run.machine.outcome(), Some(Outcome::Completed { .. })), "{:?}", run.wants());
 }
 
 #[test]

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use runner_core::GroupEntry;
-use schemas::view::{RunState, RunView, StepState};
+use engine::Purpose;
+use runner_core::{GroupEntry, Started};
+use schemas::Address;
+use schemas::view::{RunState, RunView, StepState, StepView};
 use serde_json::Value;
 
 use crate::Evidence;
+use crate::evidence::Noted;
 use crate::report::build::{between, took};
 use crate::report::{Objective, Phase};
 
@@ -113,7 +116,8 @@ pub(super) fn rpo(evidence: &Evidence, view: &RunView) -> Objective {
     if view.state != RunState::Completed {
         return objective(target, None, "the move was not completed".into());
     }
-    if drains > 0 && drained == drains && abandoned == 0 {
+    let all = drains > 0 && drained == drains && abandoned == 0;
+    if all && closed_first(&evidence.started, &evidence.group, view) {
         let how = format!("{drains} of {drains} streams drained after the source was closed");
         return objective(target, Some(0), how);
     }
@@ -129,6 +133,107 @@ pub(super) fn rpo(evidence: &Evidence, view: &RunView) -> Objective {
             let how = "the source was lost: what had not arrived is lost, and nothing measured how much";
             objective(target, None, how.into())
         }
+        None if all && !matches!(evidence.definition.info().purpose, Purpose::Protect | Purpose::Tidy) => {
+            let how =
+                "nobody proved the source closed before it was drained: what it took after the mark is lost";
+            objective(target, None, how.into())
+        }
         None => objective(target, None, "no step of the run says".into()),
+    }
+}
+
+/// Whether every database of the site that is left was proved closed before the first mark was made there: by its service
+/// in a step, or seen so. A person's word is no proof.
+fn closed_first(started: &Started, group: &[Noted<GroupEntry>], view: &RunView) -> bool {
+    let marked = done(view, "replication.mark").filter_map(|step| step.started).min();
+    let (Some(from), Some(marked)) = (&started.from, marked) else { return false };
+    let databases = started.input.pointer("/group/databases").and_then(Value::as_object);
+    let mut one_live = databases.into_iter().flatten().filter(|(_, database)| database["kind"] == "one-live");
+    one_live.all(|(name, _)| {
+        let of = |address: &Address| address.site == *from && address.resource.as_str() == name;
+        let closed =
+            done(view, "database.disable-access").filter(|step| step.address.as_ref().is_some_and(of));
+        let seen = group.iter().filter(|noted| match &noted.entry {
+            GroupEntry::Closed { address, epoch, .. } => *epoch == started.epoch && of(address),
+            _ => false,
+        });
+        closed.filter_map(|step| step.ended).chain(seen.map(|noted| noted.at)).any(|at| at <= marked)
+    })
+}
+
+/// The steps that call a function, and whose services say that it is done.
+fn done<'a>(view: &'a RunView, function: &'a str) -> impl Iterator<Item = &'a StepView> {
+    view.steps.iter().filter(move |step| step.function == function && step.state == StepState::Done)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use journal::Digest;
+    use serde_json::json;
+
+    use super::{GroupEntry, Noted, RunView, Started, closed_first};
+
+    const RUN: &str = "019abcde-0000-7000-8000-000000007f3a";
+
+    fn at(seconds: u32) -> String {
+        format!("2026-11-25T02:00:{seconds:02}Z")
+    }
+
+    /// A run of a close in this state and a mark that was made at second 20.
+    fn view(close: &str) -> RunView {
+        let step = |number, function: &str, resource: &str, state: &str, from: u32| {
+            let service = function.split_once('.').unwrap().0;
+            json!({
+                "number": number, "position": format!("/do/{number}/act"), "name": function, "state": state,
+                "function": function, "attempts": 1, "inDoubt": false, "started": at(from), "ended": at(from + 2),
+                "address": { "site": "main", "service": service, "resource": resource },
+            })
+        };
+        let steps = [
+            step(1, "database.disable-access", "config", close, 10),
+            step(2, "replication.mark", "csp", "done", 20),
+        ];
+        serde_json::from_value(json!({
+            "id": RUN, "workflow": "switchover:1.0.0", "state": "completed", "epoch": 2, "from": "main",
+            "to": "secondary", "who": { "person": "anna", "claimed": "anna@desk" }, "why": "CHG-12",
+            "started": at(5), "sequence": 40, "steps": steps,
+        }))
+        .unwrap()
+    }
+
+    fn seen_closed(seconds: u32, epoch: u64) -> Noted<GroupEntry> {
+        let entry = json!({
+            "kind": "group.closed", "epoch": epoch, "by": "observed",
+            "address": { "site": "main", "service": "database", "resource": "config" },
+        });
+        Noted {
+            seq: 1,
+            at: at(seconds).parse().unwrap(),
+            hash: Digest::of(b"1"),
+            prev: Digest::of(b"0"),
+            link: None,
+            entry: serde_json::from_value(entry).unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_drain_loses_nothing_only_where_the_source_was_proved_closed_before_its_mark() {
+        let started: Started = serde_json::from_value(json!({
+            "workflow": "switchover:1.0.0", "definition": schemas::Digest::of(b"1"), "epoch": 2, "from": "main",
+            "to": "secondary", "who": { "person": "anna", "claimed": "anna@desk" }, "why": "CHG-12",
+            "input": { "group": { "databases": { "config": { "kind": "one-live" }, "log": { "kind": "both-live" } } } },
+        }))
+        .unwrap();
+        assert!(closed_first(&started, &[], &view("done")));
+        for word in ["skipped", "done-by-hand", "assumed", "failed"] {
+            assert!(!closed_first(&started, &[], &view(word)), "{word}");
+            assert!(closed_first(&started, &[seen_closed(15, 2)], &view(word)), "{word}, and seen closed");
+            assert!(!closed_first(&started, &[seen_closed(30, 2)], &view(word)), "{word}, and closed later");
+            assert!(
+                !closed_first(&started, &[seen_closed(1, 1)], &view(word)),
+                "{word}, and closed by another run"
+            );
+        }
     }
 }
