@@ -66,7 +66,9 @@ impl Core {
             }
         }
         let key = Key { run: id, position: at.clone() };
-        self.append_group(now, &group, &GroupEntry::Opening { address: address.clone(), key, epoch });
+        let closed_by = self.closed_by(now, &group, &address);
+        let entry = GroupEntry::Opening { address: address.clone(), key, epoch, closed_by };
+        self.append_group(now, &group, &entry);
         if let Some(g) = self.groups.get_mut(&group) {
             g.proofs.remove(&address);
         }
@@ -92,7 +94,8 @@ impl Core {
         if !counted {
             self.end_debts(now, group, "it is open after a boot", |_, owed| owed.address == *address);
             let (address, key) = (address.clone(), request.key.clone());
-            let entry = GroupEntry::Opening { address, key, epoch: request.epoch };
+            let closed_by = self.closed_by(now, group, &address);
+            let entry = GroupEntry::Opening { address, key, epoch: request.epoch, closed_by };
             self.append_group(now, group, &entry);
         }
         if let Some(g) = self.groups.get_mut(group) {
