@@ -219,7 +219,7 @@ fn a_program_with_the_database_of_one_site_works_where_that_is_to_be_had() {
     ] {
         let what = format!("{name} from {from} to {to}, {database}");
         let mut run = of_group(with_database(database), name, from, to);
-        let asked = play(&mut run, well);
+        let asked = play(&mut run, alike);
         let of = |part: &str| -> Vec<String> {
             asked.iter().filter(|what| what.starts_with(part)).cloned().collect()
         };
