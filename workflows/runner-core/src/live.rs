@@ -71,6 +71,9 @@ pub(crate) enum Stage {
     Doubtful { at: Duration },
 }
 
+/// What a call in doubt beyond its bound waits for, after its service.
+pub(crate) const OR_A_PERSON: &str = "or a person: pointsman";
+
 /// A call under way.
 #[derive(Debug, Clone)]
 pub(crate) struct Live {
@@ -116,6 +119,12 @@ impl Live {
                 | Stage::AskAgain { .. }
                 | Stage::Doubtful { .. }
         )
+    }
+
+    /// Whether a person was asked about it, also while its service is asked once more.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        let asked = || self.waits_for.as_deref().is_some_and(|waits| waits.contains(OR_A_PERSON));
+        matches!(self.stage, Stage::Doubtful { .. }) || (self.stage == Stage::Asking && asked())
     }
 
     /// Nobody wants it any longer: it is settled soon, unless it is seen to be under way.

@@ -6,7 +6,7 @@ use schemas::{Code, Effect, GroupId, Key, MessageId, PersonId, Position, Problem
 
 use crate::core::Core;
 use crate::entry::{AssumedBy, ByPerson, GroupEntry, RunEntry};
-use crate::live::Stage;
+use crate::live::{Live, Stage};
 use crate::query::Purpose;
 use crate::seam::{Local, Now, ReplyTo};
 use crate::start::Start;
@@ -290,6 +290,10 @@ impl Core {
             self.query(now, Purpose::Start { reply_to, start: Box::new(start), request });
             return None;
         }
+        let checked = self.check_start(&start);
+        if let Err(problem) = checked.and_then(|checked| self.refuse_unfinished(&start.group, &checked)) {
+            return Some(Err(problem));
+        }
         Some(self.start_run(now, start).map(|(run, epoch)| OpReply::Started { run, epoch: epoch.0 }))
     }
 
@@ -473,7 +477,7 @@ impl Core {
             );
             return Ok(());
         }
-        let doubtful = self.lives.get(&key).is_some_and(|l| matches!(l.stage, Stage::Doubtful { .. }));
+        let doubtful = self.lives.get(&key).is_some_and(Live::is_doubtful);
         if !doubtful {
             return Err(Problem::new(Code::Conflict, "the step has not failed and is not in doubt"));
         }
@@ -503,7 +507,7 @@ impl Core {
         let key = Key { run: id, position: at.clone() };
         let failed = self.failed_step(id, at);
         let live = self.lives.get(&key).cloned();
-        let doubtful = live.as_ref().is_some_and(|l| matches!(l.stage, Stage::Doubtful { .. }));
+        let doubtful = live.as_ref().is_some_and(Live::is_doubtful);
         let waiting = live.as_ref().is_some_and(|l| !l.intended());
         if !failed && !doubtful && !waiting {
             return Err(Problem::new(

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::call::CallState;
 use crate::core::Core;
 use crate::entry::{AssumedBy, ByPerson, Owed, RunEntry, SettledAs};
-use crate::live::{Live, Owner, Stage};
+use crate::live::{Live, Owner};
 use crate::run::Run;
 use crate::seam::Now;
 
@@ -116,9 +116,9 @@ impl Core {
             Want::Decide { at, .. } => Some(at),
             _ => None,
         });
-        let doubtful = self.lives.iter().filter(|(key, live)| {
-            key.run == id && live.owner == Owner::Step && matches!(live.stage, Stage::Doubtful { .. })
-        });
+        let doubtful = self.lives.iter();
+        let doubtful =
+            doubtful.filter(|(key, live)| key.run == id && live.owner == Owner::Step && live.is_doubtful());
         let doubtful = doubtful.map(|(key, _)| key.position.clone());
         failed.chain(doubtful).find(|at| run.points(at))
     }

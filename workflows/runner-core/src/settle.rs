@@ -10,7 +10,9 @@ use serde_json::Value;
 use crate::call::CallState;
 use crate::core::{Core, Timer};
 use crate::entry::{AssumedBy, GroupEntry, RunEntry, SettledAs, Settlement};
-use crate::live::{AGAIN, DEFAULT_BOUND, Live, Owner, SETTLE_GRACE, Stage, bound, next_attempt_after};
+use crate::live::{
+    AGAIN, DEFAULT_BOUND, Live, OR_A_PERSON, Owner, SETTLE_GRACE, Stage, bound, next_attempt_after,
+};
 use crate::rules::Rule;
 use crate::run::IN_DOUBT;
 use crate::seam::{Answered, Now};
@@ -96,7 +98,7 @@ impl Core {
                     (false, _) => "done|retry|skip",
                 };
                 live.wait(format!(
-                    "{} to say what became of it, or a person: pointsman {words} {}",
+                    "{} to say what became of it, {OR_A_PERSON} {words} {}",
                     live.address,
                     key.run.short(4)
                 ));
