@@ -41,8 +41,9 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
     ),
     (
         "unprotected",
-        "Nobody receives what is written at the live site; its log is kept for the other one and fills the disk.",
-        "Bring the other site back and `pointsman reprotect`.",
+        "Nobody receives what is written at the live site, whose log is kept and fills the disk; or the other site was compared, and \
+         does not hold the same rows.",
+        "Bring the other site back and `pointsman reprotect`; by copy where it differs.",
     ),
     (
         "counts-as-open",

@@ -1,6 +1,6 @@
-//! Users can only read: what tells it, and since when. That is so where the live site does not serve, and where those that run
-//! at both sites on what it serves are not healthy, such as proxies that have lost their server. The beginning is recorded, so that the runner's own
-//! death does not move it, and the run that ends it begins to count there.
+//! Users can only read: what tells it, and since when. That is so where the live site does not serve, and where those
+//! that run at both sites on what it serves are not healthy, such as proxies that have lost their server. The beginning
+//! is recorded, so that the runner's own death does not move it, and the run that ends it begins to count there.
 
 use std::time::Duration;
 

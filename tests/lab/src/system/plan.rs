@@ -266,7 +266,7 @@ impl Plan {
         self.host(host).join("host.yaml")
     }
 
-    /// A script of a process at a site: `start`, `stop` or `check`.
+    /// A script of a process at a site, or of its client host or cache, by what it does: `start`, `flush`.
     #[must_use]
     pub fn script(&self, site: Site, process: &str, what: &str) -> PathBuf {
         self.folder.join("scripts").join(site.name()).join(process).join(what)

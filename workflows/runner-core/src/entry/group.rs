@@ -74,7 +74,7 @@ pub enum GroupEntry {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         compared: Vec<Compared>,
     },
-    /// An opening is intended: the site counts as open from here on.
+    /// An opening is intended, was done by hand, or is confirmed after a boot: the site counts as open from here on.
     #[serde(rename = "group.opening")]
     Opening {
         /// The database.
