@@ -74,11 +74,13 @@ pub(crate) fn lines(run: &RunView, all: bool, out: &Output) -> Vec<String> {
         run.who.claimed,
         run.why
     ));
+    // What the world contradicts is not behind it.
     let behind = |one: &&StepView| {
-        !all && matches!(
-            one.state,
-            StepState::Done | StepState::DoneByHand | StepState::Skipped | StepState::Undone
-        )
+        !all && one.now.as_ref().is_none_or(|now| now.agrees)
+            && matches!(
+                one.state,
+                StepState::Done | StepState::DoneByHand | StepState::Skipped | StepState::Undone
+            )
     };
     match run.steps.iter().filter(behind).count() {
         0 => {}

@@ -290,8 +290,12 @@ impl Core {
             self.query(now, Purpose::Start { reply_to, start: Box::new(start), request });
             return None;
         }
-        let checked = self.check_start(&start);
-        if let Err(problem) = checked.and_then(|checked| self.refuse_unfinished(&start.group, &checked)) {
+        // What was seen anyway counts all the same.
+        let refused = self.check_start(&start).and_then(|checked| {
+            self.refuse_red(now, &start.group, &checked, &start.overrides)?;
+            self.refuse_unfinished(&start.group, &checked)
+        });
+        if let Err(problem) = refused {
             return Some(Err(problem));
         }
         Some(self.start_run(now, start).map(|(run, epoch)| OpReply::Started { run, epoch: epoch.0 }))

@@ -86,9 +86,10 @@ async fn a_conflict_is_told_with_the_reason_of_the_servers_log() {
     assert!(told.contains("on public.t, column v") && !told.contains("secret"), "{told}");
     pair.sec.psql("ALTER TABLE t ALTER v TYPE text");
     pair.same(&pair.main, &pair.sec).await;
+    // An error that was counted after it got on is told for 20 s.
     let start = Instant::now();
     while let Some(trouble) = seen(&receiver).await.trouble {
-        assert!(start.elapsed() < WITHIN, "{trouble}");
+        assert!(start.elapsed() < 2 * WITHIN, "{trouble}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
