@@ -40,7 +40,8 @@ impl Core {
         let client =
             matches!(live.action, Some(Action::Follow | Action::RefreshProcess | Action::PointProcess));
         let (Some(action), true) = (live.action, lost || client) else { return };
-        if matches!(action.effect(), Effect::Observes | Effect::Opens) {
+        // A hosts file that was not written is not written later: its host follows the names, once they are right.
+        if action == Action::Push || matches!(action.effect(), Effect::Observes | Effect::Opens) {
             return;
         }
         if let Some(group) = self.group_of_call(key, live) {
@@ -243,8 +244,12 @@ impl Core {
                 other.address.site == owed.address.site && place(&other.address) > place(&owed.address)
             }
             (Some(Action::Point), Some(Action::Follow | Action::Unpush)) => true,
+            // Of a cache: a host that has a hosts file of its own to be taken away serves nobody else.
             (Some(Action::Follow), Some(Action::Unpush)) => {
-                other.address.site == owed.address.site && other.address != owed.address
+                let host = g.record.debts.values().any(|debt| {
+                    debt.owed.action == Some(Action::Unpush) && debt.owed.address == other.address
+                });
+                other.address.site == owed.address.site && !host
             }
             _ => false,
         };

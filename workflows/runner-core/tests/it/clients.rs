@@ -122,6 +122,55 @@ fn hosts_files_are_pushed_and_taken_away_after_names_and_caches() {
     assert!(cache < at("secondary.dns.s2app.unpush"), "{acts:?}");
 }
 
+/// Its host follows the name when both are back; nothing would ever take away what was written then.
+#[test]
+fn a_hosts_file_that_was_not_pushed_at_a_lost_site_is_not_pushed_later() {
+    let mut world = World::new();
+    world.adopt("main");
+    world.silence("main");
+    world.failing.insert("witness.dns.cs-primary.point".into());
+    let run = world.start("failover", &["main"]);
+    world.run_until(|w| w.run(run).state == RunState::Held);
+    let reply = world.op("the DNS server is gone", Op::Push { run: run.to_string() });
+    assert!(matches!(reply, OpReply::Recorded { .. }), "{reply:?}");
+    world.run_until(|w| w.run(run).state.ended());
+    assert_eq!(world.applied("secondary.dns.s2app.push"), 1);
+    let owed = world.group().debts;
+    assert!(owed.iter().all(|debt| debt.what != "dns.push"), "{owed:#?}");
+
+    world.failing.clear();
+    world.speak("main");
+    world.run_until(|w| w.group().debts.is_empty());
+    assert_eq!(world.applied("main.dns.s1app.push"), 0);
+    assert_eq!(world.applied("secondary.dns.s2app.unpush"), 1);
+}
+
+/// Each of them is to follow the name too, and cannot; neither waits for the other one's.
+#[test]
+fn hosts_of_one_site_whose_files_are_to_be_taken_away_do_not_wait_for_each_other() {
+    let hosts = "{ host: s2app, site: secondary } ]";
+    let two = "{ host: s2app, site: secondary }, { host: s3app, site: secondary } ]";
+    let group = GROUP.replace(hosts, two).replace("done_when: 90%", "done_when: 10%");
+    let mut world = World::with(&group, None);
+    world.adopt("main");
+    let pushed = ["secondary.dns.s2app", "secondary.dns.s3app"];
+    let name = "witness.dns.cs-primary.point";
+    world.failing.insert(name.into());
+    world.failing.extend(pushed.map(|host| format!("{host}.follow")));
+    let run = world.start("failover", &["main"]);
+    world.run_until(|w| w.run(run).state == RunState::Held);
+    let reply = world.op("the DNS server is gone", Op::Push { run: run.to_string() });
+    assert!(matches!(reply, OpReply::Recorded { .. }), "{reply:?}");
+    world.run_until(|w| w.run(run).state.ended());
+    let owed = world.group().debts;
+    assert_eq!(owed.iter().filter(|debt| debt.what == "dns.follow").count(), 2, "{owed:#?}");
+
+    world.failing.remove(name);
+    world.run_until(|w| pushed.iter().all(|host| w.applied(&format!("{host}.unpush")) == 1));
+    let owed = world.group().debts;
+    assert_eq!(owed.iter().filter(|debt| debt.what == "dns.follow").count(), 2, "{owed:#?}");
+}
+
 /// What runs at both sites follows when it is healthy again, such as a control server with a session to the live site.
 #[test]
 fn a_program_that_runs_everywhere_and_is_not_healthy_has_not_followed() {
