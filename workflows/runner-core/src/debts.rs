@@ -282,6 +282,7 @@ impl Core {
             problem: None,
             waits_for: None,
             asked: None,
+            told_in_doubt: false,
             look_due: None,
         };
         self.lives.insert(key.clone(), live);
@@ -342,6 +343,7 @@ impl Core {
             problem: None,
             waits_for: None,
             asked: None,
+            told_in_doubt: false,
             look_due: None,
         };
         self.lives.insert(key.clone(), live);

@@ -71,9 +71,6 @@ pub(crate) enum Stage {
     Doubtful { at: Duration },
 }
 
-/// What a call in doubt beyond its bound waits for, after its service.
-pub(crate) const OR_A_PERSON: &str = "or a person: pointsman";
-
 /// A call under way.
 #[derive(Debug, Clone)]
 pub(crate) struct Live {
@@ -100,6 +97,8 @@ pub(crate) struct Live {
     pub(crate) waits_for: Option<String>,
     /// Since when only a person's word is missing.
     pub(crate) asked: Option<Duration>,
+    /// A person was asked what became of it, past its bound.
+    pub(crate) told_in_doubt: bool,
     /// A wait that looks by itself: when next.
     pub(crate) look_due: Option<Duration>,
 }
@@ -123,8 +122,7 @@ impl Live {
 
     /// Whether a person was asked about it, also while its service is asked once more.
     pub(crate) fn is_doubtful(&self) -> bool {
-        let asked = || self.waits_for.as_deref().is_some_and(|waits| waits.contains(OR_A_PERSON));
-        matches!(self.stage, Stage::Doubtful { .. }) || (self.stage == Stage::Asking && asked())
+        matches!(self.stage, Stage::Doubtful { .. }) || (self.stage == Stage::Asking && self.told_in_doubt)
     }
 
     /// Nobody wants it any longer: it is settled soon, unless it is seen to be under way.

@@ -491,6 +491,7 @@ impl Core {
             live.stage = Stage::Resend { at: now.boot };
             live.deadline = now.boot + crate::live::bound(None);
             live.waits_for = None;
+            live.told_in_doubt = false;
         }
         self.advance(now, &key);
         self.rouse(now, id);

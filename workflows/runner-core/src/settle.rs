@@ -10,9 +10,7 @@ use serde_json::Value;
 use crate::call::CallState;
 use crate::core::{Core, Timer};
 use crate::entry::{AssumedBy, GroupEntry, RunEntry, SettledAs, Settlement};
-use crate::live::{
-    AGAIN, DEFAULT_BOUND, Live, OR_A_PERSON, Owner, SETTLE_GRACE, Stage, bound, next_attempt_after,
-};
+use crate::live::{AGAIN, DEFAULT_BOUND, Live, Owner, SETTLE_GRACE, Stage, bound, next_attempt_after};
 use crate::rules::Rule;
 use crate::run::IN_DOUBT;
 use crate::seam::{Answered, Now};
@@ -90,7 +88,8 @@ impl Core {
             }
             (owner, _) => {
                 let step = *owner == Owner::Step;
-                let first = live.waits_for.as_deref().is_none_or(|w| !w.contains("pointsman"));
+                let first = !live.told_in_doubt;
+                live.told_in_doubt = true;
                 let drains = self.runs.get(&key.run).is_some_and(|run| run.proves_drained(&key.position));
                 let words = match (drains, live.action) {
                     (true, _) => "done|retry",
@@ -98,7 +97,7 @@ impl Core {
                     (false, _) => "done|retry|skip",
                 };
                 live.wait(format!(
-                    "{} to say what became of it, {OR_A_PERSON} {words} {}",
+                    "{} to say what became of it, or a person: pointsman {words} {}",
                     live.address,
                     key.run.short(4)
                 ));
@@ -361,6 +360,7 @@ impl Core {
             problem: None,
             waits_for: None,
             asked: None,
+            told_in_doubt: false,
             look_due: None,
         };
         if let Some(g) = live.group.as_ref().and_then(|id| self.groups.get_mut(id)) {

@@ -281,6 +281,36 @@ fn a_back_out_that_lay_idle_waits_for_a_person_although_its_doubt_is_settled() {
     w.clean();
 }
 
+/// It is asked again every two seconds, and what it waits for is told anew each time; a person is told once.
+#[test]
+fn a_doubt_pages_once_however_long_nobody_listens() {
+    let mut w = ready(crate::common::with("notify: { held: /page }\n"));
+    w.ground.broken.insert((address("secondary.replication.csp"), Action::SetSequences));
+    w.tap("slot", Then::Hold, |e| match e {
+        Event::Ask { verb: Verb::Act(Action::Capture) | Verb::Outcome, address, .. } => {
+            address.to_string() == "secondary.replication.css"
+        }
+        _ => false,
+    });
+    let run = w.start(0, start_of("switchover", &[]));
+    w.until("a person is asked", |w| w.view(0, run).state == RunState::Held);
+    w.restart = None;
+    w.kill_runner(0);
+    w.pass(seconds(16 * 60));
+    // Held for something else too, which the doubt does not replace.
+    w.untap("slot");
+    w.kill_host_for_good("secondary");
+    w.start_runner(0);
+    w.pass(seconds(30));
+    let words = w.view(0, run).waits_for.join(" ");
+    assert!(words.contains("idle"), "{words}");
+    let told = w.record(0, "cfg").last_notice;
+    assert!(told > 1, "the hold, and the doubt");
+    w.pass(seconds(60));
+    assert_eq!(w.record(0, "cfg").last_notice, told);
+    w.clean();
+}
+
 /// A step that fails leaves the world as it was, and so what was owed of it.
 #[test]
 fn a_close_that_is_owed_outlives_a_step_that_fails_to_close() {
