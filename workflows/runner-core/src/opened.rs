@@ -1,5 +1,6 @@
 //! Which site is open, by what is recorded: after a run, after a person's word, and after a boot of its server (law 7).
 
+use engine::Purpose;
 use schemas::view::RunState;
 use schemas::{Address, ConfirmRequest, Effect, GroupId, Key, Position, RunId, SiteId};
 
@@ -118,7 +119,12 @@ impl Core {
             return Err(format!("{address} is not in the group's file"));
         }
         let opened = g.record.opening(address) == Some(request.epoch) || !self.is_guarded(group, address);
-        match (g.record.active, &g.record.live) {
+        // What protects or tidies up neither opens nor closes the live site.
+        let decides = |run: &RunId| {
+            let purpose = self.runs.get(run).map(|run| run.definition.info().purpose);
+            !matches!(purpose, Some(Purpose::Protect | Purpose::Tidy))
+        };
+        match (g.record.active.filter(decides), &g.record.live) {
             _ if opened => Ok(()),
             (Some(run), _) => Err(format!("run {} decides", run.short(4))),
             (None, Some(live)) if *live == address.site => Ok(()),

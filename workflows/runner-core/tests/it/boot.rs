@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::common::World;
 use schemas::Epoch;
+use schemas::op::OpReply;
 use schemas::view::RunState;
 use serde_json::json;
 
@@ -79,4 +80,20 @@ fn while_a_run_is_under_way_it_decides() {
     world.run_until(|w| !w.run(run).waits_for.is_empty());
     let no = world.may_stay_open("secondary", "config", Epoch(2));
     assert!(!no.yes && no.problem.unwrap().to_string().contains("decides"), "it has not opened it");
+}
+
+/// A copy takes hours, and the live site's server may be started anew meanwhile.
+#[test]
+fn while_a_run_only_protects_the_live_site_may_stay_open() {
+    let mut world = World::new();
+    world.adopt("main");
+    world.failing.insert("secondary.replication.css.export".into());
+    let OpReply::Started { run, .. } = world.op("secondary is back", crate::ledger::copy(None)) else {
+        panic!()
+    };
+    world.run_until(|w| w.run(run).state == RunState::Held);
+    let yes = world.may_stay_open("main", "config", Epoch(2));
+    assert!(yes.yes, "{:?}", yes.problem);
+    let no = world.may_stay_open("secondary", "config", Epoch(2));
+    assert!(!no.yes && no.problem.unwrap().to_string().contains("main is live"));
 }

@@ -5,7 +5,7 @@ use schemas::view::RunState;
 
 use crate::common::World;
 
-fn copy(supersede: Option<String>) -> Op {
+pub(crate) fn copy(supersede: Option<String>) -> Op {
     Op::Start {
         workflow: "reprotect".into(),
         group: "cfg".parse().unwrap(),
