@@ -29,6 +29,18 @@ pub fn accepted_loss(bound: Iso, unknown: bool) -> String {
 }
 
 impl LossAccepted {
+    /// What counts beside what was accepted before in the same epoch: a word takes back no other one.
+    pub(crate) fn beside(self, before: Option<&LossAccepted>) -> LossAccepted {
+        let Some(before) = before.filter(|before| before.epoch == self.epoch) else { return self };
+        let less = before.bound > self.bound && (before.unknown || !self.unknown);
+        LossAccepted {
+            epoch: self.epoch,
+            bound: self.bound.max(before.bound),
+            unknown: self.unknown || before.unknown,
+            by: if less { before.by.clone() } else { self.by },
+        }
+    }
+
     /// What lets an opening with a known loss through.
     pub(crate) fn bounded(&self) -> String {
         format!("at most {} accepted by {}", self.bound, self.by.who.person)

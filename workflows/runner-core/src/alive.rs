@@ -92,6 +92,19 @@ impl Core {
         self.down.get(&latest).copied()
     }
 
+    /// Whether a loss that was counted until then grows with every sign of life of its site.
+    pub(crate) fn still_grows(
+        &self,
+        now: Now,
+        group: &GroupId,
+        site: &SiteId,
+        alive: Option<DateTime<Utc>>,
+    ) -> bool {
+        let Some(g) = self.groups.get(group) else { return false };
+        let newest = self.newest_sign(g, site).map(|sign| sign.given);
+        alive.is_some() && newest == alive && self.is_site_heard(now, g, site)
+    }
+
     /// That a source's service fell silent and its site lived on, in words: nobody stamps a heartbeat there.
     pub(crate) fn outlived(&self, g: &Group, source: &Address) -> Option<String> {
         let last = self.alive.get(source);

@@ -190,6 +190,7 @@ impl Core {
             }
         }
         self.lives.retain(|key, live| key.run != id || live.owner != Owner::Step);
+        self.end_loss_asked(|asked| asked.run == id);
         self.append_run(now, id, RunEntry::Ended { state, problem });
         if let Some(group) = group {
             self.owe_claims(now, &group, id);

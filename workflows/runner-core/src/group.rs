@@ -279,7 +279,8 @@ impl Record {
             }
             GroupEntry::LossAccepted { epoch, bound, unknown, by } => {
                 let (epoch, bound, unknown, by) = (*epoch, *bound, *unknown, by.clone());
-                self.loss_accepted = Some(LossAccepted { epoch, bound, unknown, by });
+                let taken = LossAccepted { epoch, bound, unknown, by };
+                self.loss_accepted = Some(taken.beside(self.loss_accepted.as_ref()));
             }
             GroupEntry::Loss { run, estimate, text, by, .. } => {
                 let (text, by) = (text.clone(), by.clone());

@@ -43,6 +43,11 @@ impl Estimate {
     fn unknown(text: String) -> Estimate {
         Estimate { estimate: None, alive: None, heartbeat: None, drained: false, unfinished: false, text }
     }
+
+    /// The greater, the worse.
+    fn weight(&self) -> (bool, bool, Option<Iso>) {
+        (self.unfinished, self.estimate.is_none(), self.estimate)
+    }
 }
 
 /// A time in a message, as an estimate: to the millisecond, never negative.
@@ -64,11 +69,22 @@ impl Core {
         to: &SiteId,
         run: Option<RunId>,
     ) -> Estimate {
+        let worst = self.estimates(now, group, from, to, run).into_iter().max_by_key(Estimate::weight);
+        worst.unwrap_or_else(|| Estimate::unknown(format!("no replication from {from} to {to} is known")))
+    }
+
+    /// The same of each replication.
+    fn estimates(
+        &self,
+        now: Now,
+        group: &GroupId,
+        from: &SiteId,
+        to: &SiteId,
+        run: Option<RunId>,
+    ) -> Vec<Estimate> {
         let run = run.and_then(|run| self.runs.get(&run));
         let all = self.replications(now, group, from, to);
-        let each = all.iter().map(|(resource, _)| self.estimate_one(group, from, to, resource, run));
-        let worst = each.max_by_key(|found| (found.unfinished, found.estimate.is_none(), found.estimate));
-        worst.unwrap_or_else(|| Estimate::unknown(format!("no replication from {from} to {to} is known")))
+        all.iter().map(|(resource, _)| self.estimate_one(group, from, to, resource, run)).collect()
     }
 
     /// The same of one replication.
@@ -214,6 +230,10 @@ impl Core {
         }
         let Some((from, to)) = self.may_lose(key, group) else { return true };
         let found = self.estimate(now, group, &from, &to, Some(key.run));
+        // What is taken of one replication says nothing of another one: each has to pass. The worst that does not is told.
+        let each = self.estimates(now, group, &from, &to, Some(key.run)).into_iter();
+        let refused = each.filter(|found| self.judge(now, group, found).is_err());
+        let found = refused.max_by_key(Estimate::weight).unwrap_or(found);
         let verdict = self.judge(now, group, &found);
         let limit = self.groups.get(group).and_then(|g| g.plan.loss.as_ref());
         let good = found.drained
@@ -239,7 +259,11 @@ impl Core {
                 let run = key.run.short(4);
                 let unknown = found.unfinished || found.estimate.is_none();
                 let loss = if unknown { LossBound::UNTOLD } else { "DURATION" };
-                let how = format!("{why}: pointsman accept {run} --data-loss {loss} --why …");
+                let grows = match self.still_grows(now, group, &from, found.alive) {
+                    true => format!("; it grows while {from} is heard: give more than that"),
+                    false => String::new(),
+                };
+                let how = format!("{why}{grows}: pointsman accept {run} --data-loss {loss} --why …");
                 // Whatever wakes it, an answer too, it asks again by its own timer only.
                 if self.wait_for_loss(now, key, how.clone()) {
                     for (resource, _) in self.replications(now, group, &from, &to) {
@@ -282,6 +306,13 @@ impl Core {
             live.wait(what);
         }
         self.looks_again(now, key)
+    }
+
+    /// An opening that waited at the gate is not wanted any longer: what is accepted from here on is no answer to its question.
+    pub(crate) fn end_loss_asked(&mut self, of: impl Fn(&Key) -> bool) {
+        for g in self.groups.values_mut() {
+            g.loss_asked.take_if(|asked| of(&asked.key));
+        }
     }
 
     /// A look at one half of a replication: an opening may wait for it.

@@ -547,6 +547,7 @@ impl Core {
             self.engine_input(now, id, engine::Input::Resolve { at: at.clone(), how });
         } else {
             self.lives.remove(&key);
+            self.end_loss_asked(|asked| *asked == key);
             let result = Ok(output);
             self.engine_input(now, id, engine::Input::CallEnded { at: at.clone(), result });
         }

@@ -326,6 +326,7 @@ impl Core {
         live.cancel(now);
         if !live.intended() {
             self.lives.remove(&key);
+            self.end_loss_asked(|asked| *asked == key);
             let result = Err(crate::fault::cancelled());
             self.engine_input(now, run, engine::Input::CallEnded { at: at.clone(), result });
         } else if !matches!(live.stage, Stage::Asking) {

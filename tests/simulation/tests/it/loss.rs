@@ -156,6 +156,53 @@ fn a_bound_that_is_accepted_with_the_command_says_nothing_of_what_cannot_be_told
     assert!(by(&w).contains("at most 600 s accepted by anna"), "{}", by(&w));
 }
 
+/// A word takes back no other one of the same run: a smaller bound, or the word for what nobody can tell.
+#[test]
+fn what_was_accepted_counts_beside_what_is_accepted_after_it() {
+    let mut w = world(LIMIT, Some(100), |scene| scene);
+    let run = failover(&mut w, Some(LossBound::Unknown));
+    waits(&mut w, run);
+    accept(&mut w, run, 60);
+    accept(&mut w, run, 40);
+    let taken = w.record(0, "cfg").loss_accepted.clone().unwrap();
+    assert_eq!((taken.bound, taken.unknown), (Iso(Duration::from_secs(60)), true));
+    accept(&mut w, run, 600);
+    assert_eq!(w.until_ended(run), RunState::Completed);
+}
+
+/// The opening that asked is gone past. A bound that is given afterwards is no answer to its question.
+#[test]
+fn a_question_ends_with_the_opening_that_asked_it() {
+    let mut w = world(LIMIT, None, |scene| scene);
+    let run = failover(&mut w, None);
+    let view = waits(&mut w, run);
+    skip(&mut w, run, &view, "database.enable-access");
+    assert!(w.ended(run).is_none());
+    accept(&mut w, run, 60);
+    let taken = w.record(0, "cfg").loss_accepted.clone().unwrap();
+    assert!(!taken.unknown, "{taken:?}");
+}
+
+/// What nobody can tell of one database was accepted, and of the other one more is lost than anybody was asked for.
+#[test]
+fn each_replication_has_to_pass_the_gate() {
+    let text = GROUP.replace("GROUP", "cfg").replace("MODE", "observe").replace("PROBER", "refused");
+    let text = text.replace("kind: both-live,", "kind: one-live, ");
+    let plan = group_plan("cfg", &format!("{text}{LIMIT}\n"));
+    let mut w = ready(Scene::new(vec![plan], vec![definition("failover"), definition("switchover")]));
+    w.pass(Duration::from_secs(3));
+    let at = w.wall() - Duration::from_secs(100);
+    w.ground
+        .states
+        .insert(address("secondary.replication.msp"), json!({ "enabled": true, "heartbeat": at }));
+    w.kill_host_for_good("main");
+    let run = failover(&mut w, Some(LossBound::Unknown));
+    let told = waits(&mut w, run).waits_for.join(" ");
+    assert!(told.contains("msp: heartbeat") && told.contains("--data-loss DURATION"), "{told}");
+    accept(&mut w, run, 600);
+    assert_eq!(w.until_ended(run), RunState::Completed);
+}
+
 /// The switch of the tests: without the rule it opens at once.
 #[test]
 fn without_the_gate_it_opens_whatever_is_lost() {

@@ -58,6 +58,25 @@ fn what_was_written_after_the_replication_service_died_is_lost_too() {
     assert_ne!(world.state.get("secondary.database.config"), Some(&json!("open")));
 }
 
+/// A bound that is given is behind again at the next sign of life: whoever gives it is told.
+#[test]
+fn a_loss_that_grows_while_its_site_is_heard_says_so() {
+    for lives in [true, false] {
+        let mut world = world();
+        world.silence(SOURCE);
+        world.silence("main.database.config");
+        world.pass(60);
+        if !lives {
+            world.silence("main");
+            world.pass(20);
+        }
+        let run = world.start("failover", &["main"]);
+        world.run_until(|w| w.run(run).waits_for.iter().any(|wait| wait.contains("--data-loss DURATION")));
+        let told = world.run(run).waits_for.join(" ");
+        assert_eq!(told.contains("it grows while main is heard: give more"), lives, "{told}");
+    }
+}
+
 /// A sign of whoever stands beside a server that lets nobody in is no sign of a write, as long as it is seen so.
 #[test]
 fn a_server_that_lets_nobody_in_takes_no_writes_whoever_lives_beside_it() {
