@@ -195,8 +195,10 @@ impl Core {
         if let Some(group) = group {
             self.owe_claims(now, &group, id);
             let told = live.is_some();
+            let made = left.clone();
             let entry = GroupEntry::RunEnded { run: id, state, live, left, not_compared, compared };
             self.append_group(now, &group, &entry);
+            self.stands_anew(now, id, state, made.as_ref());
             if told {
                 self.end_contradicted(now, &group);
             }

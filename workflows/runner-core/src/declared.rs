@@ -3,10 +3,12 @@
 //! starts anything either; of a site that is declared gone nothing is caught up with.
 
 use chrono::{DateTime, Utc};
+use engine::Purpose;
 use schemas::op::{Fact, OpReply};
-use schemas::view::DecisionView;
-use schemas::{Code, Declaration, DeclaredView, GroupId, Problem, SiteId};
+use schemas::view::{DecisionView, RunState};
+use schemas::{Code, Declaration, DeclaredView, GroupId, Problem, RunId, SiteId};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::core::Core;
 use crate::entry::{ByPerson, GroupEntry};
@@ -115,6 +117,24 @@ impl Core {
             None => "nothing is declared any more".to_owned(),
         };
         Ok(OpReply::Recorded { what, at: now.wall })
+    }
+
+    /// A run has ended that made a site anew by a copy: what was declared of it before the run began is over.
+    pub(crate) fn stands_anew(&mut self, now: Now, id: RunId, state: RunState, left: Option<&Left>) {
+        let Some(run) = self.runs.get(&id).filter(|_| state == RunState::Completed) else { return };
+        let protects = run.definition.info().purpose == Purpose::Protect;
+        let copied = run.started.input.get("by").and_then(Value::as_str) == Some("copy");
+        let (Some(group), Some(left)) = (run.started.group.clone(), left.filter(|left| left.drained)) else {
+            return;
+        };
+        let gone = self.groups.get(&group).and_then(|g| g.record.gone(&left.site));
+        if !protects || !copied || gone.is_none() || gone != run.started.declared.as_ref() {
+            return;
+        }
+        let why = format!("{} stands anew, by a copy of run {}", left.site, id.short(4));
+        let by = ByPerson { who: run.started.who.clone(), why };
+        let entry = GroupEntry::Declared { group: group.clone(), what: Declaration::Over, site: None, by };
+        self.append_group(now, &group, &entry);
     }
 
     /// The one site of a group of which nothing is heard.

@@ -322,7 +322,7 @@ impl Core {
         }
         let workflow = g.plan.trigger.run.clone();
         let unplanned = self.definitions.get(&workflow).is_some_and(|(_, d)| d.schedule().is_some());
-        let overrides = if unplanned { g.record.asked_red.clone() } else { Vec::new() };
+        let overrides = if unplanned { g.record.told_red(&id) } else { Vec::new() };
         Ok(Start {
             workflow,
             group,

@@ -7,6 +7,7 @@ use schemas::{CloudEvent, Code, GroupId, Problem, SiteId};
 
 use crate::core::{Core, Timer};
 use crate::entry::{ByPerson, GroupEntry};
+use crate::group::Record;
 use crate::purpose::Leaves;
 use crate::seam::{Now, TriggerMode};
 use crate::start::Start;
@@ -26,6 +27,21 @@ pub(crate) struct Detection {
 
 /// A detection whose reports stopped for so long is over.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
+
+/// How a question begins that is put because of red lines, before their names.
+const ASK_RED: &str = "ask: red, so it does not start by itself: ";
+
+impl Record {
+    /// The red lines that were told with a question. An older runner has recorded them in its words only.
+    pub(crate) fn told_red(&self, decision: &str) -> Vec<String> {
+        if !self.asked_red.is_empty() {
+            return self.asked_red.clone();
+        }
+        let asked = self.decisions.iter().find(|view| view.id == decision);
+        let names = asked.and_then(|view| view.verdict.strip_prefix(ASK_RED));
+        names.map(|names| names.split(", ").map(str::to_owned).collect()).unwrap_or_default()
+    }
+}
 
 impl Core {
     pub(crate) fn on_event(&mut self, now: Now, place: &SiteId, event: &CloudEvent) {
@@ -167,7 +183,7 @@ impl Core {
         let red: Vec<String> = red.iter().map(|line| line.name.clone()).collect();
         let verdict = match red.is_empty() {
             true => "ask".to_owned(),
-            false => format!("ask: red, so it does not start by itself: {}", red.join(", ")),
+            false => format!("{ASK_RED}{}", red.join(", ")),
         };
         self.verdict_past(now, group, detection, site, (&verdict, red));
         let within = self.groups.get(group).map(|g| g.plan.approval_within).unwrap_or_default();

@@ -163,7 +163,11 @@ fn of_a_site_that_is_declared_gone_nothing_is_caught_up_with() {
     }
     let run = w.start(0, copy);
     assert_eq!(w.until_ended(run), RunState::Completed);
-    declared(&mut w, Declaration::Over, None);
+    // What stands there now is no longer what was gone.
+    assert!(group(&mut w).declared.is_none());
+    assert_eq!(verdict(&w), "declared: over");
+    let event = w.record(0, "cfg").decisions.last().unwrap().event.clone();
+    assert!(event.contains("main stands anew, by a copy"), "{event}");
     let run = w.start(0, start_of("failback", &[]));
     assert_eq!(w.until_ended(run), RunState::Completed);
     w.finish("cfg");

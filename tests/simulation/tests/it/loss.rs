@@ -192,9 +192,7 @@ fn each_replication_has_to_pass_the_gate() {
     let mut w = ready(Scene::new(vec![plan], vec![definition("failover"), definition("switchover")]));
     w.pass(Duration::from_secs(3));
     let at = w.wall() - Duration::from_secs(100);
-    w.ground
-        .states
-        .insert(address("secondary.replication.msp"), json!({ "enabled": true, "heartbeat": at }));
+    w.ground.states.insert(address("secondary.replication.msp"), json!({ "enabled": true, "heartbeat": at }));
     w.kill_host_for_good("main");
     let run = failover(&mut w, Some(LossBound::Unknown));
     let told = waits(&mut w, run).waits_for.join(" ");

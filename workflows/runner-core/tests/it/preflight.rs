@@ -340,3 +340,21 @@ fn what_became_red_after_the_question_is_not_approved_with_it() {
     world.checks.clear();
     assert!(matches!(approve(&mut world), OpReply::Started { .. }));
 }
+
+/// Its entry has the names of the red lines in its words only.
+#[test]
+fn a_question_of_an_older_runner_is_approved_past_what_it_told() {
+    let ask = triggered("ask");
+    let mut world = world(&ask);
+    red(&mut world, "secondary.replication.css");
+    world.pass(120);
+    world.detect("main");
+    world.run_until(|w| decided(w, "ask: red"));
+    for entry in world.entries.iter_mut().filter(|entry| entry.kind == "group.decision") {
+        entry.body.remove("red");
+    }
+    let mut world = world.killed(&ask);
+    assert!(matches!(approve(&mut world), OpReply::Started { .. }));
+    let overridden = kinds(&world, "group.overridden");
+    assert!(overridden[0].body["lines"][0] == "secondary.replication.css:wal-keep", "{overridden:?}");
+}
