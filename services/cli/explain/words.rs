@@ -201,7 +201,13 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
     ("reachable", "Whether a database lets its service in.", "Look at the server, the `dsn`, and its log."),
     (
         "setup",
-        "Whether the functions of `setup postgres` are installed, in this program's version: acts that need newer ones are refused.",
+        "Whether the functions of `setup postgres` are installed.",
+        "Run what `pointsman setup postgres --print` prints, in that database, as its superuser.",
+    ),
+    (
+        "setup-version",
+        "Whether the functions of `setup postgres` are of this program's version: acts that need newer ones are refused. Red, it \
+         stands against planned moves only.",
         "Run what `pointsman setup postgres --print` prints again, in that database, as its superuser.",
     ),
     (
@@ -254,7 +260,8 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
     (
         "schema",
         "Whether tables, with their keys, constraints, triggers and indexes, are alike at both sites.",
-        "Red: make them alike before a row stops the receiver. Amber: before the next move.",
+        "Red: make them alike before a row stops the receiver; it stands against planned moves only. Amber: before the next \
+         move.",
     ),
     (
         "update",

@@ -34,15 +34,16 @@ pub async fn outdated(session: &Session) -> Result<Option<String>, PgError> {
         .then(|| format!("its set-up is of version {version}, this program's is {VERSION}")))
 }
 
+/// The name of the line that says of which version a set-up is; a part that is missing is `setup`.
+const LINE: &str = "setup-version";
+
 /// The same as a line of `check`: by night the acts that need a newer one are refused.
 pub async fn line(session: &Session) -> CheckLine {
     match outdated(session).await {
-        Ok(None) => CheckLine::green("setup", "its set-up is as new as this program"),
-        Ok(Some(why)) => CheckLine::red(
-            "setup",
-            why,
-            "run `pointsman setup postgres --print` in it again, as its superuser",
-        ),
+        Ok(None) => CheckLine::green(LINE, "its set-up is as new as this program"),
+        Ok(Some(why)) => {
+            CheckLine::red(LINE, why, "run `pointsman setup postgres --print` in it again, as its superuser")
+        }
         Err(error) => {
             CheckLine::red("setup", error.to_string(), format!("pointsman explain {}", error.code()))
         }

@@ -22,9 +22,9 @@ use crate::query::Purpose;
 use crate::seam::{Answered, Now};
 use crate::start::Checked;
 
-/// Red by day, and no reason to leave users without a site: the bus carried the question, and what has ended or starts by
-/// itself is met where it matters.
-const BY_DAY: [&str; 4] = ["bus", "runner-bus", "credentials", "autostart"];
+/// Red by day, and no reason to leave users without a site: the bus carried the question, and what has ended, starts by
+/// itself, is older or would stop a receiver is met where it matters.
+const BY_DAY: [&str; 6] = ["bus", "runner-bus", "credentials", "autostart", "setup-version", "schema"];
 /// How the line of a name begins that only the live site can change: it belongs to the group, not to a resource.
 const PATH_OF: &str = "path-";
 /// Said of a program that has to be stopped at one site: what may run at both may be started by others too.

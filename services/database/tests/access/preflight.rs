@@ -20,10 +20,10 @@ async fn credentials(driver: &impl Driver) -> CheckLine {
 async fn an_older_set_up_is_red_by_day() {
     let site = Site::start(Mode::Login);
     let driver = site.driver();
-    let green = line(&*driver, "setup").await;
+    let green = line(&*driver, "setup-version").await;
     assert_eq!(green.level, Level::Green, "{green:?}");
     site.psql("DROP FUNCTION pointsman.setup_version(), pointsman.shut_out(timestamptz)");
-    let red = line(&*driver, "setup").await;
+    let red = line(&*driver, "setup-version").await;
     assert!(red.level == Level::Red && red.text.contains("version 0"), "{red:?}");
     assert!(red.remedy.unwrap().contains("pointsman setup postgres --print"));
 }

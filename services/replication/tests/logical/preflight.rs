@@ -47,10 +47,10 @@ async fn what_stands_in_the_way_is_named() {
     }
     pair.main.until("SHOW max_slot_wal_keep_size", "1GB").await;
     for (driver, what) in [
-        (&source, "setup"),
+        (&source, "setup-version"),
         (&source, "wal-keep"),
         (&source, "publication"),
-        (&receiver, "setup"),
+        (&receiver, "setup-version"),
         (&receiver, "peer"),
         (&receiver, "schema"),
         (&receiver, "tables"),
@@ -152,7 +152,7 @@ async fn an_older_set_up_is_told_by_day_and_refused_before_a_copy() {
         .psql("CREATE OR REPLACE FUNCTION pointsman.setup_version() RETURNS int LANGUAGE sql AS 'SELECT 0'");
     pair.sec.psql("DROP FUNCTION pointsman.setup_version()");
     for driver in [&source, &receiver] {
-        let found = line(driver, "setup").await;
+        let found = line(driver, "setup-version").await;
         assert!(found.level == Level::Red && found.text.contains("version 0"), "{found:?}");
         assert!(found.remedy.unwrap().contains("pointsman setup postgres --print"));
     }

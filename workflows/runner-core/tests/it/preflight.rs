@@ -305,6 +305,43 @@ fn an_automatic_start_asks_a_person_while_something_is_red_that_would_stop_him()
     }
 }
 
+/// After an update of one host, or of one site's tables, nobody is left without a site for it.
+#[test]
+fn an_older_set_up_and_other_tables_stand_against_planned_moves_only() {
+    for (address, what, stands) in [
+        ("secondary.database.config", "setup-version", false),
+        ("secondary.replication.csp", "setup-version", false),
+        ("secondary.replication.csp", "schema", false),
+        ("secondary.database.config", "setup", true),
+    ] {
+        let line = CheckLine::red(what, "it is not as it should be", "mend it");
+        let name = format!("{address}:{what}");
+        for workflow in ["switchover", "failover"] {
+            let mut world = world(GROUP);
+            world.checks.insert(address.into(), vec![line.clone()]);
+            match world.ask(workflow, &[], &[]) {
+                OpReply::Started { .. } => assert!(workflow == "failover" && !stands, "{name}"),
+                OpReply::Problem(problem) => {
+                    assert!(workflow == "switchover" || stands, "{name}: {problem}");
+                    assert_eq!(problem.code, Code::RedPrecondition);
+                    assert!(problem.to_string().contains(&name), "{problem}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        // A trigger's start is told alike.
+        let mut world = world(&triggered("auto"));
+        world.checks.insert(address.into(), vec![line]);
+        let looked = world.now.boot + MINUTE * 2;
+        world.run_until(|w| w.now.boot > looked);
+        world.silence("main");
+        world.detect("main");
+        let started = |w: &World| !kinds(w, "group.run-started").is_empty();
+        world.run_until(|w| decided(w, "ask: red") || started(w));
+        assert_eq!((decided(&world, "ask: red"), started(&world)), (stands, !stands), "{name}");
+    }
+}
+
 /// The question was about a failover; meanwhile the group's file names something else to be started.
 #[test]
 fn what_is_approved_is_looked_at_first_and_a_planned_move_is_refused_for_what_is_red() {
