@@ -387,18 +387,30 @@ fn a_site_that_may_still_take_writes_is_left_as_a_lost_one() {
     assert!(matches!(run.machine.outcome(), Some(Outcome::Completed { .. })), "{:?}", run.wants());
 }
 
-/// A person says that it is closed; no service does. What it has besides is in its slot.
+/// A person says that it is closed, or that one of two is drained; no service does. What it has besides is in its slot.
 #[test]
-fn what_a_site_keeps_that_its_service_did_not_close_is_not_dropped() {
-    let mut run = night("switchover");
-    let asked = play(&mut run, |what| match what {
-        "database.disable-access config@main" => Ok(Value::Null),
-        _ => well(what),
-    });
-    assert!(asked.contains(&"database.enable-access config@secondary".to_owned()), "{asked:#?}");
-    let protects = |a: &&String| a.starts_with("replication.start") || a.starts_with("replication.discard");
-    assert!(!asked.iter().any(|a| protects(&a)), "{asked:#?}");
-    assert!(matches!(run.machine.outcome(), Some(Outcome::Completed { .. })), "{:?}", run.wants());
+fn what_a_site_keeps_that_no_service_closed_or_drained_is_not_dropped() {
+    let mut two = group();
+    two["databases"]["more"] =
+        json!({ "kind": "one-live", "replication": { "main->secondary": "xsp", "secondary->main": "xss" } });
+    for said in [
+        "database.disable-access config@main",
+        "replication.drain csp@secondary",
+        "replication.drain xsp@secondary",
+    ] {
+        let mut run = of_group(two.clone(), "switchover", "main", "secondary");
+        let asked = play(&mut run, |what| if what == said { Ok(Value::Null) } else { well(what) });
+        assert!(asked.contains(&said.to_owned()), "{said}: {asked:#?}");
+        assert!(asked.contains(&"database.enable-access config@secondary".to_owned()), "{said}: {asked:#?}");
+        let protects =
+            |a: &String| a.starts_with("replication.start") || a.starts_with("replication.discard");
+        assert!(!asked.iter().any(protects), "{said}: {asked:#?}");
+        assert!(
+            matches!(run.machine.outcome(), Some(Outcome::Completed { .. })),
+            "{said}: {:?}",
+            run.wants()
+        );
+    }
 }
 
 #[test]
