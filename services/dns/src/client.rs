@@ -81,7 +81,7 @@ pub struct Settings {
     pub guard: Guard,
 }
 
-/// Arguments of `dns.follow`.
+/// Arguments of `dns.follow`, likewise of `dns.push` and `dns.unpush`.
 #[derive(Debug, Clone, Deserialize)]
 struct FollowArgs {
     to: SiteId,
@@ -110,8 +110,8 @@ impl Client {
         Client { settings }
     }
 
-    fn expected(&self, args: &Value) -> Result<Vec<Expected>, Problem> {
-        let args = read(args)?;
+    fn expected(&self, action: Action, args: &Value) -> Result<Vec<Expected>, Problem> {
+        let args = read(action, args)?;
         let mut expected = args.names;
         if expected.is_empty() {
             for (name, sites) in &self.settings.names {
@@ -158,6 +158,11 @@ impl Client {
         })
     }
 
+    /// The site whose addresses are in its hosts file, as far as that is known.
+    fn pushed(&self) -> Option<SiteId> {
+        self.settings.hosts.as_ref()?.pushed().ok().flatten()
+    }
+
     /// The site to which all names of this host's file lead.
     fn site_of(&self, resolved: &Resolved) -> Option<&SiteId> {
         let names = &self.settings.names;
@@ -174,8 +179,10 @@ impl Client {
 
     /// Whether nothing of a push is left, and the names lead to one site without it.
     async fn look_unpushed(&self) -> Look {
-        if let Some(site) = self.settings.hosts.as_ref().and_then(Hosts::pushed) {
-            return Look::NotInEffect(json!({ "pushed": site }));
+        match self.settings.hosts.as_ref().map(Hosts::pushed) {
+            None | Some(Ok(None)) => {}
+            Some(Ok(Some(site))) => return Look::NotInEffect(json!({ "pushed": site })),
+            Some(Err(why)) => return Look::NotInEffect(json!({ "pushed": why })),
         }
         let resolved = self.resolve_all(self.settings.names.keys().map(String::as_str)).await;
         let found = json!({ "resolves": shown(&resolved) });
@@ -191,8 +198,8 @@ impl Client {
         let before = hosts.pushed();
         let script = match act.action {
             Action::Push => {
-                let lines = lines(&self.expected(&act.args).map_err(refused)?);
-                hosts.note(Some(read(&act.args).map_err(refused)?.to)).await?;
+                let lines = lines(&self.expected(act.action, &act.args).map_err(refused)?);
+                hosts.note(Some(read(act.action, &act.args).map_err(refused)?.to)).await?;
                 lines.into_iter().fold(Script::new(&hosts.push, within), |script, line| script.arg(line))
             }
             _ => Script::new(&hosts.unpush, within),
@@ -204,7 +211,9 @@ impl Client {
             Settled::Succeeded(_) => return hosts.note(None).await,
             Settled::MayAct { why } => return Err(DriverError::unknown(Code::Script, why)),
             Settled::NeverRan { why, locked } => {
-                hosts.note(before).await?;
+                if let Ok(before) = before {
+                    hosts.note(before).await?;
+                }
                 (if locked { Code::Busy } else { Code::Script }, why)
             }
             Settled::Failed { why, timed_out } => {
@@ -267,9 +276,9 @@ async fn resolve(how: &Resolve, guard: &Guard, name: &str) -> Result<BTreeSet<Ip
     }
 }
 
-fn read(args: &Value) -> Result<FollowArgs, Problem> {
+fn read(action: Action, args: &Value) -> Result<FollowArgs, Problem> {
     serde_json::from_value(args.clone())
-        .map_err(|cause| Problem::new(Code::Malformed, format!("arguments of dns.follow: {cause}")))
+        .map_err(|cause| Problem::new(Code::Malformed, format!("arguments of {action}: {cause}")))
 }
 
 /// Lines of a hosts file.
@@ -307,7 +316,7 @@ impl Driver for Client {
             Flush::Script(path) => Some(path_word(path)),
             Flush::Nothing => None,
         };
-        let expected = self.expected(args).unwrap_or_default();
+        let expected = self.expected(action, args).unwrap_or_default();
         let hosts = self.settings.hosts.as_ref().and_then(|hosts| match action {
             Action::Push => {
                 let words = lines(&expected).into_iter().map(|line| format!(" {}", quoted(&line)));
@@ -331,15 +340,16 @@ impl Driver for Client {
 
     async fn check(&self, action: Action, args: &Value) -> Result<(), Problem> {
         match action {
-            Action::Push => self.hosts().and_then(|_| self.expected(args)).map(drop),
+            Action::Push => self.hosts().and_then(|_| self.expected(action, args)).map(drop),
             Action::Unpush => self.hosts().map(|_| ()),
-            _ => self.expected(args).map(drop),
+            _ => self.expected(action, args).map(drop),
         }
     }
 
     async fn preflight(&self) -> Vec<CheckLine> {
         let hosts = self.settings.hosts.as_ref();
-        hosts.map(|hosts| hosts.line(!self.settings.names.is_empty())).into_iter().collect()
+        let names = !self.settings.names.is_empty();
+        hosts.map(|hosts| hosts.line(&self.settings.resource, names)).into_iter().collect()
     }
 
     async fn observe(&self) -> Result<Seen, DriverError> {
@@ -357,7 +367,7 @@ impl Driver for Client {
             points_at: self.site_of(&resolved).cloned(),
             answers,
             silent,
-            pushed: self.settings.hosts.as_ref().and_then(Hosts::pushed),
+            pushed: self.pushed(),
             detail: shown(&resolved),
         }))
     }
@@ -366,13 +376,14 @@ impl Driver for Client {
         if action == Action::Unpush {
             return self.look_unpushed().await;
         }
-        let expected = match self.expected(args) {
+        let expected = match self.expected(action, args) {
             Ok(expected) => expected,
             Err(problem) => return Look::CannotTell(problem.to_string()),
         };
-        let pushed = self.settings.hosts.as_ref().and_then(Hosts::pushed);
         match self.look_for(&expected).await {
-            Look::InEffect(found) if action == Action::Push && pushed != read(args).ok().map(|it| it.to) => {
+            Look::InEffect(found)
+                if action == Action::Push && self.pushed() != read(action, args).ok().map(|it| it.to) =>
+            {
                 Look::NotInEffect(found)
             }
             look => look,
@@ -382,7 +393,7 @@ impl Driver for Client {
     async fn act(&self, act: &Act) -> Result<Value, DriverError> {
         let deadline = Instant::now() + act.within;
         if act.action == Action::Follow {
-            self.expected(&act.args).map_err(refused)?;
+            self.expected(act.action, &act.args).map_err(refused)?;
         } else {
             self.change_hosts(act, act.within).await?;
         }

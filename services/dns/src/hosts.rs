@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use responder::{DriverError, startable};
-use schemas::{CheckLine, Code, Level, SiteId};
+use schemas::{CheckLine, Code, Level, ResourceId, SiteId};
 
 /// The word of its line in `check`.
 const LINE: &str = "hosts";
@@ -25,9 +25,18 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    /// The site whose addresses are in the hosts file, or may be.
-    pub(crate) fn pushed(&self) -> Option<SiteId> {
-        std::fs::read_to_string(&self.note).ok()?.trim().parse().ok()
+    /// The site whose addresses are in the hosts file, or may be. Where there is a note that cannot be read something may
+    /// be there: why it cannot.
+    pub(crate) fn pushed(&self) -> Result<Option<SiteId>, String> {
+        let why = |cause: String| format!("{}: {cause}", self.note.display());
+        match std::fs::read_to_string(&self.note) {
+            Ok(text) => match text.trim().parse() {
+                Ok(site) => Ok(Some(site)),
+                Err(_) => Err(why("it names no site".to_owned())),
+            },
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(why(cause.to_string())),
+        }
     }
 
     /// Notes it; on disk when it returns.
@@ -45,13 +54,21 @@ impl Hosts {
     }
 
     /// By day: whether it could be pushed, or still is. `names`: the host's file says what would be written.
-    pub(crate) fn line(&self, names: bool) -> CheckLine {
-        if let Some(site) = self.pushed() {
-            return CheckLine::amber(
-                LINE,
-                format!("its hosts file was pushed with the addresses of {site}, whatever DNS says"),
-                "it is taken away when the names are right at their servers; by hand: pointsman act dns.… unpush --here",
+    pub(crate) fn line(&self, resource: &ResourceId, names: bool) -> CheckLine {
+        let left = match self.pushed() {
+            Ok(None) => None,
+            Ok(Some(site)) => {
+                Some(format!("its hosts file was pushed with the addresses of {site}, whatever DNS says"))
+            }
+            Err(why) => {
+                Some(format!("its hosts file may have been pushed, and the note of it cannot be read: {why}"))
+            }
+        };
+        if let Some(text) = left {
+            let remedy = format!(
+                "it is taken away when the names are right at their servers; by hand: pointsman act dns.{resource} unpush --here"
             );
+            return CheckLine::amber(LINE, text, remedy);
         }
         let scripts = startable([self.push.as_path(), self.unpush.as_path()]);
         if scripts.level != Level::Green {

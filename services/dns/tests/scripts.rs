@@ -309,6 +309,7 @@ async fn a_hosts_file_leads_there_until_it_is_taken_away() {
         told.what == "hosts" && told.level == Level::Amber && told.text.contains("secondary"),
         "{told:?}"
     );
+    assert!(told.remedy.unwrap().contains("pointsman act dns.s1app unpush --here"));
     assert!(matches!(client().look(Action::Follow, &args).await, Look::InEffect(_)));
     assert!(matches!(client().look(Action::Unpush, &args).await, Look::NotInEffect(_)));
 
@@ -319,6 +320,20 @@ async fn a_hosts_file_leads_there_until_it_is_taken_away() {
     std::fs::write(&dns, "").unwrap();
     let (code, _) = not_done(client().act(&within(Action::Unpush, 1)).await);
     assert_eq!(code, Code::TimedOut);
+
+    // A note that cannot be read is no proof that nothing was pushed.
+    std::fs::write(&dns, "10.1.0.3\n").unwrap();
+    client().act(&within(Action::Push, 10)).await.unwrap();
+    std::fs::write(scene.path("dns.s1app.pushed"), "").unwrap();
+    let told = line().await;
+    assert!(told.level == Level::Amber && told.text.contains("dns.s1app.pushed"), "{told:?}");
+    assert!(matches!(client().look(Action::Unpush, &args).await, Look::NotInEffect(_)));
+    client().act(&within(Action::Unpush, 10)).await.unwrap();
+    assert!(!hosts.exists() && pushed().await.is_none());
+    assert!(matches!(client().look(Action::Unpush, &args).await, Look::InEffect(_)));
+
+    let problem = client().check(Action::Push, &json!({})).await.unwrap_err();
+    assert!(problem.to_string().contains("arguments of dns.push"), "{problem}");
 
     // A script that failed may have written something.
     scene.write("push.sh", "echo no room >&2; exit 3\n");
