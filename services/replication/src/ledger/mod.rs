@@ -116,22 +116,28 @@ impl Folder {
         if number == 1 { format!("{name}.jsonl") } else { format!("{name}.{number}.jsonl") }
     }
 
-    /// The newest finished ledger of what is beyond a position, if there is one.
+    /// The newest finished ledger of what is beyond a position, if there is one: that of the highest number. One below it
+    /// may have lost its seal, or have a damaged one.
     pub(crate) fn finished(&self, resource: &ResourceId, applied: Lsn) -> Result<Option<Seal>, LedgerError> {
-        Ok(self.newest(resource, applied)?.map(|(_, seal)| seal))
-    }
-
-    fn newest(&self, resource: &ResourceId, applied: Lsn) -> Result<Option<(u32, Seal)>, LedgerError> {
-        let mut newest = None;
-        for number in 1..=NUMBERS_MAX {
+        for number in (1..=NUMBERS_MAX).rev() {
             let name = Folder::name(resource, applied, number);
-            let Some(seal) = self.seal(&name)? else { break };
+            let Some(seal) = self.seal(&name)? else { continue };
             let length = fs::metadata(self.0.join(&name)).map(|found| found.len()).ok();
             if length == Some(seal.bytes) {
-                newest = Some((number, seal));
+                return Ok(Some(seal));
             }
         }
-        Ok(newest)
+        Ok(None)
+    }
+
+    /// The first number beyond every one that is there, sealed or not: nothing is written over.
+    fn free(&self, resource: &ResourceId, applied: Lsn) -> u32 {
+        let there = |name: &str| fs::symlink_metadata(self.0.join(name)).is_ok();
+        let taken = (1..=NUMBERS_MAX).rev().find(|number| {
+            let name = Folder::name(resource, applied, *number);
+            there(&name) || there(&format!("{name}.seal"))
+        });
+        taken.unwrap_or(0) + 1
     }
 
     pub(crate) fn output(&self, seal: &Seal) -> ExportOutput {
@@ -171,10 +177,10 @@ impl Folder {
         }
     }
 
-    /// A new ledger; an unfinished one of the same orphans is written anew, a finished one is kept.
+    /// A new ledger; a part of the same orphans is written anew, and what has its name is kept, also without its seal.
     pub(crate) fn begin(&self, head: &Head) -> Result<Writer, LedgerError> {
-        let earlier = self.newest(&head.resource, head.applied)?;
-        let number = earlier.as_ref().map_or(1, |(number, _)| number + 1);
+        let earlier = self.finished(&head.resource, head.applied)?;
+        let number = self.free(&head.resource, head.applied);
         let name = Folder::name(&head.resource, head.applied, number);
         if number > NUMBERS_MAX {
             return Err(LedgerError::TooMany { path: self.0.join(name) });
@@ -194,7 +200,6 @@ impl Folder {
         let mut part = Part { path: part, file, digest, contents, bytes: 0 };
         part.line(&json!(head))?;
         part.contents = Sha256::new();
-        let earlier = earlier.map(|(_, seal)| seal);
         let (reading, read) = (Reading::beyond(head.applied), head.source.clone());
         Ok(Writer { folder: self.clone(), name, part, reading, earlier, read })
     }
@@ -347,4 +352,47 @@ fn values(relation: &Relation, cells: &[Cell], key: bool) -> Value {
         Cell::Unchanged => json!({ "unchanged": true }),
     };
     Value::Object(columns.map(|(column, cell)| (column.name.clone(), value(cell))).collect::<Map<_, _>>())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_seal_that_is_lost_or_damaged_has_nothing_written_over() {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = Folder::new(scratch.path());
+        let head = Head {
+            ledger: 1,
+            resource: "csp".parse().unwrap(),
+            site: "secondary".parse().unwrap(),
+            source: Source { source: "one".into(), slot: "fwd".into(), upto: Lsn(200), mark: 0 },
+            publication: "pub".into(),
+            applied: Lsn(100),
+            begun: DateTime::UNIX_EPOCH,
+        };
+        let write = || folder.begin(&head).unwrap().finish().unwrap().ledger.file;
+        let newest = || folder.finished(&head.resource, head.applied).unwrap().map(|seal| seal.file);
+        let first = write();
+        assert!(first.ends_with("csp-0-64.jsonl"), "{first}");
+        assert_eq!(write(), first, "nothing came since");
+        let text = fs::read(&first).unwrap();
+
+        fs::remove_file(format!("{first}.seal")).unwrap();
+        assert_eq!(newest(), None);
+        let second = write();
+        assert!(second.ends_with("csp-0-64.2.jsonl"), "{second}");
+        // One is missing below it.
+        assert_eq!(newest().as_deref(), Some("csp-0-64.2.jsonl"));
+        assert_eq!(write(), second);
+
+        fs::write(format!("{second}.seal"), "{}").unwrap();
+        assert_eq!(newest(), None);
+        let third = write();
+        assert!(third.ends_with("csp-0-64.3.jsonl"), "{third}");
+        assert_eq!(newest().as_deref(), Some("csp-0-64.3.jsonl"));
+        assert_eq!(fs::read(&first).unwrap(), text);
+        assert!(fs::exists(&second).unwrap());
+    }
 }
