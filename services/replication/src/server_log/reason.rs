@@ -49,6 +49,36 @@ const THINGS: [&str; 20] = [
     "socket",
     "plugin",
 ];
+/// How the server's own messages begin. Without a context nobody can tell whose words others are: a trigger's may hold anything
+/// of the row.
+const OWN: [&str; 26] = [
+    "background worker \"",
+    "canceling statement due to ",
+    "connection to server ",
+    "could not ",
+    "data stream ",
+    "date/time field value out of range",
+    "deadlock detected",
+    "duplicate key value ",
+    "incorrect binary data format",
+    "insert or update on table ",
+    "invalid input ",
+    "logical replication ",
+    "new row for relation ",
+    "null value in column ",
+    "out of memory",
+    "out of shared memory",
+    "permission denied for ",
+    "publication \"",
+    "relation \"",
+    "replication origin ",
+    "replication slot ",
+    "subscription \"",
+    "terminating ",
+    "there is no unique ",
+    "update or delete on table ",
+    "value too long ",
+];
 
 /// Why a worker of `subscription` ended last, with the table where it is told: one whose start by that name is in `log`,
 /// or whose context names the subscription's number (`pg_subscription.oid`).
@@ -141,6 +171,9 @@ fn words(message: &str, context: &[&str]) -> String {
         Some(by) => format!("{by} raised an error"),
         None if message.contains("connection info string") => {
             "could not connect to the publisher: its connection string cannot be read".to_owned()
+        }
+        None if context.is_empty() && !OWN.iter().any(|own| message.starts_with(own)) => {
+            "an error whose text is in the server's log".to_owned()
         }
         None => masked(message),
     };
@@ -312,6 +345,30 @@ mod tests {
         assert_eq!(told, "invalid input syntax for type integer: \"…\" (COPY of w)");
     }
 
+    /// `log_error_verbosity = terse`: nothing tells a trigger's words from the server's.
+    #[test]
+    fn without_a_context_only_the_servers_own_words_are_told() {
+        let at = "2026-11-28 00:35:21.853 UTC [4347] ";
+        let start =
+            format!("{at}LOG:  logical replication apply worker for subscription \"fwd\" has started\n");
+        let nothing = "an error whose text is in the server's log";
+        for (message, told) in [
+            ("bad customer smith", nothing),
+            ("smith: duplicate key value", nothing),
+            (
+                "duplicate key value violates unique constraint \"t_pkey\"",
+                "duplicate key value violates unique constraint \"t_pkey\"",
+            ),
+            ("deadlock detected", "deadlock detected"),
+            (
+                "invalid input syntax for type integer: \"smith\"",
+                "invalid input syntax for type integer: \"…\"",
+            ),
+        ] {
+            assert_eq!(last(&format!("{start}{at}ERROR:  {message}\n")), told);
+        }
+    }
+
     #[test]
     fn names_of_things_stay() {
         for (message, told) in [
@@ -347,7 +404,7 @@ mod tests {
         let at = "2026-11-28 00:35:21.853 UTC [4347] ";
         let start =
             format!("{at}LOG:  logical replication apply worker for subscription \"fwd\" has started\n");
-        let told = last(&format!("{start}{at}ERROR:  \u{1b}[2J{}\n", "x".repeat(2000)));
+        let told = last(&format!("{start}{at}ERROR:  could not \u{1b}[2J{}\n", "x".repeat(2000)));
         assert_eq!(told.chars().count(), CHARS_MAX + 1);
         assert!(!told.contains('\u{1b}'), "{told}");
     }
