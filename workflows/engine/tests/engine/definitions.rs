@@ -554,7 +554,9 @@ fn establishing_opens_one_site_after_the_stream_to_the_other_is_proved() {
 /// A filled site beside an empty one would be called protected; so would one that nobody could compare.
 #[test]
 fn sites_that_are_not_alike_are_not_established() {
-    for equal in [json!(false), json!(null)] {
+    for (equal, words) in
+        [(json!(false), "do not hold the same rows"), (json!(null), "could not be compared")]
+    {
         let mut run = from_to("establish", "secondary", "main");
         let asked = play(&mut run, |what| match what {
             "replication.compare csp@secondary" => Ok(json!({ "equal": equal })),
@@ -562,7 +564,8 @@ fn sites_that_are_not_alike_are_not_established() {
         });
         assert_eq!(asked.last().unwrap(), "replication.compare csp@secondary", "{asked:#?}");
         let [Want::Decide { at, error }] = run.wanted.as_slice() else { panic!("{:?}", run.wanted) };
-        assert!(error.to_string().contains("reprotect --by copy"), "{error}");
+        let error = error.to_string();
+        assert!(error.contains(words) && error.contains("reprotect --by copy"), "{error}");
         let at = at.to_string();
         run.resolve(&at, Resolution::Skip { output: Value::Null });
         let more = play(&mut run, well);
