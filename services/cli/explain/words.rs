@@ -5,8 +5,8 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
     ("normal", "The group is live at its site, and the other one receives what is written.", "Nothing."),
     (
         "limited",
-        "The live site, its database, or everything that runs there only does not answer; or a program of `everywhere` runs and \
-         is not healthy, such as a proxy that has lost its server: its users can read, not write.",
+        "The live site, its database, or everything that runs there only does not answer; or of a program of `everywhere` no \
+         copy is healthy, such as proxies that have lost their server: its users can read, not write.",
         "Mend it there if that is quick; else `pointsman failover`. `status` names the command.",
     ),
     (

@@ -117,7 +117,10 @@ impl<M: Manager> Gated<M> {
         match self.manager.presence().await {
             Presence::Stopped(found) => (Running::Stopped, found),
             Presence::CannotTell(why) => (Running::Unknown, json!({ "unknown": why })),
-            Presence::Changing(found) | Presence::Remains(found) => (Running::Unhealthy, found),
+            Presence::Changing(found) => {
+                (Running::Unhealthy, json!({ "running": "changing", "found": found }))
+            }
+            Presence::Remains(found) => (Running::Unhealthy, json!({ "running": "remains", "found": found })),
             Presence::Running(found) => match self.healthy(Duration::MAX).await {
                 Ok(()) => (Running::Healthy, found),
                 Err(why) => (Running::Unhealthy, json!({ "found": found, "health": why })),

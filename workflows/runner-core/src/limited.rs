@@ -1,12 +1,13 @@
-//! Users can only read: what tells it, and since when. That is so where the live site does not serve, and where those
-//! that run at both sites on what it serves are not healthy, such as proxies that have lost their server. The beginning
+//! Users can only read: what tells it, and since when. That is so where the live site does not serve, and where no copy of
+//! what runs at both sites on what it serves is healthy, such as proxies that have lost their server. The beginning
 //! is recorded, so that the runner's own death does not move it, and the run that ends it begins to count there.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use schemas::view::ResourceView;
-use schemas::{Address, GroupId, Observation, ResourceId, Running, Seen, Service, SiteId};
+use schemas::{Address, GroupId, Observation, ProcessSeen, ResourceId, Running, Seen, Service, SiteId};
+use serde_json::Value;
 
 use crate::core::{Core, SILENT_AFTER};
 use crate::entry::GroupEntry;
@@ -15,6 +16,9 @@ use crate::in_memory::Group;
 use crate::preflight::CHECK_WITHIN;
 use crate::seam::Now;
 use crate::views::text;
+
+/// A program that is not healthy, and since when.
+type Unwell<'r> = (&'r Address, DateTime<Utc>);
 
 /// Why users can only read.
 pub(crate) struct OnlyReads {
@@ -39,7 +43,7 @@ impl Core {
         let live = g.record.live.as_ref()?;
         let other = g.plan.sites.iter().find(|site| *site != live).cloned();
         let failover = format!("pointsman failover {id} --to {} --why …", text(&other));
-        let unwell = self.unwell_parts(g, resources);
+        let (unwell, _) = self.unwell_parts(g, resources);
         let first = unwell.iter().map(|(_, since)| *since).min();
         let dead = dead_at(g, live, resources);
         let (since, what, next) = if let Some(since) = self.silent_since(now, live, resources) {
@@ -76,29 +80,55 @@ impl Core {
     /// A program was looked at: since when it is seen to run without being healthy.
     pub(crate) fn note_unwell(&mut self, now: Now, address: &Address, seen: &Observation) {
         match &seen.seen {
-            Seen::Process(process) if process.running == Running::Unhealthy => {
+            Seen::Process(process) if process.running == Running::Unhealthy && !between(process) => {
                 self.unwell.entry(address.clone()).or_insert(now.boot);
             }
             _ => drop(self.unwell.remove(address)),
         }
     }
 
-    /// What runs at both sites on what the live site serves, and was not healthy whenever it was looked at for some time,
-    /// such as proxies in limited mode; each with since when.
+    /// What runs at both sites on what the live site serves, such as proxies, and was not healthy whenever it was looked at
+    /// for some time, each with since when: first those of which no copy that is heard is healthy, then those that are sick
+    /// beside a healthy copy: the live site serves that one.
     fn unwell_parts<'r>(
         &self,
         g: &Group,
         resources: &'r [ResourceView],
-    ) -> Vec<(&'r Address, DateTime<Utc>)> {
+    ) -> (Vec<Unwell<'r>>, Vec<Unwell<'r>>) {
         let served = served(g);
-        let heard = resources.iter().filter(|view| !view.silent).map(|view| &view.address);
-        let since = |address: &'r Address| {
-            let (looked, _) = self.observed.get(address).filter(|_| served.contains(address))?;
-            // One look says little: it may be starting.
-            let lasts = looked.boot.saturating_sub(*self.unwell.get(address)?);
-            (lasts >= SILENT_AFTER).then(|| (address, looked.wall - lasts))
+        let heard: Vec<&ResourceView> =
+            resources.iter().filter(|view| !view.silent && served.contains(&view.address)).collect();
+        let healthy = |view: &ResourceView| match self.observed.get(&view.address).map(|(_, seen)| &seen.seen)
+        {
+            Some(Seen::Process(process)) => process.running == Running::Healthy,
+            _ => false,
         };
-        heard.filter_map(since).collect()
+        let unwell = |view: &'r ResourceView| Some((&view.address, self.unwell_since(&view.address)?));
+        heard.iter().copied().filter_map(unwell).partition(|(part, _)| {
+            !heard.iter().any(|view| view.address.resource == part.resource && healthy(view))
+        })
+    }
+
+    /// Since when it is not healthy. One look says little: it may be starting.
+    fn unwell_since(&self, address: &Address) -> Option<DateTime<Utc>> {
+        let (looked, _) = self.observed.get(address)?;
+        let lasts = looked.boot.saturating_sub(*self.unwell.get(address)?);
+        (lasts >= SILENT_AFTER).then(|| looked.wall - lasts)
+    }
+
+    /// Those that are sick beside a healthy copy: nobody's writes wait for them.
+    pub(crate) fn sick(&self, now: Now, g: &Group) -> Vec<String> {
+        let resources: Vec<ResourceView> =
+            served(g).iter().map(|part| self.resource_view(now, part)).collect();
+        let (_, single) = self.unwell_parts(g, &resources);
+        let said = |(part, since): &Unwell<'_>| {
+            let since = since.format("%H:%M:%SZ");
+            format!(
+                "{} at {} runs and is not healthy, its copy is; since {since}: look at its log",
+                part.resource, part.site
+            )
+        };
+        single.iter().map(said).collect()
     }
 
     /// Looks at them; in peace only: a run has looks of its own.
@@ -177,10 +207,17 @@ impl Core {
             Some(_) => true,
         };
         let unseen = databases.chain(parts).map(address).filter(|address| !seen(address));
-        let unsure = |address: &Address| !seen(address) || self.unwell.contains_key(address);
+        let soon =
+            |address: &Address| self.unwell.contains_key(address) && self.unwell_since(address).is_none();
+        let unsure = |address: &Address| !seen(address) || soon(address);
         let served = served(g).into_iter().filter(unsure);
         unseen.chain(served).filter(|address| self.is_heard(now, address)).collect()
     }
+}
+
+/// Whether it is being started or stopped, or only something of it was left behind: that tells nothing of whom it works on.
+fn between(process: &ProcessSeen) -> bool {
+    matches!(process.detail.get("running").and_then(Value::as_str), Some("changing" | "remains"))
 }
 
 /// What runs at the live site only and is seen not to run there, or not well.
@@ -219,7 +256,7 @@ fn served(g: &Group) -> Vec<Address> {
 }
 
 /// The first of them by name and site.
-fn listed(parts: &[(&Address, DateTime<Utc>)]) -> String {
+fn listed(parts: &[Unwell<'_>]) -> String {
     let names: Vec<String> =
         parts.iter().take(NAMED).map(|(part, _)| format!("{}@{}", part.resource, part.site)).collect();
     let more = parts.len().saturating_sub(NAMED);

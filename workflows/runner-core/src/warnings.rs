@@ -23,6 +23,7 @@ impl Core {
         if g.record.active.is_none() {
             all.extend(self.unfinished(g, &live, &other));
             all.extend(self.works_in_vain(now, g, &live));
+            all.extend(self.sick(now, g));
             all.extend(self.orphans(now, g, &live, &other));
             all.extend(self.all_unlike(g, &live, &other));
         }

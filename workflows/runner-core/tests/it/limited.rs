@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use schemas::view::Mode;
-use schemas::{Running, Seen};
+use schemas::{ProcessSeen, Running, Seen};
 use serde_json::{Value, json};
 
 use crate::common::{GROUP, World, process};
@@ -119,6 +119,46 @@ fn it_counts_from_the_first_proxy_that_lost_its_server() {
     world.run_until(|w| w.group().mode == Mode::Normal);
     world.pass(20);
     assert_eq!(noted(&world), [json!({ "site": "main" })]);
+}
+
+/// Its log says why; nobody's writes wait for it, and no run begins to count there.
+#[test]
+fn one_sick_proxy_beside_a_healthy_copy_is_a_warning() {
+    let one = |site: &str| format!("{site}.process.proxy-a");
+    let is = |running| Seen::Process(process(running, None));
+    let status = |world: &mut World| {
+        let group = world.group();
+        let told = "proxy-a at secondary runs and is not healthy";
+        (group.mode, group.warnings.iter().any(|line| line.contains(told)))
+    };
+    let mut world = World::new();
+    world.seen.insert(one("main"), is(Running::Healthy));
+    world.seen.insert(one("secondary"), is(Running::Unhealthy));
+    world.adopt("main");
+    world.pass(40);
+    assert_eq!(status(&mut world), (Mode::Normal, true));
+    assert_eq!(noted(&world), [] as [Value; 0]);
+    world.seen.insert(one("main"), is(Running::Unhealthy));
+    world.pass(40);
+    assert_eq!(status(&mut world), (Mode::Limited, false));
+    // One of them is enough to end it.
+    world.seen.insert(one("main"), is(Running::Healthy));
+    world.pass(40);
+    assert_eq!(status(&mut world), (Mode::Normal, true));
+    assert_eq!(noted(&world).len(), 2, "{:?}", noted(&world));
+
+    // What is being started, or was left behind, tells nothing.
+    for between in ["changing", "remains"] {
+        let mut world = World::new();
+        for site in ["main", "secondary"] {
+            let detail = json!({ "running": between });
+            let seen = ProcessSeen { detail, ..process(Running::Unhealthy, None) };
+            world.seen.insert(one(site), Seen::Process(seen));
+        }
+        world.adopt("main");
+        world.pass(40);
+        assert_eq!(world.group().mode, Mode::Normal, "{between}");
+    }
 }
 
 /// A program with a database of its own site is not served by the live one.
