@@ -290,9 +290,12 @@ impl Core {
             self.query(now, Purpose::Start { reply_to, start: Box::new(start), request });
             return None;
         }
-        // What was seen anyway counts all the same.
+        // What was seen anyway counts all the same; of other red lines nothing is known.
         let refused = self.check_start(&start).and_then(|checked| {
-            self.refuse_red(now, &start.group, &checked, &start.overrides)?;
+            let mut overrides = start.overrides.clone();
+            let known = self.undrainable(now, &start.group, &checked);
+            overrides.retain(|name| known.iter().any(|line| line.name == *name));
+            self.refuse_red(now, &start.group, &checked, &overrides)?;
             self.refuse_unfinished(&start.group, &checked)
         });
         if let Err(problem) = refused {

@@ -79,11 +79,11 @@ fn where_it_works_and_what_a_move_would_need_is_told_by_day() {
 
 #[test]
 fn one_that_works_where_nobody_is_is_told() {
+    type Makes = fn(&mut World);
     let at = "secondary.process.log-msg";
     let closed = |w: &mut World| drop(w.state.insert("main.database.log".into(), json!("closed")));
     let silent = |w: &mut World| w.silence("main.database.log");
-    let cases: [(fn(&mut World), &str); 2] = [(closed, "is closed"), (silent, "is silent")];
-    for (makes, words) in cases {
+    for (makes, words) in [(closed as Makes, "is closed"), (silent as Makes, "is silent")] {
         let mut world = world("log@main", Some(Duration::from_secs(60)));
         makes(&mut world);
         let later = world.now.boot + Duration::from_secs(20);

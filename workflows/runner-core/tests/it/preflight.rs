@@ -391,7 +391,8 @@ fn a_question_of_an_older_runner_is_approved_past_what_it_told() {
         entry.body.remove("red");
     }
     let mut world = world.killed(&ask);
-    assert!(matches!(approve(&mut world), OpReply::Started { .. }));
+    let reply = approve(&mut world);
+    assert!(matches!(reply, OpReply::Started { .. }), "{reply:?}");
     let overridden = kinds(&world, "group.overridden");
     assert!(overridden[0].body["lines"][0] == "secondary.replication.css:wal-keep", "{overridden:?}");
 }
