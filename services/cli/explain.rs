@@ -9,10 +9,16 @@ use crate::args::Explain;
 use crate::exit::{Exit, Usage};
 use crate::output::Output;
 
+/// Before the cause of a code: why it is said.
+const WHY: &str = "Why:  ";
+/// Before what a word, a mode or a line of `check` is about.
+const WHAT: &str = "What: ";
+
 /// A code with what is known of it.
 struct Entry {
     code: &'static str,
     title: Option<&'static str>,
+    label: &'static str,
     cause: &'static str,
     remedy: &'static str,
 }
@@ -22,12 +28,14 @@ fn entries() -> Vec<Entry> {
     let of_bus = Code::ALL.iter().map(|code| Entry {
         code: code.as_str(),
         title: Some(code.title()),
+        label: WHY,
         cause: code.cause(),
         remedy: code.remedy(),
     });
     let of_files = [document::CODES, config::CODES, engine::CODES].into_iter().flatten().map(|text| Entry {
         code: text.code,
         title: None,
+        label: WHY,
         cause: text.cause,
         remedy: text.remedy,
     });
@@ -35,11 +43,17 @@ fn entries() -> Vec<Entry> {
     let of_servers = postgres::sqlstate::TEXTS.iter().map(|(code, cause, remedy)| Entry {
         code,
         title: None,
+        label: WHY,
         cause,
         remedy,
     });
-    let of_words =
-        words::WORDS.iter().map(|(code, cause, remedy)| Entry { code, title: None, cause, remedy });
+    let of_words = words::WORDS.iter().map(|(code, cause, remedy)| Entry {
+        code,
+        title: None,
+        label: WHAT,
+        cause,
+        remedy,
+    });
     let mut all: Vec<Entry> = of_bus.chain(of_files).chain(of_servers).chain(of_words).collect();
     all.sort_by_key(|entry| entry.code);
     all.dedup_by_key(|entry| entry.code);
@@ -74,7 +88,7 @@ pub(crate) fn run(ask: &Explain, out: &Output) -> anyhow::Result<Exit> {
     if let Some(title) = entry.title {
         out.line(title);
     }
-    out.line(format!("\nWhy:  {}\nDo:   {}", entry.cause, entry.remedy));
+    out.line(format!("\n{}{}\nDo:   {}", entry.label, entry.cause, entry.remedy));
     out.value(&as_json(entry));
     Ok(Exit::Done)
 }
@@ -132,6 +146,19 @@ mod tests {
                 assert!(all.iter().any(|entry| entry.code == code), "{code}");
             }
         }
+    }
+
+    #[test]
+    fn words_say_what_they_are_and_codes_why() {
+        let all = entries();
+        let label = |code: &str| all.iter().find(|entry| entry.code == code).map(|entry| entry.label);
+        for word in ["unpublished", "limited", "autostart"] {
+            assert_eq!(label(word), Some(WHAT), "{word}");
+        }
+        assert_eq!(label(Code::StaleEpoch.as_str()), Some(WHY));
+        assert_eq!(label("one-prober"), Some(WHY));
+        let unpublished = all.iter().find(|entry| entry.code == "unpublished");
+        assert!(unpublished.is_some_and(|entry| entry.remedy.contains("`local_tables`")));
     }
 
     #[test]

@@ -255,7 +255,7 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
     (
         "unpublished",
         "Tables of the application that no publication sends: a move loses them.",
-        "Publish them, or know why not.",
+        "Publish them, or name them in `local_tables` of the replication in the host's file, where they are meant to stay behind.",
     ),
     (
         "schema",
