@@ -15,9 +15,9 @@ pub struct Trigger {
     pub mode: TriggerMode,
     /// The workflow that it starts.
     pub run: String,
-    /// So many votes in a row say that the site is lost.
+    /// After so many misses in a row monitoring should report the site; the runner does not count.
     pub misses: u32,
-    /// The site must stay lost for so long.
+    /// So long after the first report it is decided, unless the site is reported alive before.
     pub hold_down: Span,
     /// Older events start nothing.
     pub max_age: Span,
