@@ -23,6 +23,8 @@ pub(crate) struct Detection {
     pub(crate) due: Duration,
     /// What was decided; no second decision for the same detection.
     pub(crate) decided: bool,
+    /// It was reported too late to be decided about: a fresh report is another detection.
+    pub(crate) too_old: bool,
 }
 
 /// A detection whose reports stopped for so long is over.
@@ -93,6 +95,7 @@ impl Core {
         let old = age > g.plan.trigger.max_age;
         if let Some(known) = g.detections.get_mut(site)
             && now.boot < known.latest + FORGOTTEN_AFTER
+            && (old || !known.too_old)
         {
             if !old {
                 known.latest = now.boot;
@@ -102,7 +105,7 @@ impl Core {
         let named = format!("{} from {} ({place})", event.id, event.source);
         let due = now.boot + g.plan.trigger.hold_down;
         let id = self.ids.message().to_string();
-        let detection = Detection { id, event: named, latest: now.boot, due, decided: old };
+        let detection = Detection { id, event: named, latest: now.boot, due, decided: old, too_old: old };
         let verdict = match old {
             true => format!("nothing: the event is {} s old", age.as_secs()),
             false => format!("waiting: hold-down of {} s", g.plan.trigger.hold_down.as_secs()),

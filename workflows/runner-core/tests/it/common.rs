@@ -296,8 +296,13 @@ impl World {
 
     /// Monitoring says that a site is lost.
     pub(crate) fn detect(&mut self, site: &str) {
+        self.detect_late(site, Duration::ZERO);
+    }
+
+    /// The report was made so long ago.
+    pub(crate) fn detect_late(&mut self, site: &str, age: Duration) {
         let kind = "io.pointsman.site.lost.v1";
-        let event = CloudEvent::new("e-1", "/prober/a", kind, self.now.wall, json!({ "site": site }));
+        let event = CloudEvent::new("e-1", "/prober/a", kind, self.now.wall - age, json!({ "site": site }));
         let place = "witness".parse().unwrap();
         self.queue.push_back(Input::Event { place, event: Box::new(event) });
         self.settle();

@@ -20,3 +20,4 @@ mod preflight;
 mod reload;
 mod smoke;
 mod split;
+mod trigger;
