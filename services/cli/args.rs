@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use moves::{
-    Accept, Ack, Adopt, Approve, By, Cancel, Declare, Done, Drill, Move, Reprotect, Retry, RunWhy, SiteMove,
+    Accept, Ack, Adopt, Approve, Cancel, Declare, Done, Drill, Move, Reprotect, Retry, RunWhy, SiteMove,
     StepWhy, Switch, Triggers, What,
 };
 pub(crate) use place::{

@@ -34,7 +34,7 @@ pub(crate) async fn run(ask: Plan, bus: &Bus, out: &Output) -> anyhow::Result<Ex
         supersede: ask.supersede.clone(),
         accept_unfenced: Vec::new(),
         accept_data_loss: None,
-        by: by_default(&ask.workflow),
+        by: ask.by.map(ProtectBy::from).or_else(|| by_default(&ask.workflow)),
         overrides: Vec::new(),
         waive_ledger: false,
         dry_run: true,

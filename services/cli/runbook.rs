@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono::Utc;
-use engine::Definition;
+use engine::{Definition, Purpose};
 use paper::runbook::{Heading, runbook};
 use paper::{Plan, World};
-use schemas::op::{ByHandAsk, ByHandText, Op, OpReply};
-use schemas::{BY_HAND_MAX, GroupId};
+use schemas::op::{ByHandAsk, ByHandText, Op, OpReply, ProtectBy};
+use schemas::{BY_HAND_MAX, GroupId, SiteId};
 use serde_json::json;
 
 use crate::args::Runbook;
@@ -38,6 +38,11 @@ pub(crate) fn run(ask: &Runbook, host: &Path, out: &Output) -> anyhow::Result<Ex
             }
         })?,
     };
+    // Whoever prints one for a night finds out by day that it is empty.
+    if made.plan.steps.is_empty() {
+        let ending = made.plan.lines().into_iter().next().unwrap_or_default();
+        return Err(NotDone(format!("{}: not one step is foreseen, {ending}", made.heading.title)).into());
+    }
     if out.json() {
         out.value(&json!({ "plan": made.plan, "texts": made.texts }));
     } else {
@@ -60,7 +65,7 @@ async fn online(ask: &Runbook, bus: &Bus) -> anyhow::Result<Made> {
         supersede: None,
         accept_unfenced: Vec::new(),
         accept_data_loss: None,
-        by: plan::by_default(workflow),
+        by: ask.by.map(ProtectBy::from).or_else(|| plan::by_default(workflow)),
         overrides: Vec::new(),
         waive_ledger: false,
         dry_run: true,
@@ -83,6 +88,7 @@ async fn online(ask: &Runbook, bus: &Bus) -> anyhow::Result<Made> {
             ("Time".into(), plan.estimate.how.clone()),
         ],
         group: group.to_string(),
+        taken: None,
         rest_of: None,
         left: Some(preview.from.to_string()),
     };
@@ -128,6 +134,7 @@ fn rest(evidence: &paper::Evidence, world: &World) -> anyhow::Result<Made> {
             ("Run".into(), evidence.run.to_string()),
         ],
         group,
+        taken: None,
         rest_of: Some(evidence.run.short(4)),
         left: started.from.as_ref().map(ToString::to_string),
     };
@@ -149,19 +156,33 @@ fn offline(ask: &Runbook, host: &Path) -> anyhow::Result<Made> {
         }
     }
     let definition = definition.ok_or_else(|| Usage(format!("there is no definition `{workflow}`")))?;
-    let to = ask.to.clone().or_else(|| found.sites.get(1).cloned());
-    let to = to.ok_or_else(|| Usage("say which site is opened: `--to SITE`".to_owned()))?;
-    let from = found.sites.iter().find(|site| **site != to).cloned();
-    let from = from.ok_or_else(|| Usage(format!("`{to}` is the group's only site")))?;
+    let purpose = definition.info().purpose;
+    let (from, to) = ends(purpose, &found.sites, ask.to.as_ref())?;
     let unplanned = definition.schedule().is_some();
     let lost = if unplanned { vec![from.clone()] } else { Vec::new() };
-    let input = json!({
+    let mut input = json!({
         "group": found.to_workflow_input(), "from": from, "to": to, "why": "by the runbook", "events": [],
         "lost": lost,
     });
+    match (purpose == Purpose::Protect, ask.by) {
+        (true, Some(by)) => input["by"] = json!(ProtectBy::from(by)),
+        (true, None) => {
+            let how = "say how the site is brought up to date: `--by catch-up`, or `--by copy`";
+            return Err(Usage(how.to_owned()).into());
+        }
+        (false, Some(_)) => return Err(Usage(format!("`{workflow}` takes no `--by`")).into()),
+        (false, None) => {}
+    }
+    let taken = match purpose {
+        Purpose::Establish => {
+            format!("neither {from} nor {to} is taken to be live; see that both are closed")
+        }
+        _ => format!("{from} is taken to be the live site; see that it is"),
+    };
     let info = definition.info();
     let title = format!("{}:{} of {group}, {from} to {to}", info.name, info.version);
-    let plan = plan::from_start(definition, input, &World { lost, ..World::default() }, None)?;
+    let mut plan = plan::from_start(definition, input, &World { lost, ..World::default() }, None)?;
+    plan.assumptions.insert(0, taken.clone());
     let heading = Heading {
         title,
         facts: vec![
@@ -169,10 +190,31 @@ fn offline(ask: &Runbook, host: &Path) -> anyhow::Result<Made> {
             ("From".into(), "this host's files; nothing was looked at".into()),
         ],
         group: group.to_string(),
+        taken: Some(taken),
         rest_of: None,
         left: Some(from.to_string()),
     };
     Ok(Made { heading, plan, texts: Vec::new() })
+}
+
+/// Nobody is asked which site is live: the site that is left or that sends, and the one that is opened or that receives,
+/// as they are where the workflow is of use.
+/// At home the first site is live; the way home, and the
+/// protection of who comes back, begin at the second.
+fn ends(purpose: Purpose, sites: &[SiteId; 2], to: Option<&SiteId>) -> anyhow::Result<(SiteId, SiteId)> {
+    let [first, second] = sites;
+    if let Some(to) = to.filter(|to| !sites.contains(to)) {
+        return Err(Usage(format!("the group has no site `{to}`: {first}, {second}")).into());
+    }
+    if purpose == Purpose::Return && to == Some(second) {
+        return Err(Usage(format!("the way home goes to {first}")).into());
+    }
+    let to = to.unwrap_or(match purpose {
+        Purpose::Return | Purpose::Protect | Purpose::Establish => first,
+        Purpose::Move | Purpose::Tidy => second,
+    });
+    let from = if to == first { second } else { first };
+    Ok((from.clone(), to.clone()))
 }
 
 /// What the services say of doing each step by hand; one that is silent says nothing.

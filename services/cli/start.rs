@@ -6,7 +6,7 @@ use schemas::op::{Op, OpReply, Preview, ProtectBy};
 use schemas::{Code, GroupId, Problem};
 use serde_json::json;
 
-use crate::args::{By, Move, Reprotect, SiteMove};
+use crate::args::{Move, Reprotect, SiteMove};
 use crate::bus::{Bus, strange};
 use crate::exit::{Exit, NotDone, Usage};
 use crate::output::Output;
@@ -32,10 +32,7 @@ pub(crate) async fn run(workflow: &str, ask: Move, bus: &Bus, out: &Output) -> a
 
 /// `reprotect`.
 pub(crate) async fn reprotect(ask: Reprotect, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
-    let by = match ask.by {
-        By::CatchUp => ProtectBy::CatchUp,
-        By::Copy => ProtectBy::Copy,
-    };
+    let by = ProtectBy::from(ask.by);
     let waive = ask.waive_ledger;
     let Reprotect { group, why, supersede, overrides, yes, detach, dry_run, .. } = ask;
     let ask = Move {

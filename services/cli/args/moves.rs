@@ -120,6 +120,15 @@ pub(crate) enum By {
     Copy,
 }
 
+impl From<By> for schemas::op::ProtectBy {
+    fn from(by: By) -> Self {
+        match by {
+            By::CatchUp => Self::CatchUp,
+            By::Copy => Self::Copy,
+        }
+    }
+}
+
 /// A run and a reason.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunWhy {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 
+use super::moves::By;
+
 /// What is to be checked.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Validate {
@@ -266,6 +268,9 @@ pub(crate) struct Plan {
     /// As if this site were lost and nothing there answered
     #[arg(long, value_name = "SITE")]
     pub(crate) lost: Option<schemas::SiteId>,
+    /// Of `reprotect`: how the site is brought up to date; by `catch-up` if it is left out
+    #[arg(long, value_name = "HOW")]
+    pub(crate) by: Option<By>,
 }
 
 /// A manual.
@@ -286,6 +291,9 @@ pub(crate) struct Runbook {
     /// As if this site were lost and nothing there answered: the paper for that night, printed by day
     #[arg(long, value_name = "SITE", conflicts_with_all = ["rest", "offline"])]
     pub(crate) lost: Option<schemas::SiteId>,
+    /// Of `reprotect`: how the site is brought up to date; has to be said with `--offline`
+    #[arg(long, value_name = "HOW", conflicts_with = "rest")]
+    pub(crate) by: Option<By>,
     /// From this host's files alone: no bus, no runner, nothing is looked at
     #[arg(long)]
     pub(crate) offline: bool,

@@ -162,7 +162,8 @@ fn assumptions(steps: &[PlanStep]) -> Vec<String> {
         found.push(format!("what {} steps wait for comes in the end", count(Expected::Waits)));
     }
     if steps.iter().any(|step| step.foreseen.why == "not looked at") {
-        found.push("nothing was looked at: every resource answers".to_owned());
+        let elsewhere = if count(Expected::Owed) > 0 { " at the other sites" } else { "" };
+        found.push(format!("nothing was looked at: every resource{elsewhere} answers"));
     }
     found
 }

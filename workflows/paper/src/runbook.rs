@@ -19,6 +19,8 @@ pub struct Heading {
     pub facts: Vec<(String, String)>,
     /// The group.
     pub group: String,
+    /// What was taken for granted of the sites, because nobody looked.
+    pub taken: Option<String>,
     /// The run whose rest it is.
     pub rest_of: Option<String>,
     /// The site that is left, which nobody may take for closed without looking.
@@ -40,14 +42,15 @@ fn write(out: &mut String, heading: &Heading, plan: &Plan, texts: &[ByHandText])
     }
     writeln!(out, "- Done by: ______________________  from ____:____ to ____:____\n")?;
     writeln!(out, "## Before\n")?;
-    let mut before = vec![
+    let mut before: Vec<String> = heading.taken.iter().map(|text| format!("{text}.")).collect();
+    before.extend([
         "No runner moves this group meanwhile: stop it on its host, or see that its host is off.".to_owned(),
         "On each host where a step says `pointsman act`, stop `pointsman serve` first. A command that finds \
          it running refuses, and changes nothing."
             .to_owned(),
         "A step that cannot be done is written down as owed, with the reason; go on only where the step says so."
             .to_owned(),
-    ];
+    ]);
     if let Some(run) = &heading.rest_of {
         before.push(format!(
             "This is the rest of run {run}. A step that may have been begun already is looked at before it is \
