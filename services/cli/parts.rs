@@ -35,8 +35,8 @@ pub(crate) fn runner(ask: &Runner, path: &Path) -> anyhow::Result<Exit> {
     let host = config::load_host(path)?;
     let (groups, definitions) = of_runner(&host)?;
     let settings = host.runner.clone().unwrap_or_default();
-    let folder = host.resolve(&settings.groups);
-    let journal = host.resolve(&settings.journal);
+    let folder = settings.groups;
+    let journal = settings.journal;
     let files = host::bus_files(&host.bus);
     let names: Vec<String> = groups.iter().map(|group| group.name.to_string()).collect();
     stay(async |stop| {
@@ -82,7 +82,7 @@ pub(crate) fn of_runner(host: &Host) -> anyhow::Result<(Vec<config::Group>, Vec<
         let path = host.document().path();
         Usage(format!("{path}: this host runs no runner: `runner:` names its journal and its groups"))
     })?;
-    let groups = config::load_groups(&host.resolve(&settings.groups))?;
+    let groups = config::load_groups(&settings.groups)?;
     Ok((groups, definitions(host)?))
 }
 
@@ -94,9 +94,8 @@ pub(crate) fn of_runner(host: &Host) -> anyhow::Result<(Vec<config::Group>, Vec<
 pub(crate) fn definitions(host: &Host) -> anyhow::Result<Vec<runner::DefinitionText>> {
     let mut definitions = runner::shipped();
     if let Some(folder) = host.runner.as_ref().and_then(|settings| settings.definitions.as_ref()) {
-        let folder = host.resolve(folder);
         let own =
-            runner::in_folder(&folder).with_context(|| format!("could not read {}", folder.display()))?;
+            runner::in_folder(folder).with_context(|| format!("could not read {}", folder.display()))?;
         definitions.extend(own);
     }
     Ok(definitions)

@@ -28,7 +28,7 @@ pub(crate) async fn diff(path: &Path, out: &Output) -> anyhow::Result<Exit> {
     let host = config::load_host(path)?;
     let mut found = Differences { host: of_host(&host), ..Differences::default() };
     if let Some(runner) = &host.runner {
-        let disk = config::load_groups(&host.resolve(&runner.groups))?;
+        let disk = config::load_groups(&runner.groups)?;
         let bus = Bus::connect(&host.bus).await?;
         found.groups = of_groups(&disk, &bus).await?;
     }

@@ -93,7 +93,7 @@ fn keys(host: &Host) -> BTreeMap<String, String> {
     }
     let definitions = host.runner.as_ref().and_then(|runner| runner.definitions.clone());
     if let Some(folder) = definitions {
-        for text in runner::in_folder(&host.resolve(folder)).unwrap_or_default() {
+        for text in runner::in_folder(&folder).unwrap_or_default() {
             found.insert(format!("the file {}", text.path), Digest::of(text.text.as_bytes()).to_string());
         }
     }

@@ -15,18 +15,23 @@ pub(crate) fn readable(host: &Host) -> Vec<String> {
 /// A warning for each that is not there, or is no file.
 pub(crate) fn missing(host: &Host) -> Vec<String> {
     let path = host.document().path();
-    let gone = files(host).into_iter().filter(|file| !file.is_file());
+    let mut all = files(host);
+    // No secrets, but nothing reaches the bus without them.
+    all.extend(host.bus.tls.iter().flat_map(|tls| tls.ca.iter().chain(&tls.cert)).cloned());
+    let gone = all.into_iter().filter(|file| !file.is_file());
     gone.map(|file| format!("{path}: {} is not there, or cannot be looked at by this user", file.display()))
         .collect()
 }
 
 fn files(host: &Host) -> BTreeSet<PathBuf> {
-    let mut files = BTreeSet::new();
-    named(host.document().value(), &mut files);
+    let mut written = BTreeSet::new();
+    named(host.document().value(), &mut written);
+    let mut files: BTreeSet<PathBuf> = written.iter().map(|file| host.resolve(file)).collect();
+    // Those of the bus are resolved already.
     let bus = &host.bus;
     let tls = bus.tls.as_ref().and_then(|tls| tls.key.as_ref());
     files.extend(bus.creds.iter().chain(&bus.nkey).chain(tls).cloned());
-    files.iter().map(|file| host.resolve(file)).collect()
+    files
 }
 
 /// Every `file:PATH` of the document: that is how a secret is named.

@@ -151,9 +151,121 @@ fn the_set_up_of_a_database_is_printed_from_the_hosts_file() {
 }
 
 #[test]
+fn a_relative_path_of_the_hosts_file_counts_from_its_folder_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::create_dir_all(folder.join("a/main")).unwrap();
+    let host = "version: 1\nsite: a\nbus: { servers: [\"tls://127.0.0.1:1\"], creds: bus.creds, tls: { ca: ca.pem } }\n\
+                state: state\n";
+    std::fs::write(folder.join("a/main/host.yaml"), host).unwrap();
+    let check = |expected: i32| {
+        let check = run(&["config", "check", "--config", "a/main/host.yaml"], folder);
+        assert_eq!(code(&check), expected, "{}", text(&check));
+        text(&check)
+    };
+    let said = check(8);
+    for part in [": a/main/bus.creds is not there", ": a/main/ca.pem is not there"] {
+        assert!(said.contains(part), "`{part}` is not in\n{said}");
+    }
+    for name in ["bus.creds", "ca.pem"] {
+        let path = folder.join("a/main").join(name);
+        std::fs::write(&path, "x").unwrap();
+        let closed = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&path, closed).unwrap();
+    }
+    check(0);
+}
+
+#[test]
 fn a_journal_that_is_not_there_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let verify = run(&["journal", "verify", "--journal", "none"], folder.path());
     assert_eq!(code(&verify), 1, "{}", text(&verify));
     assert!(text(&verify).contains("could not open the journal none"), "{}", text(&verify));
+}
+
+#[test]
+fn a_manual_from_the_files_alone_goes_where_its_workflow_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let host = "version: 1\nsite: witness\nbus: { servers: [\"nats://127.0.0.1:1\"] }\nstate: state\n\
+                runner: { journal: journal, groups: groups }\n";
+    std::fs::create_dir_all(folder.join("etc/groups")).unwrap();
+    std::fs::write(folder.join("etc/host.yaml"), host).unwrap();
+    let group = "version: 1\ngroup: cfg\nsites: [main, secondary]\ndatabases:\n  \
+                 config: { kind: one-live, replication: { main->secondary: csp, secondary->main: css } }\n";
+    std::fs::write(folder.join("etc/groups/cfg.yaml"), group).unwrap();
+    let print = |words: &[&str]| {
+        let mut all = vec!["--config", "etc/host.yaml", "runbook"];
+        all.extend(words);
+        all.push("--offline");
+        run(&all, folder)
+    };
+    let live = |site: &str| format!("{site} is taken to be the live site; see that it is");
+    for (words, title, taken, there, absent) in [
+        (
+            &["failover", "cfg"][..],
+            "main to secondary",
+            live("main"),
+            &["close config@main", "open config@secondary"][..],
+            &["open config@main", "every resource answers"][..],
+        ),
+        (
+            &["switchover", "cfg"][..],
+            "main to secondary",
+            live("main"),
+            &["close config@main", "open config@secondary"][..],
+            &["open config@main", "at a lost site"][..],
+        ),
+        (
+            &["failback", "cfg"][..],
+            "secondary to main",
+            live("secondary"),
+            &["close config@secondary", "open config@main"][..],
+            &["open config@secondary"][..],
+        ),
+        (
+            &["establish", "cfg"][..],
+            "secondary to main",
+            "either secondary nor main is taken to be live".to_owned(),
+            &["close config@secondary", "close config@main", "open config@main"][..],
+            &["open config@secondary"][..],
+        ),
+        (
+            &["reprotect", "cfg", "--by", "catch-up"][..],
+            "secondary to main",
+            live("secondary"),
+            &["close config@main"][..],
+            &["open config@", "close config@secondary"][..],
+        ),
+        (
+            &["cleanup", "cfg"][..],
+            "main to secondary",
+            live("main"),
+            &["drop css@main"][..],
+            &["open config@"][..],
+        ),
+    ] {
+        let output = print(words);
+        let said = text(&output);
+        assert_eq!(code(&output), 0, "{words:?}: {said}");
+        for part in [&format!("of cfg, {title}"), &taken].map(String::as_str).iter().chain(there) {
+            assert!(said.contains(part), "{words:?}: `{part}` is not in\n{said}");
+        }
+        // Said twice: a box before, an assumption after.
+        assert_eq!(said.matches(taken.as_str()).count(), 2, "{words:?}: {said}");
+        for part in absent {
+            assert!(!said.contains(part), "{words:?}: `{part}` is in\n{said}");
+        }
+    }
+    for (words, part) in [
+        (&["reprotect", "cfg"][..], "`--by catch-up`, or `--by copy`"),
+        (&["failback", "cfg", "--to", "secondary"][..], "the way home goes to main"),
+        (&["failover", "cfg", "--by", "copy"][..], "takes no `--by`"),
+        (&["failover", "cfg", "--to", "moon"][..], "no site `moon`"),
+    ] {
+        let output = print(words);
+        assert_eq!(code(&output), 2, "{}", text(&output));
+        assert!(text(&output).contains(part), "`{part}` is not in\n{}", text(&output));
+    }
 }

@@ -62,7 +62,8 @@ impl Host {
         Service::ALL.iter().copied().filter(|service| self.settings.keys().any(|(of, _)| of == service))
     }
 
-    /// A path as the file writes it: relative ones start at the file's folder.
+    /// A path as a service's settings write it: relative ones start at the file's folder. Those of the bus, the runner and
+    /// the page are so already.
     pub fn resolve(&self, path: impl AsRef<Path>) -> PathBuf {
         self.folder.join(path)
     }
