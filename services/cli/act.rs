@@ -8,7 +8,7 @@ use exec::Guard;
 use responder::Registration;
 use responder::here::{HereError, Order, act_here};
 use responder::memory::World;
-use schemas::{Action, Answer, Effect, GroupId, Reply, Service};
+use schemas::{Action, Address, Answer, Code, Effect, GroupId, Problem, Reply, Service};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -64,6 +64,18 @@ pub(crate) fn run(ask: &Act, host: &Path, out: &Output) -> anyhow::Result<Exit> 
     let args = Value::Object(args);
     if ask.print {
         let lines = one.driver.by_hand(&group, action, &args);
+        if lines.is_empty() {
+            // Often it is refused anyway: then for the reason, with its own words.
+            let (site, resource) = (host.site.clone(), one.resource.clone());
+            let address = Address { site, service: one.service, resource };
+            if !one.driver.actions().contains(&action) {
+                let known: Vec<&str> = one.driver.actions().iter().map(|action| action.as_str()).collect();
+                let why = format!("{address} does not do `{}`, only {}", action.as_str(), known.join(", "));
+                return Err(Problem::new(Code::UnknownSubject, why).into());
+            }
+            schemas::args::check(&address, action, &args)?;
+            crate::runtime()?.block_on(one.driver.check(action, &args))?;
+        }
         out.value(&lines);
         match lines.is_empty() {
             true => out.line("There is no other way than this command."),
