@@ -20,12 +20,12 @@ pub(crate) fn run(ask: &Setup, host: &Path, out: &Output) -> anyhow::Result<Exit
         if database.as_ref().is_some_and(|wanted| wanted != settings.resource) {
             continue;
         }
-        if let Some(input) = input(&host, &settings, role)? {
-            texts.push(sql(&input));
+        if let Some((name, input)) = input(&host, &settings, role)? {
+            texts.push((name, sql(&input)));
         }
     }
     match (texts.is_empty(), database) {
-        (false, _) => out.raw(&texts.join("\n")),
+        (false, _) => out.raw(&script(&texts)?),
         (true, Some(name)) => {
             return Err(Usage(format!("this host's file has no PostgreSQL database `{name}`")).into());
         }
@@ -34,8 +34,28 @@ pub(crate) fn run(ask: &Setup, host: &Path, out: &Output) -> anyhow::Result<Exit
     Ok(Exit::Done)
 }
 
-/// What is needed for one database; nothing for another driver's.
-fn input(host: &Host, settings: &Settings<'_>, role: &str) -> Result<Option<SetupInput>, Diagnostics> {
+/// One text for all; where there are several, each goes to its own database.
+fn script(texts: &[(Option<String>, String)]) -> Result<String, Usage> {
+    if let [(_, text)] = texts {
+        return Ok(text.clone());
+    }
+    let parts = texts.iter().map(|(name, text)| {
+        let name = name.as_ref().ok_or_else(|| {
+            let why = "several databases, and a `dsn` file that cannot be read or names no database: say `--database \
+                       RESOURCE`, once for each";
+            Usage(why.to_owned())
+        })?;
+        Ok(format!("\\connect {}\n{text}", postgres::identifier(name)))
+    });
+    Ok(parts.collect::<Result<Vec<_>, Usage>>()?.join("\n"))
+}
+
+/// What is needed for one database, and its name where its `dsn` file says it; nothing for another driver's.
+fn input(
+    host: &Host,
+    settings: &Settings<'_>,
+    role: &str,
+) -> Result<Option<(Option<String>, SetupInput)>, Diagnostics> {
     let path = settings.document.path();
     let database::Settings::Postgres(own) = settings.located.typed::<database::Settings>(path)? else {
         return Ok(None);
@@ -50,15 +70,18 @@ fn input(host: &Host, settings: &Settings<'_>, role: &str) -> Result<Option<Setu
         }
     }
     let (receivers, publications) = replication::set_up(halves.iter());
-    Ok(Some(SetupInput {
+    let name = postgres::database_of(&own.dsn.under(&host.resolve("")))
+        .filter(|name| !name.contains(char::is_control));
+    let input = SetupInput {
         role: role.to_owned(),
         site: host.site.to_string(),
         resource: settings.resource.to_string(),
-        database: String::new(),
+        database: name.clone().unwrap_or_else(|| "DATABASE".to_owned()),
         writers: own.writers,
         access: own.access,
         schemas: own.schemas,
         receivers,
         publications,
-    }))
+    };
+    Ok(Some((name, input)))
 }

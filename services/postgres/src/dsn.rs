@@ -56,6 +56,12 @@ pub(crate) fn read(path: &Path) -> Result<Dsn, PgError> {
     parse(text.trim()).map_err(|why| PgError::Dsn { path: path.into(), why })
 }
 
+/// The database that the connection string in this file names; none where it cannot be read, or names none.
+#[must_use]
+pub fn database_of(path: &Path) -> Option<String> {
+    read(path).ok()?.config.get_dbname().map(str::to_owned)
+}
+
 /// Parses a connection string; the error never repeats it.
 pub(crate) fn parse(text: &str) -> Result<Dsn, String> {
     let url = text.starts_with("postgres://") || text.starts_with("postgresql://");

@@ -16,6 +16,7 @@ pub mod setup;
 pub mod sqlstate;
 mod tls;
 
+pub use dsn::database_of;
 pub use error::{Fate, PgError};
 pub use lsn::{BadLsn, Lsn};
 pub use parked::Life;

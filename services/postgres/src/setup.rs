@@ -59,7 +59,7 @@ pub struct SetupInput {
     pub site: String,
     /// The database resource.
     pub resource: String,
-    /// The database's name, for the comment at the head.
+    /// The database's name, for the comment at the head; `DATABASE` where nobody knows it.
     pub database: String,
     /// The roles that write for the application.
     pub writers: Vec<String>,
@@ -139,7 +139,7 @@ fn rows(out: &mut String, input: &SetupInput) {
         "-- Who this database is. An existing row of another name is an error, not overwritten.\n\
          INSERT INTO pointsman.identity (site, resource) VALUES ({site}, {resource}) ON CONFLICT (one) DO NOTHING;\n\
          DO $$ BEGIN IF NOT EXISTS (SELECT FROM pointsman.identity WHERE site = {site} AND resource = {resource})\n\
-         \x20 THEN RAISE EXCEPTION 'this database is set up as another one: see pointsman.identity'; END IF; END $$;",
+         \x20 THEN RAISE EXCEPTION 'this database is set up as another one, see pointsman.identity: run what is for it, or DELETE that row if it is a copy of the other'; END IF; END $$;",
         site = literal(&input.site),
         resource = literal(&input.resource)
     );
