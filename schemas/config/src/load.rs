@@ -79,6 +79,10 @@ pub fn parse_group(text: &str, path: &str, defaults: Option<(&str, &str)>) -> Re
 ///
 /// Everything that is wrong with it. The drivers' settings are not looked at.
 pub fn load_host(path: &Path) -> Result<Host, Diagnostics> {
+    if matches!(path.try_exists(), Ok(false)) {
+        let message = "this host's file is not there: `pointsman init`, or `--config FILE`";
+        return Err(unreadable(path, message.to_owned()));
+    }
     let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
     host(read(path)?, folder)
 }

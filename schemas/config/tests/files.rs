@@ -348,6 +348,8 @@ fn a_folder_or_file_that_cannot_be_read_is_said() {
     ] {
         assert!(said.contains("config-unreadable"), "{said}");
     }
+    let said = config::load_host(&missing).unwrap_err().to_string();
+    assert!(said.contains("`pointsman init`, or `--config FILE`"), "{said}");
     let binary = folder.path().join("host.yaml");
     std::fs::write(&binary, [0xff, 0xfe, 0x00]).unwrap();
     assert!(config::load_host(&binary).unwrap_err().to_string().contains("UTF-8"));
