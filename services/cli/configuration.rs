@@ -65,6 +65,9 @@ fn check(host: &Path, folder: Option<&Path>, out: &Output) -> anyhow::Result<Exi
         let definitions = parts::definitions(host)?;
         warnings.extend(groups.iter().filter_map(|group| unknown_workflow(group, &definitions)));
     }
+    warnings.extend(groups.iter().filter_map(misnamed));
+    warnings.extend(host.iter().flat_map(|host| unknown_groups(host, &groups)));
+    warnings.extend(host.iter().flat_map(|host| unknown_sites(host, &groups)));
     warnings.extend(groups.iter().flat_map(|group| strangers(group, host.as_ref())));
     if host.as_ref().is_some_and(|host| host.runner.is_some()) {
         warnings.extend(groups.iter().flat_map(mute));
@@ -120,6 +123,50 @@ fn strangers(group: &Group, host: Option<&Host>) -> Vec<String> {
             format!("{}: {key}: `{site}` is no site of the group and not `witness`", group.path)
         })
         .collect()
+}
+
+/// A file that is called otherwise than its group.
+fn misnamed(group: &Group) -> Option<String> {
+    let stem = Path::new(&group.path).file_stem()?.to_str()?;
+    (stem != group.name.as_str())
+        .then(|| format!("{}: its group is `{}`: call the file as the group", group.path, group.name))
+}
+
+/// Groups that the host's file names, and that no file of this runner has.
+fn unknown_groups(host: &Host, groups: &[Group]) -> Vec<String> {
+    let path = host.document().path();
+    let unknown = |name: &schemas::GroupId| !groups.iter().any(|group| group.name == *name);
+    let listed = host.groups.iter().filter(|name| host.runner.is_some() && unknown(name));
+    listed.map(|name| format!("{path}: groups: there is no file for the group `{name}`")).collect()
+}
+
+/// Keys of names and of scripts that repoint which are no site of a group; asked only where the groups are known.
+fn unknown_sites(host: &Host, groups: &[Group]) -> Vec<String> {
+    if groups.is_empty() {
+        return Vec::new();
+    }
+    let ours = |group: &&Group| host.groups.is_empty() || host.groups.contains(&group.name);
+    let sites: Vec<&str> =
+        groups.iter().filter(ours).flat_map(|group| &group.sites).map(SiteId::as_str).collect();
+    // A server of the DNS may stand at a third place.
+    let third = |key: &str, site: &str| key == "verify" && (site == "witness" || site == host.site.as_str());
+    let mut found = Vec::new();
+    for (service, key) in
+        [(Service::Dns, "addresses"), (Service::Dns, "verify"), (Service::Process, "repoint")]
+    {
+        for settings in host.settings(service) {
+            let (path, name) = (settings.document.path(), settings.resource);
+            for (site, _) in settings.located.get(key).map(document::Located::entries).unwrap_or_default() {
+                let (text, line) = (site.name.as_str(), site.line);
+                if !sites.contains(&text) && !third(key, text) {
+                    found.push(format!(
+                        "{path}:{line}: {service}.{name}: {key}: `{text}` is no site of a group"
+                    ));
+                }
+            }
+        }
+    }
+    found
 }
 
 /// Databases without a role that writes: a close of them closes nobody.

@@ -17,7 +17,7 @@ fn init_writes_files_that_check_and_never_overwrites() {
     for name in ["host.yaml", "defaults.yaml", "groups/cfg.yaml"] {
         assert!(folder.join("etc").join(name).is_file(), "{name}");
     }
-    let check = run(&["config", "check", "--config", "etc/host.yaml", "--groups", "etc/groups"], folder);
+    let check = run(&["config", "check", "--config", "etc/host.yaml"], folder);
     // Valid; only the secrets that it names are still to be put there.
     assert_eq!(code(&check), 8, "{}", text(&check));
     assert!(text(&check).contains("group cfg between main and secondary"), "{}", text(&check));
@@ -92,17 +92,20 @@ fn what_would_fail_on_the_night_is_warned_of_by_day() {
     std::fs::create_dir_all(folder.join("groups")).unwrap();
     let group = "version: 1\ngroup: g\nsites: [a, b]\nlive_only: [cs, web]\neverywhere: [proxy]\n\
                  trigger: { run: failovre }\n";
-    std::fs::write(folder.join("groups/g.yaml"), group).unwrap();
-    let host = "version: 1\nsite: a\ngroups: [g]\nbus: { servers: [\"nats://127.0.0.1:1\"] }\nstate: state\n\
+    std::fs::write(folder.join("groups/h.yaml"), group).unwrap();
+    let host = "version: 1\nsite: a\ngroups: [g, other]\nbus: { servers: [\"nats://127.0.0.1:1\"] }\nstate: state\n\
                 page: page.sh\nrunner: { journal: journal, groups: groups }\ndatabase:\n  \
                 config: { driver: postgres, dsn: \"file:config.dsn\", writers: [] }\nprocess:\n  \
                 cs: { driver: exec, start: on.sh, stop: off.sh, health: { http: \"http://127.0.0.1:1/\" } }\n  \
-                web: { driver: exec, start: on.sh, stop: off.sh, check: is.sh }\n  \
+                web: { driver: exec, start: on.sh, stop: off.sh, check: is.sh, repoint: { a: a.sh, moon: m.sh }, pointed: p.sh }\n  \
                 proxy: { driver: exec, start: on.sh, stop: off.sh }\n";
     std::fs::write(folder.join("host.yaml"), host).unwrap();
     let check = run(&["config", "check", "--config", "host.yaml"], folder);
     assert_eq!(code(&check), 8, "{}", text(&check));
     for part in [
+        "groups: there is no file for the group `other`",
+        "process.web: repoint: `moon` is no site of a group",
+        "groups/h.yaml: its group is `g`",
         "config.dsn is not there",
         "database.config: `writers` is empty",
         "page.sh is not there, or no program",
@@ -111,7 +114,7 @@ fn what_would_fail_on_the_night_is_warned_of_by_day() {
     ] {
         assert!(text(&check).contains(part), "`{part}` is not in\n{}", text(&check));
     }
-    for part in ["process.web", "process.proxy"] {
+    for part in ["process.web: no", "process.proxy"] {
         assert!(!text(&check).contains(part), "`{part}` is in\n{}", text(&check));
     }
 }
@@ -145,6 +148,26 @@ fn the_set_up_of_a_database_is_printed_from_the_hosts_file() {
     assert_eq!(code(&setup), 0, "{}", text(&setup));
     for part in ["'main'", "'config'", "cfg_db", "rev_config", "pub_config", "COMMIT;"] {
         assert!(text(&setup).contains(part), "`{part}` is not in\n{}", text(&setup));
+    }
+    assert!(text(&setup).starts_with("-- Pointsman: set-up of the database DATABASE (resource `config`)"));
+    // Several, each in its own database.
+    let host = "version: 1\nsite: main\nbus: { servers: [\"nats://127.0.0.1:1\"] }\ndatabase:\n  \
+                config: { driver: postgres, dsn: \"file:config.dsn\", writers: [a] }\n  \
+                log: { driver: postgres, dsn: \"file:log.dsn\", writers: [a] }\n";
+    std::fs::write(folder.join("two.yaml"), host).unwrap();
+    let two = || run(&["--config", "two.yaml", "setup", "postgres", "--print"], folder);
+    assert_eq!(code(&two()), 2, "{}", text(&two()));
+    for name in ["config", "log"] {
+        let dsn = format!("host=127.0.0.1 dbname={name}_db user=pointsman");
+        std::fs::write(folder.join(format!("{name}.dsn")), dsn).unwrap();
+    }
+    let said = text(&two());
+    for part in [
+        "\\connect \"config_db\"\n-- Pointsman",
+        "\\connect \"log_db\"\n-- Pointsman",
+        "database log_db (resource `log`)",
+    ] {
+        assert!(said.contains(part), "`{part}` is not in\n{said}");
     }
     let other = run(&["--config", "host.yaml", "setup", "postgres", "--print", "--database", "x"], folder);
     assert_eq!(code(&other), 2, "{}", text(&other));
