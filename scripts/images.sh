@@ -65,7 +65,7 @@ if ! has "$nats"; then
     cp "${XDG_CACHE_HOME:-$HOME/.cache}"/pointsman/nats-server-* "$work/nats/nats-server"
     apt-get -qq update
     (cd "$work/busybox" && apt-get -qq -o APT::Sandbox::User=root download busybox-static && dpkg-deb -x ./*.deb .)
-    cp "$(find "$work/busybox" -type f -name busybox)" "$work/nats/bin/busybox"
+    cp "$(find "$work/busybox" -type f -path '*/bin/busybox')" "$work/nats/bin/busybox"
     ln -s busybox "$work/nats/bin/wget"
     tar -C "$work/nats" -c . | docker import --change 'ENTRYPOINT ["/nats-server"]' - "$nats" >/dev/null
 fi
