@@ -157,7 +157,9 @@ impl Ours {
         if program == ours {
             return Starts::Yes;
         }
-        perhaps(program.is_relative() && program.file_name() == ours.file_name())
+        // A bare name is looked up in the folders of programs: elsewhere it is another word, such as `start)` of a `case`.
+        let looked_up = program.components().count() > 1 || ours.parent().is_some_and(holds_programs);
+        perhaps(program.is_relative() && looked_up && program.file_name() == ours.file_name())
     }
 
     /// Whether that program starts it, told this first.
@@ -198,6 +200,12 @@ impl Ours {
             }
         }
     }
+}
+
+/// Whether a folder is one in which a shell looks for programs.
+fn holds_programs(folder: &Path) -> bool {
+    let name = folder.file_name().and_then(|name| name.to_str());
+    matches!(name, Some("bin" | "sbin"))
 }
 
 /// A unit's name as people say it.
@@ -385,6 +393,16 @@ mod tests {
         ] {
             assert_eq!(unit(line, &start()), starts, "{line}");
         }
+    }
+
+    /// A script that is called as a word of a shell's `case`.
+    #[test]
+    fn a_bare_word_is_no_script_of_that_name() {
+        let ours = Ours::Script("/parts/cs-primary/start".into());
+        for (line, starts) in [("start)", No), ("  start|restart) start ;;", No), ("./start", Perhaps)] {
+            assert_eq!(script(line, &ours), starts, "{line}");
+        }
+        assert_eq!(script("cs-start", &Ours::Script("/usr/local/bin/cs-start".into())), Perhaps);
     }
 
     #[test]
