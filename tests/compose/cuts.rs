@@ -54,7 +54,8 @@ fn up_is_normal_a_lost_link_is_told_and_a_failover_is_one_command() {
     system.until("status names the proxies that can only read", || {
         let status = system.status()?;
         let named = |part: &str| status.warnings.iter().any(|line| line.contains(part));
-        let told = named("proxy-a at secondary") && named("proxy-b at secondary") && !named("proxy-a at main");
+        let told =
+            named("proxy-a at secondary") && named("proxy-b at secondary") && !named("proxy-a at main");
         if told { Ok(()) } else { Err(anyhow!("{:?}: {:?}", status.mode, status.warnings)) }
     });
     assert!(system.is_closed("secondary").unwrap());
