@@ -50,9 +50,10 @@ pub(crate) fn run(ask: &Act, host: &Path, out: &Output) -> anyhow::Result<Exit> 
         let known: Vec<&str> = one.driver.actions().iter().map(|action| action.as_str()).collect();
         Usage(format!("{} does not do `{}`: {}", ask.resource, ask.action, known.join(", ")))
     })?;
-    let group = match host.groups.as_slice() {
-        [group, ..] => group.clone(),
-        [] => GroupId::new("by-hand")?,
+    // A client of names is asked on somebody's behalf.
+    let group = match one.group.as_ref().or(host.groups.first()) {
+        Some(group) => group.clone(),
+        None => GroupId::new("by-hand")?,
     };
     let mut args = match &ask.args {
         Some(text) => serde_json::from_str::<Map<String, Value>>(text)
@@ -104,7 +105,7 @@ pub(crate) fn run(ask: &Act, host: &Path, out: &Output) -> anyhow::Result<Exit> 
     let registration = Registration {
         service: one.service,
         resource: one.resource,
-        group: (!one.unclaimed).then_some(group),
+        group: one.group.is_some().then_some(group),
         driver: one.driver,
     };
     let reply = crate::runtime()?.block_on(act_here(order, registration)).map_err(told)?;

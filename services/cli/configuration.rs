@@ -6,7 +6,7 @@ use std::path::Path;
 use chrono::Utc;
 use config::{AskOr, Group, Host, RefusedOr, json_schema, load_groups, load_host};
 use document::Diagnostics;
-use schemas::{ResourceId, Service, SiteId};
+use schemas::{Address, ResourceId, Service, SiteId};
 use serde_json::json;
 
 use crate::args::{Config, ConfigAsk};
@@ -68,6 +68,7 @@ fn check(host: &Path, folder: Option<&Path>, out: &Output) -> anyhow::Result<Exi
     warnings.extend(groups.iter().filter_map(misnamed));
     warnings.extend(host.iter().flat_map(|host| unknown_groups(host, &groups)));
     warnings.extend(host.iter().flat_map(|host| unknown_sites(host, &groups)));
+    warnings.extend(host.iter().flat_map(|host| unclaimed(host, &groups)));
     warnings.extend(groups.iter().flat_map(|group| strangers(group, host.as_ref())));
     if host.as_ref().is_some_and(|host| host.runner.is_some()) {
         warnings.extend(groups.iter().flat_map(mute));
@@ -145,9 +146,6 @@ fn unknown_sites(host: &Host, groups: &[Group]) -> Vec<String> {
     if groups.is_empty() {
         return Vec::new();
     }
-    let ours = |group: &&Group| host.groups.is_empty() || host.groups.contains(&group.name);
-    let sites: Vec<&str> =
-        groups.iter().filter(ours).flat_map(|group| &group.sites).map(SiteId::as_str).collect();
     // A server of the DNS may stand at a third place.
     let third = |key: &str, site: &str| key == "verify" && (site == "witness" || site == host.site.as_str());
     let mut found = Vec::new();
@@ -156,6 +154,12 @@ fn unknown_sites(host: &Host, groups: &[Group]) -> Vec<String> {
     {
         for settings in host.settings(service) {
             let (path, name) = (settings.document.path(), settings.resource);
+            let its = |group: &&Group| settings.group == Some(&group.name);
+            let sites: Vec<&str> =
+                groups.iter().filter(its).flat_map(|group| &group.sites).map(SiteId::as_str).collect();
+            if sites.is_empty() {
+                continue;
+            }
             for (site, _) in settings.located.get(key).map(document::Located::entries).unwrap_or_default() {
                 let (text, line) = (site.name.as_str(), site.line);
                 if !sites.contains(&text) && !third(key, text) {
@@ -164,6 +168,22 @@ fn unknown_sites(host: &Host, groups: &[Group]) -> Vec<String> {
                     ));
                 }
             }
+        }
+    }
+    found
+}
+
+/// Resources of a group whose file does not name them: no move would ever ask them.
+fn unclaimed(host: &Host, groups: &[Group]) -> Vec<String> {
+    let mut found = Vec::new();
+    for settings in Service::ALL.iter().flat_map(|service| host.settings(*service)) {
+        let Some(group) = groups.iter().find(|group| settings.group == Some(&group.name)) else { continue };
+        let (service, resource) = (settings.service, settings.resource.clone());
+        let own = Address { site: host.site.clone(), service, resource };
+        if !group.claims().any(|(address, _)| address == own) {
+            let (path, line) = (settings.document.path(), settings.located.line);
+            let (name, file) = (settings.resource, &group.path);
+            found.push(format!("{path}:{line}: {service}.{name}: {file} names none at `{}`", host.site));
         }
     }
     found

@@ -95,10 +95,11 @@ fn what_would_fail_on_the_night_is_warned_of_by_day() {
     std::fs::write(folder.join("groups/h.yaml"), group).unwrap();
     let host = "version: 1\nsite: a\ngroups: [g, other]\nbus: { servers: [\"nats://127.0.0.1:1\"] }\nstate: state\n\
                 page: page.sh\nrunner: { journal: journal, groups: groups }\ndatabase:\n  \
-                config: { driver: postgres, dsn: \"file:config.dsn\", writers: [] }\nprocess:\n  \
-                cs: { driver: exec, start: on.sh, stop: off.sh, health: { http: \"http://127.0.0.1:1/\" } }\n  \
-                web: { driver: exec, start: on.sh, stop: off.sh, check: is.sh, repoint: { a: a.sh, moon: m.sh }, pointed: p.sh }\n  \
-                proxy: { driver: exec, start: on.sh, stop: off.sh }\n";
+                config: { group: g, driver: postgres, dsn: \"file:config.dsn\", writers: [] }\nprocess:\n  \
+                cs: { group: g, driver: exec, start: on.sh, stop: off.sh, health: { http: \"http://127.0.0.1:1/\" } }\n  \
+                web: { group: g, driver: exec, start: on.sh, stop: off.sh, check: is.sh, repoint: { a: a.sh, moon: m.sh }, pointed: p.sh }\n  \
+                proxy: { group: g, driver: exec, start: on.sh, stop: off.sh }\n  \
+                webb: { group: other, driver: memory }\n  lost: { group: g, driver: memory }\n";
     std::fs::write(folder.join("host.yaml"), host).unwrap();
     let check = run(&["config", "check", "--config", "host.yaml"], folder);
     assert_eq!(code(&check), 8, "{}", text(&check));
@@ -111,10 +112,11 @@ fn what_would_fail_on_the_night_is_warned_of_by_day() {
         "page.sh is not there, or no program",
         "trigger.run: there is no workflow `failovre`",
         "process.cs: no `check` script",
+        "process.lost: groups/h.yaml names none at `a`",
     ] {
         assert!(text(&check).contains(part), "`{part}` is not in\n{}", text(&check));
     }
-    for part in ["process.web: no", "process.proxy"] {
+    for part in ["process.web: no", "process.proxy", "webb"] {
         assert!(!text(&check).contains(part), "`{part}` is in\n{}", text(&check));
     }
 }
@@ -151,7 +153,7 @@ fn the_set_up_of_a_database_is_printed_from_the_hosts_file() {
     }
     assert!(text(&setup).starts_with("-- Pointsman: set-up of the database DATABASE (resource `config`)"));
     // Several, each in its own database.
-    let host = "version: 1\nsite: main\nbus: { servers: [\"nats://127.0.0.1:1\"] }\ndatabase:\n  \
+    let host = "version: 1\nsite: main\ngroups: [cfg]\nbus: { servers: [\"nats://127.0.0.1:1\"] }\ndatabase:\n  \
                 config: { driver: postgres, dsn: \"file:config.dsn\", writers: [a] }\n  \
                 log: { driver: postgres, dsn: \"file:log.dsn\", writers: [a] }\n";
     std::fs::write(folder.join("two.yaml"), host).unwrap();

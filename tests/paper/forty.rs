@@ -103,10 +103,11 @@ impl Plant {
         let mut services = Vec::new();
         for site in ["main", "secondary"] {
             let client = runtime.block_on(async_nats::connect(nats.url())).unwrap();
-            for group in names() {
-                let served =
-                    serve(host(folder.path(), &group, site, &nats.url()), client.clone(), stop.clone());
-                services.push(runtime.spawn(served));
+            // One host has the resources of forty groups; that of the one whose brake is on stands beside it.
+            let (alone, together): (Vec<String>, Vec<String>) = names().partition(|group| group == REFUSED);
+            for groups in [together, alone] {
+                let host = host(folder.path(), &groups, site, &nats.url());
+                services.push(runtime.spawn(serve(host, client.clone(), stop.clone())));
             }
         }
         for group in names() {
@@ -142,7 +143,7 @@ impl Plant {
 
     /// A group's brake at the other site, and until that is seen.
     fn brakes(&self, group: &str) {
-        std::fs::remove_file(self.folder.path().join(format!("{group}-secondary/armed"))).unwrap();
+        std::fs::remove_file(state(self.folder.path(), group, "secondary").join("armed")).unwrap();
         let braked = |resource: &Value| {
             resource["address"]["site"] == "main" || resource["observation"]["armed"] == false
         };
@@ -160,8 +161,7 @@ impl Plant {
 
     /// How the group's database is at a site, and how often it was changed there.
     fn database(&self, group: &str, site: &str) -> (String, usize) {
-        let file = self.folder.path().join(format!("{group}-{site}/rehearsal.json"));
-        let world = World::in_file(file).unwrap();
+        let world = World::in_file(state(self.folder.path(), group, site).join("rehearsal.json")).unwrap();
         let name = format!("database.{group}-config");
         (world.state(&name).as_str().unwrap().to_owned(), world.effects(&name).len())
     }
@@ -216,28 +216,42 @@ fn group_file(group: &str) -> String {
     )
 }
 
-/// A group's host at a site, armed, as it is while the group is live where it should be.
-fn host(folder: &Path, group: &str, site: &str, url: &str) -> config::Host {
-    let state = folder.join(format!("{group}-{site}"));
+/// The state folder of the host that has a group's resources.
+fn state(folder: &Path, group: &str, site: &str) -> PathBuf {
+    folder.join(if group == REFUSED { format!("{site}-of-{group}") } else { site.to_owned() })
+}
+
+/// A host at a site, armed, as it is while each group is live where it should be.
+fn host(folder: &Path, groups: &[String], site: &str, url: &str) -> config::Host {
+    let state = state(folder, &groups[0], site);
     std::fs::create_dir(&state).unwrap();
-    let (sends, receives) = if site == "main" { ("csp", "css") } else { ("css", "csp") };
-    let (access, flows, how) = match site == live(group) {
-        true => ("open", sends, json!({ "slot": true })),
-        false if group == HELD => {
-            let copying = json!({ "tables": 5, "tablesReady": 3, "rows": 0, "bytes": 0, "bytesTotal": 0 });
-            ("closed", receives, json!({ "enabled": true, "copying": copying }))
-        }
-        false => ("closed", receives, json!({ "enabled": true })),
-    };
     let world = World::in_file(state.join("rehearsal.json")).unwrap();
-    world.set(&format!("replication.{group}-{flows}"), how);
+    let (mut databases, mut replications) = (String::new(), String::new());
+    for group in groups {
+        let (sends, receives) = if site == "main" { ("csp", "css") } else { ("css", "csp") };
+        let (access, flows, how) = match site == live(group) {
+            true => ("open", sends, json!({ "slot": true })),
+            false if group == HELD => {
+                let copying =
+                    json!({ "tables": 5, "tablesReady": 3, "rows": 0, "bytes": 0, "bytesTotal": 0 });
+                ("closed", receives, json!({ "enabled": true, "copying": copying }))
+            }
+            false => ("closed", receives, json!({ "enabled": true })),
+        };
+        world.set(&format!("replication.{group}-{flows}"), how);
+        let own = if groups.len() > 1 { format!("group: {group}, ") } else { String::new() };
+        databases += &format!("  {group}-config: {{ {own}driver: memory, access: {access} }}\n");
+        for (name, half) in [(sends, "source"), (receives, "receiver")] {
+            replications += &format!("  {group}-{name}: {{ {own}driver: memory, half: {half} }}\n");
+        }
+    }
     let file = format!(
-        "version: 1\nsite: {site}\ngroups: [{group}]\nstate: {}\nbus: {{ servers: [\"{url}\"] }}\n\
-         database: {{ {group}-config: {{ driver: memory, access: {access} }} }}\n\
-         replication:\n  {group}-{sends}: {{ driver: memory, half: source }}\n  {group}-{receives}: {{ driver: memory, half: receiver }}\n",
+        "version: 1\nsite: {site}\ngroups: [{}]\nstate: {}\nbus: {{ servers: [\"{url}\"] }}\n\
+         database:\n{databases}replication:\n{replications}",
+        groups.join(", "),
         state.display()
     );
-    let host = config::parse_host(&file, &format!("{group}-{site}.yaml"), folder).unwrap();
+    let host = config::parse_host(&file, &format!("{}.yaml", state.display()), folder).unwrap();
     std::fs::write(host.armed_flag(), "").unwrap();
     host
 }

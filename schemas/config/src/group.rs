@@ -95,8 +95,8 @@ impl Group {
         self.databases.iter().filter(|(_, database)| database.kind == Kind::OneLive).map(|(name, _)| name)
     }
 
-    /// Each claim with the JSON pointer of the place that makes it.
-    pub(crate) fn claims(&self) -> impl Iterator<Item = (Address, String)> + '_ {
+    /// Each resource that the group claims, with the JSON pointer of the place that does.
+    pub fn claims(&self) -> impl Iterator<Item = (Address, String)> + '_ {
         let both = move |service: Service, resource: &ResourceId, pointer: String| {
             let resource = resource.clone();
             self.sites.iter().map(move |site| {

@@ -16,7 +16,7 @@ use crate::file::Version;
 pub struct Host {
     /// The host's place: a site of the groups, or another such as `witness`.
     pub site: SiteId,
-    /// The groups whose resources it serves; empty for a host that serves any.
+    /// The groups whose resources it serves; empty for a host that serves none, such as one of clients only.
     pub groups: Vec<GroupId>,
     /// How it reaches the bus.
     pub bus: Bus,
@@ -28,7 +28,15 @@ pub struct Host {
     pub runner: Option<RunnerSettings>,
     pub(crate) document: Document,
     pub(crate) folder: PathBuf,
-    pub(crate) settings: BTreeMap<(Service, ResourceId), String>,
+    pub(crate) settings: BTreeMap<(Service, ResourceId), Entry>,
+}
+
+/// One resource as the file has it.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) pointer: String,
+    pub(crate) group: Option<GroupId>,
+    pub(crate) located: Located,
 }
 
 /// What a host's file says about one resource: read by the service's own types.
@@ -38,9 +46,11 @@ pub struct Settings<'a> {
     pub service: Service,
     /// The resource.
     pub resource: &'a ResourceId,
+    /// The group that claims it; none for a client host or cache, which no group claims.
+    pub group: Option<&'a GroupId>,
     /// Where it stands in the file, as a JSON pointer.
     pub pointer: &'a str,
-    /// What is written, with the place of everything.
+    /// What is written but for `group`, with the place of everything.
     pub located: &'a Located,
     /// The whole file: its path, and diagnostics by pointer.
     pub document: &'a Document,
@@ -49,12 +59,11 @@ pub struct Settings<'a> {
 impl Host {
     /// The resources of one service, by name.
     pub fn settings(&self, service: Service) -> impl Iterator<Item = Settings<'_>> {
-        self.settings.iter().filter(move |((of, _), _)| *of == service).filter_map(
-            |((service, resource), pointer)| {
-                let located = self.document.root().at(pointer)?;
-                Some(Settings { service: *service, resource, pointer, located, document: &self.document })
-            },
-        )
+        self.settings.iter().filter(move |((of, _), _)| *of == service).map(|((service, resource), entry)| {
+            let Entry { pointer, group, located } = entry;
+            let group = group.as_ref();
+            Settings { service: *service, resource, group, pointer, located, document: &self.document }
+        })
     }
 
     /// The services that the file names, each once.
@@ -89,7 +98,7 @@ pub(crate) struct HostFile {
     pub(crate) version: Version,
     /// The host's place: a site of the groups, or another such as `witness`.
     pub(crate) site: SiteId,
-    /// The groups whose resources it serves; without it, any.
+    /// The groups whose resources it serves. Where it names several, each resource says `group:`.
     #[serde(default)]
     pub(crate) groups: Vec<GroupId>,
     /// How it reaches the bus.
@@ -125,6 +134,8 @@ pub(crate) struct HostFile {
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "a shape for the JSON Schema; the services read the settings")]
 struct Driver {
+    /// The group that claims it, where the file names several.
+    group: Option<GroupId>,
     /// What acts: `postgres`, `rfc2136`, `systemd`, `exec`, or `memory` in a rehearsal.
     driver: Option<String>,
     #[serde(flatten)]

@@ -6,11 +6,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use document::{Diagnostic, Diagnostics, Document, MAX_BYTES};
-use schemas::{ResourceId, Service};
+use schemas::{GroupId, ResourceId, Service};
 
 use crate::file::{DefaultsFile, GroupFile};
 use crate::group::Group;
-use crate::host::{Host, HostFile};
+use crate::host::{Entry, Host, HostFile};
 use crate::merge::{Files, over};
 use crate::{check, codes};
 
@@ -192,8 +192,21 @@ fn host(document: Document, folder: PathBuf) -> Result<Host, Diagnostics> {
             if !value.is_object() {
                 let message = format!("{service} `{resource}` needs its driver's settings, a mapping");
                 found.push(document.error(&pointer, codes::VALUE, message));
+                continue;
             }
-            settings.insert((service, resource.clone()) as (Service, ResourceId), pointer);
+            let group = match group_of(&document, &file.groups, service, &pointer) {
+                Ok(group) => group,
+                Err(wrong) => {
+                    found.push(wrong);
+                    None
+                }
+            };
+            let Some(located) = document.root().at(&pointer) else { continue };
+            let located = located.without("group");
+            settings.insert(
+                (service, resource.clone()) as (Service, ResourceId),
+                Entry { pointer, group, located },
+            );
         }
     }
     let state = folder.join(&file.state);
@@ -215,6 +228,34 @@ fn host(document: Document, folder: PathBuf) -> Result<Host, Diagnostics> {
     let (site, groups) = (file.site, file.groups);
     let host = Host { site, groups, bus, state, page, runner, document, folder, settings };
     found.or(host)
+}
+
+/// The group that claims a resource: its own `group:`, or the only one of the file. Clients of names have none.
+fn group_of(
+    document: &Document,
+    groups: &[GroupId],
+    service: Service,
+    pointer: &str,
+) -> Result<Option<GroupId>, Diagnostic> {
+    let own = format!("{pointer}/group");
+    let written = document.root().at(&own);
+    let client = service == Service::Dns && document.root().at(&format!("{pointer}/client")).is_some();
+    let wrong = |at: &str, message: String| Err(document.error(at, codes::VALUE, message));
+    match (written, groups) {
+        (Some(_), _) if client => wrong(&own, "a client of names belongs to no group".to_owned()),
+        (None, _) if client => Ok(None),
+        (Some(written), _) => match groups.iter().find(|group| written.as_str() == Some(group.as_str())) {
+            Some(group) => Ok(Some(group.clone())),
+            None => wrong(&own, "no group that `groups` at the top of this file names".to_owned()),
+        },
+        (None, [one]) => Ok(Some(one.clone())),
+        (None, []) => {
+            wrong(pointer, "whose is it? Name its group at the top of the file: `groups: [NAME]`".to_owned())
+        }
+        (None, _) => {
+            wrong(pointer, "`groups` names several: say which one's it is, `group: NAME`".to_owned())
+        }
+    }
 }
 
 fn check_bus(document: &Document, file: &HostFile) -> Diagnostics {

@@ -384,6 +384,29 @@ fn a_host_hands_on_its_settings_with_their_places() {
 }
 
 #[test]
+fn a_host_of_several_groups_says_whose_each_resource_is() {
+    let text = "version: 1\nsite: main\ngroups: [cfg, shop]\nbus: { servers: [nats://a] }\n\
+                database:\n  config: { group: cfg, driver: memory }\n  orders: { driver: memory, group: shop }\n\
+                dns: { s1app: { client: resolvectl } }\n";
+    let host = parse_host(text, "host.yaml", "").unwrap();
+    let whose = |service| {
+        let all = host.settings(service);
+        all.map(|its| (its.resource.to_string(), its.group.map(ToString::to_string))).collect::<Vec<_>>()
+    };
+    let named = |resource: &str, group: &str| (resource.to_owned(), Some(group.to_owned()));
+    assert_eq!(whose(Service::Database), [named("config", "cfg"), named("orders", "shop")]);
+    assert_eq!(whose(Service::Dns), [("s1app".to_owned(), None)]);
+    // The driver's own types refuse what they do not know: `group` is not theirs.
+    let orders = host.settings(Service::Database).nth(1).unwrap();
+    assert!(orders.located.get("group").is_none());
+    assert_eq!(orders.located.get("driver").unwrap().line, 7);
+    let one = parse_host(HOST, "host.yaml", "").unwrap();
+    assert!(
+        one.settings(Service::Database).all(|its| its.group.is_some_and(|group| group.as_str() == "cfg"))
+    );
+}
+
+#[test]
 fn each_bad_host_is_refused_at_its_place() {
     let bad = [
         (
@@ -416,6 +439,22 @@ fn each_bad_host_is_refused_at_its_place() {
         (
             "version: 1\nsite: a\nbus: { servers: [nats://a] }\nprocess: { P: {} }\n",
             "host.yaml:4:12: document-shape: `P` is not a name",
+        ),
+        (
+            "version: 1\nsite: a\nbus: { servers: [nats://a] }\nprocess: { p: {} }\n",
+            "host.yaml:4:15: config-value: whose is it?",
+        ),
+        (
+            "version: 1\nsite: a\ngroups: [g, h]\nbus: { servers: [nats://a] }\nprocess: { p: {} }\n",
+            "host.yaml:5:15: config-value: `groups` names several",
+        ),
+        (
+            "version: 1\nsite: a\ngroups: [g, h]\nbus: { servers: [nats://a] }\nprocess: { p: { group: i } }\n",
+            "host.yaml:5:24: config-value: no group that `groups`",
+        ),
+        (
+            "version: 1\nsite: a\ngroups: [g]\nbus: { servers: [nats://a] }\ndns: { c: { client: x, group: g } }\n",
+            "host.yaml:5:31: config-value: a client of names",
         ),
         (
             "version: 1\nsite: a\nbus: { servers: [nats://a] }\nproces: {}\n",

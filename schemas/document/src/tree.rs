@@ -106,6 +106,16 @@ impl Located {
         }
     }
 
+    /// The same without an entry of this mapping; places stay.
+    #[must_use]
+    pub fn without(&self, key: &str) -> Located {
+        let mut rest = self.clone();
+        if let Node::Map(entries) = &mut rest.node {
+            entries.retain(|(its, _)| its.name != key);
+        }
+        rest
+    }
+
     /// The value without places.
     pub fn to_value(&self) -> Value {
         match &self.node {

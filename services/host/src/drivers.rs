@@ -10,7 +10,7 @@ use exec::Guard;
 use postgres::Life;
 use responder::Driver;
 use responder::memory::{MemoryDriver, World};
-use schemas::{Problem, ResourceId, Service, SiteId};
+use schemas::{GroupId, Problem, ResourceId, Service, SiteId};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -23,8 +23,8 @@ pub struct Served {
     pub service: Service,
     /// The resource.
     pub resource: ResourceId,
-    /// A client host or cache: no group claims it.
-    pub unclaimed: bool,
+    /// The group that claims it; none for a client host or cache.
+    pub group: Option<GroupId>,
     /// Its hands.
     pub driver: Arc<dyn Driver>,
 }
@@ -92,16 +92,15 @@ pub fn drivers(
                 Service::Database => {
                     typed::<database::Settings>(&settings).map(|its| Ok(database(its, &here)))
                 }
-                Service::Replication => {
-                    typed::<replication::Settings>(&settings).map(|its| replication(host, its, &here))
-                }
+                Service::Replication => typed::<replication::Settings>(&settings)
+                    .map(|its| replication(host, settings.group, its, &here)),
                 Service::Process => typed::<process::Settings>(&settings).map(|its| process(its, &here)),
             };
             match built {
                 Ok(Ok(driver)) => served.push(Served {
                     service,
                     resource: settings.resource.clone(),
-                    unclaimed: service == Service::Dns && settings.located.get("client").is_some(),
+                    group: settings.group.cloned(),
                     driver,
                 }),
                 Ok(Err(problem)) => {
@@ -152,6 +151,7 @@ fn database(settings: database::Settings, here: &Here<'_>) -> Arc<dyn Driver> {
 
 fn replication(
     host: &Host,
+    group: Option<&GroupId>,
     settings: replication::Settings,
     here: &Here<'_>,
 ) -> Result<Arc<dyn Driver>, Problem> {
@@ -167,6 +167,10 @@ fn replication(
         .settings(Service::Database)
         .find(|database| *database.resource == its.database)
         .ok_or_else(|| wrong(format!("this file has no database `{}`", its.database)))?;
+    if own.group != group {
+        let whose = own.group.map(GroupId::as_str).unwrap_or_default();
+        return Err(wrong(format!("database `{}` belongs to group `{whose}`", its.database)));
+    }
     let own: database::Settings = own.located.typed(own.document.path()).map_err(|e| wrong(e.to_string()))?;
     let database::Settings::Postgres(own) = own else {
         return Err(wrong(format!("database `{}` is not driven by `postgres`", its.database)));

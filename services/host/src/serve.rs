@@ -28,12 +28,6 @@ pub enum HostError {
     /// Something is wrong with the file.
     #[error(transparent)]
     Settings(#[from] Diagnostics),
-    /// It names several groups: which resource belongs to which is not said.
-    #[error(
-        "{}: several groups on one host: give each a host file of its own, with a `state` folder of its own",
-        .0.display()
-    )]
-    Groups(PathBuf),
     /// The rehearsal's world cannot be read.
     #[error("rehearsal.json in the state folder: {0}")]
     World(std::io::Error),
@@ -62,16 +56,10 @@ pub async fn serve(
     })?;
     let tell = Tell::on(Herald::new(client.clone(), prefix.clone(), name), host.site.clone());
     let served = drivers(host, only, &Guard::this_program(), &world, Uuid::new_v4(), &tell)?;
-    let path = PathBuf::from(host.document().path());
-    let group = match host.groups.as_slice() {
-        [one] => Some(one.clone()),
-        [] | [_, ..] if served.iter().all(|s| s.unclaimed) => None,
-        _ => return Err(HostError::Groups(path)),
-    };
     let registrations = served.into_iter().map(|s| Registration {
         service: s.service,
         resource: s.resource,
-        group: if s.unclaimed { None } else { group.clone() },
+        group: s.group,
         driver: s.driver,
     });
     let ledger = match only {
