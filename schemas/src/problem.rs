@@ -121,6 +121,9 @@ codes! {
     NoBus "bus-silent" 503 true "The bus does not answer."
         "No NATS server of the list can be reached."
         "Check the servers; by hand, the printed runbook needs no bus (or `runbook --offline` on the runner's host).";
+    NotPermitted "not-permitted" 403 false "The bus does not let this user ask that."
+        "The user of this host's file (`creds`, `nkey`) has no right to publish the subject."
+        "Ask as somebody who may (`--config FILE` with other credentials, `bus.person`), or mend the servers' permissions.";
     UnknownGroup "unknown-group" 404 false "There is no such group."
         "Its file is missing or not loaded."
         "`pointsman status` lists the groups.";

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use async_nats::client::RequestErrorKind;
-use async_nats::{Client, ConnectOptions, Request};
+use async_nats::{Client, ConnectOptions, Event, Request};
 use futures_util::StreamExt;
 use schemas::op::{Op, OpReply, OpRequest};
 use schemas::{Code, MessageId, PersonId, Prefix, Problem};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::exit::Usage;
@@ -26,6 +27,7 @@ pub(crate) struct Bus {
     prefix: Prefix,
     person: PersonId,
     server: String,
+    refused: watch::Receiver<String>,
 }
 
 /// As whom the server sees a connection.
@@ -62,7 +64,15 @@ impl Bus {
     pub(crate) async fn connect(bus: &config::Bus) -> anyhow::Result<Bus> {
         let person = person::person(bus)
             .ok_or_else(|| Usage("nobody is named: set `bus.person` in the host's file".to_owned()))?;
+        let (tell, refused) = watch::channel(String::new());
         let options = options(bus, "command").await?.connection_timeout(CONNECT_WITHIN / 2);
+        let options = options.event_callback(move |event| {
+            // The server's own words: `Permissions Violation for Publish to "SUBJECT"`.
+            if let Event::ServerError(error) = event {
+                tell.send_replace(error.to_string());
+            }
+            std::future::ready(())
+        });
         let silent = |detail: String| Problem::new(Code::NoBus, detail);
         let servers = bus.servers.join(", ");
         let client = tokio::time::timeout(CONNECT_WITHIN, options.connect(&bus.servers))
@@ -71,7 +81,7 @@ impl Bus {
             .map_err(|error| silent(format!("{servers}: {error}")))?;
         let info = client.server_info();
         let server = if info.server_name.is_empty() { info.host } else { info.server_name };
-        Ok(Bus { client, prefix: bus.prefix()?, person, server })
+        Ok(Bus { client, prefix: bus.prefix()?, person, server, refused })
     }
 
     /// Asks the runner for something that changes nothing.
@@ -172,7 +182,16 @@ impl Bus {
         let subject = self.prefix.op(&self.person, request.op.verb());
         let body = serde_json::to_vec(request).context("the request cannot be written")?;
         let message = Request::new().payload(body.into()).timeout(Some(within));
-        match self.client.send_request(subject, message).await {
+        let mut refused = self.refused.clone();
+        let quoted = format!("\"{subject}\"");
+        let answered = tokio::select! {
+            answered = self.client.send_request(subject, message) => answered,
+            Ok(said) = refused.wait_for(|said| said.contains(&quoted)) => {
+                let detail = format!("asked as `{}`: {}", self.person, *said);
+                return Err(Problem::new(Code::NotPermitted, detail).into());
+            }
+        };
+        match answered {
             Ok(answer) => {
                 let reply = serde_json::from_slice(&answer.payload)
                     .context("the runner's answer cannot be read: is it of another version?")?;

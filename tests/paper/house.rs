@@ -2,11 +2,13 @@
 //! the runner, and as what persons type, over a real bus.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use async_nats::ConnectOptions;
 use futures_util::StreamExt;
 use lab::nats::{Nats, NatsOptions};
 use lab::process::{Process, Program};
@@ -37,6 +39,8 @@ target: { rto: 5m, rpo: 30s }
 pub(crate) struct House {
     services: BTreeMap<&'static str, Process>,
     runner: Option<Process>,
+    /// Whose file the runner has, and the person at the desk.
+    files: [&'static str; 2],
     nats: Nats,
     folder: TempDir,
     events: Receiver<(String, CloudEvent)>,
@@ -51,17 +55,38 @@ impl House {
 
     /// The same; the group's file also says what `more` makes of the installation's folder.
     pub(crate) fn with(more: impl FnOnce(&Path) -> String) -> House {
+        House::on_bus(more, None)
+    }
+
+    /// The same, on a bus that lets only `users` in: its files are of the services of a place, `runner`, and persons.
+    pub(crate) fn on_bus(more: impl FnOnce(&Path) -> String, users: Option<&Users>) -> House {
         let folder = tempfile::tempdir().unwrap();
-        let nats = Nats::start(NatsOptions::default()).unwrap();
+        let config = users.map(|users| users.config.clone()).unwrap_or_default();
+        let nats = Nats::start(NatsOptions { config, ..NatsOptions::default() }).unwrap();
+        let bus = |user: &str| match users {
+            Some(users) => users.bus(folder.path(), user, &nats.url()),
+            None => format!("servers: [\"{}\"], person: anna", nats.url()),
+        };
         for host in HOSTS {
-            write_host(folder.path(), host, &nats.url());
+            write_host(folder.path(), host, &bus(host));
+        }
+        for user in users.iter().flat_map(|_| ["runner", "anna", "bert", "rita"]) {
+            let at = folder.path().display();
+            let file = format!(
+                "version: 1\nsite: witness\nstate: {at}/{user}\nbus: {{ {} }}\n{}",
+                bus(user),
+                runner_of(folder.path())
+            );
+            std::fs::create_dir(folder.path().join(user)).unwrap();
+            std::fs::write(folder.path().join(format!("{user}.yaml")), file).unwrap();
         }
         std::fs::create_dir(folder.path().join("groups")).unwrap();
         let group = format!("{GROUP}{}", more(folder.path()));
         std::fs::write(folder.path().join("groups/cfg.yaml"), group).unwrap();
-        let (runtime, events) = listen(&nats.url());
+        let (runtime, events) = listen(&nats.url(), users.map(|users| users.seed("listener").to_owned()));
         let services = BTreeMap::new();
-        let mut house = House { services, runner: None, nats, folder, events, _runtime: runtime };
+        let files = if users.is_some() { ["runner", "anna"] } else { ["witness", "witness"] };
+        let mut house = House { services, runner: None, files, nats, folder, events, _runtime: runtime };
         for host in HOSTS {
             assert_eq!(house.code(&house.on(host, &["arm"])), 0);
             house.serve(host);
@@ -85,6 +110,15 @@ impl House {
 
     fn host_file(&self, host: &str) -> PathBuf {
         self.folder.path().join(format!("{host}.yaml"))
+    }
+
+    /// What the bus's server printed.
+    pub(crate) fn bus_log(&self) -> String {
+        self.nats.output()
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.nats.url()
     }
 
     /// Ends the bus with signal 9; it comes back with [`House::bus_back`].
@@ -149,11 +183,11 @@ impl House {
     }
 
     pub(crate) fn run_runner(&mut self) {
-        self.runner = Some(self.stay("witness", &["runner"]));
+        self.runner = Some(self.stay(self.files[0], &["runner"]));
     }
 
     pub(crate) fn run_runner_with(&mut self, more: &[&str]) {
-        self.runner = Some(self.stay("witness", &[&["runner"], more].concat()));
+        self.runner = Some(self.stay(self.files[0], &[&["runner"], more].concat()));
     }
 
     /// From now on the runner's journal is another folder, which is not there yet.
@@ -209,7 +243,7 @@ impl House {
 
     /// The command at a person's desk.
     pub(crate) fn person(&self, words: &[&str]) -> Output {
-        self.on("witness", words)
+        self.on(self.files[1], words)
     }
 
     #[track_caller]
@@ -267,17 +301,47 @@ fn rehearsal(folder: &Path, host: &str) -> PathBuf {
     folder.join(host).join("rehearsal.json")
 }
 
-fn write_host(folder: &Path, host: &str, url: &str) {
+/// The users of a bus: its server's configuration, and the seed of each.
+pub(crate) struct Users {
+    pub(crate) config: String,
+    pub(crate) seeds: BTreeMap<String, String>,
+}
+
+impl Users {
+    pub(crate) fn seed(&self, user: &str) -> &str {
+        &self.seeds[user]
+    }
+
+    /// What a file says of the bus, with the user's seed beside it.
+    fn bus(&self, folder: &Path, user: &str, url: &str) -> String {
+        let seed = folder.join(format!("{user}.nkey"));
+        std::fs::write(&seed, self.seed(user)).unwrap();
+        std::fs::set_permissions(&seed, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let person = if ["anna", "bert", "rita"].contains(&user) {
+            format!(", person: {user}")
+        } else {
+            String::new()
+        };
+        format!("servers: [\"{url}\"], nkey: {}{person}", seed.display())
+    }
+}
+
+fn runner_of(folder: &Path) -> String {
+    let at = folder.display();
+    format!("runner: {{ journal: {at}/journal, groups: {at}/groups }}\n")
+}
+
+fn write_host(folder: &Path, host: &str, bus: &str) {
     let at = folder.display();
     let mut file = format!(
         "version: 1\nsite: {host}\ngroups: [cfg]\nstate: {at}/{host}\n\
-         bus: {{ servers: [\"{url}\"], person: anna }}\n"
+         bus: {{ {bus} }}\n"
     );
     std::fs::create_dir(folder.join(host)).unwrap();
     let world = World::in_file(rehearsal(folder, host)).unwrap();
     if host == "witness" {
         file += "dns: { cfg-a: { driver: memory, sites: [main, secondary], points_at: main } }\n";
-        file += &format!("runner: {{ journal: {at}/journal, groups: {at}/groups }}\n");
+        file += &runner_of(folder);
     } else {
         let live = host == "main";
         let (access, csp, css) =
@@ -301,11 +365,12 @@ fn write_host(folder: &Path, host: &str, url: &str) {
 }
 
 /// Every event of the installation, from now on.
-fn listen(url: &str) -> (tokio::runtime::Runtime, Receiver<(String, CloudEvent)>) {
+fn listen(url: &str, seed: Option<String>) -> (tokio::runtime::Runtime, Receiver<(String, CloudEvent)>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (sender, events) = channel();
     let mut messages = runtime.block_on(async {
-        let client = async_nats::connect(url).await.unwrap();
+        let options = seed.map_or_else(ConnectOptions::new, ConnectOptions::with_nkey);
+        let client = options.connect(url).await.unwrap();
         let subject = schemas::Prefix::new("pointsman").unwrap().events_out();
         let messages = client.subscribe(subject).await.unwrap();
         client.flush().await.unwrap();

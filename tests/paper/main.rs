@@ -6,6 +6,7 @@ mod drill;
 mod forty;
 mod house;
 mod notify;
+mod permissions;
 mod plan;
 mod reload;
 mod report;
