@@ -106,7 +106,7 @@ fn policies(group: &Group, files: &Files<'_>, found: &mut Diagnostics) {
         found.push(files.error("/trigger/mode", codes::ONE_PROBER, message).help(help));
     }
     if trigger.misses == 0 || trigger.misses > 1000 {
-        let message = "from 1 to 1000 votes in a row";
+        let message = "from 1 to 1000 probes in a row";
         found.push(files.error("/trigger/misses", codes::VALUE, message));
     }
     if schemas::KindId::new(trigger.run.as_str()).is_err() {

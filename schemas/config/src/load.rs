@@ -194,13 +194,7 @@ fn host(document: Document, folder: PathBuf) -> Result<Host, Diagnostics> {
                 found.push(document.error(&pointer, codes::VALUE, message));
                 continue;
             }
-            let group = match group_of(&document, &file.groups, service, &pointer) {
-                Ok(group) => group,
-                Err(wrong) => {
-                    found.push(wrong);
-                    None
-                }
-            };
+            let group = group_of(&document, &file.groups, service, &pointer, &mut found);
             let Some(located) = document.root().at(&pointer) else { continue };
             let located = located.without("group");
             settings.insert(
@@ -236,26 +230,24 @@ fn group_of(
     groups: &[GroupId],
     service: Service,
     pointer: &str,
-) -> Result<Option<GroupId>, Diagnostic> {
+    found: &mut Diagnostics,
+) -> Option<GroupId> {
     let own = format!("{pointer}/group");
     let written = document.root().at(&own);
     let client = service == Service::Dns && document.root().at(&format!("{pointer}/client")).is_some();
-    let wrong = |at: &str, message: String| Err(document.error(at, codes::VALUE, message));
-    match (written, groups) {
-        (Some(_), _) if client => wrong(&own, "a client of names belongs to no group".to_owned()),
-        (None, _) if client => Ok(None),
-        (Some(written), _) => match groups.iter().find(|group| written.as_str() == Some(group.as_str())) {
-            Some(group) => Ok(Some(group.clone())),
-            None => wrong(&own, "no group that `groups` at the top of this file names".to_owned()),
-        },
-        (None, [one]) => Ok(Some(one.clone())),
-        (None, []) => {
-            wrong(pointer, "whose is it? Name its group at the top of the file: `groups: [NAME]`".to_owned())
-        }
-        (None, _) => {
-            wrong(pointer, "`groups` names several: say which one's it is, `group: NAME`".to_owned())
-        }
-    }
+    let named =
+        written.and_then(|written| groups.iter().find(|group| written.as_str() == Some(group.as_str())));
+    let (at, wrong) = match (written, groups) {
+        (None, _) if client => return None,
+        (Some(_), _) if client => (own.as_str(), "a client of names belongs to no group"),
+        (Some(_), _) if named.is_some() => return named.cloned(),
+        (Some(_), _) => (own.as_str(), "no group that `groups` at the top of this file names"),
+        (None, [one]) => return Some(one.clone()),
+        (None, []) => (pointer, "whose is it? Name its group at the top of the file: `groups: [NAME]`"),
+        (None, _) => (pointer, "`groups` names several: say which one's it is, `group: NAME`"),
+    };
+    found.push(document.error(at, codes::VALUE, wrong));
+    None
 }
 
 fn check_bus(document: &Document, file: &HostFile) -> Diagnostics {

@@ -15,7 +15,8 @@ pub struct Trigger {
     pub mode: TriggerMode,
     /// The workflow that it starts.
     pub run: String,
-    /// After so many misses in a row monitoring should report the site; the runner does not count.
+    /// A report that says in `data.misses` how many probes failed in a row counts from so many on; one that does not say it
+    /// counts.
     pub misses: u32,
     /// So long after the first report it is decided, unless the site is reported alive before.
     pub hold_down: Span,

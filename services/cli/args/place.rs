@@ -223,6 +223,7 @@ pub(crate) struct ReportOf {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Paper {
     /// Text with headings and tables
+    #[value(alias = "md")]
     Markdown,
     /// One page that needs nothing else
     Html,

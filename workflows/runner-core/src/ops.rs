@@ -432,6 +432,12 @@ impl Core {
         if !known {
             return Err(Problem::new(Code::Conflict, format!("`{site}` is no site of `{group}`")));
         }
+        // The site that the run opens is waited for only where it is backed out.
+        let opens = self.runs.get(&run).filter(|run| !run.machine.is_backing_out());
+        if opens.is_some_and(|run| run.started.from.is_some() && run.started.to.as_ref() == Some(site)) {
+            let what = format!("{site} is what run {} opens; nobody waits for it to be closed", run.short(4));
+            return Err(Problem::new(Code::Conflict, what));
+        }
         let entry = GroupEntry::Accepted { site: site.clone(), epoch, standing: false, by };
         self.append_group(now, &group, &entry);
         self.wake_waiters(now, Some(&group));

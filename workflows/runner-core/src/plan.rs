@@ -56,6 +56,7 @@ impl From<&Group> for GroupPlan {
                     config::TriggerMode::Auto => TriggerMode::Auto,
                 },
                 run: group.trigger.run.clone(),
+                misses: group.trigger.misses.into(),
                 hold_down: group.trigger.hold_down.duration(),
                 max_age: group.trigger.max_age.duration(),
                 one_prober: match &group.trigger.one_prober {

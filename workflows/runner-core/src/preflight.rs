@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::core::{Asked, Core, SILENT_AFTER, Timer};
 use crate::entry::GroupEntry;
+use crate::followed::everywhere;
 use crate::fresh::FRESH;
 use crate::in_memory::Group;
 use crate::name_lines::{path_line, ttl_line};
@@ -292,6 +293,14 @@ impl Core {
                 )),
                 _ => Some(CheckLine::green(if dormant { "dormant" } else { "runs" }, "as it should be")),
             },
+            Seen::Process(p) if peace && runs_everywhere(g, address) => Some(match p.running {
+                Running::Stopped => CheckLine::amber(
+                    "runs",
+                    "it should run at both sites, and is stopped here",
+                    "start it again by hand",
+                ),
+                _ => CheckLine::green("runs", "as it should be"),
+            }),
             _ => None,
         }
     }
@@ -383,6 +392,12 @@ fn live_only(g: &Group, address: &Address) -> bool {
     let all = g.plan.input.get("live_only").and_then(Value::as_array);
     address.service == Service::Process
         && all.into_iter().flatten().any(|name| name.as_str() == Some(address.resource.as_str()))
+}
+
+fn runs_everywhere(g: &Group, address: &Address) -> bool {
+    address.service == Service::Process
+        && everywhere(g).any(|(name, _)| name == address.resource.as_str())
+        && !g.plan.fence_paths.contains(address)
 }
 
 /// Whether a fence path could prove its site off, and does not say so in peace.

@@ -286,6 +286,8 @@ pub struct Trigger {
     pub mode: TriggerMode,
     /// The definition it starts.
     pub run: String,
+    /// A report that says how many probes failed in a row counts from so many on.
+    pub misses: u64,
     /// How long the site must be reported lost, without a word of life, before a decision.
     pub hold_down: Duration,
     /// Older events are recorded and start nothing.

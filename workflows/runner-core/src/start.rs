@@ -208,7 +208,16 @@ impl Core {
 
     /// The run, if it has not ended.
     pub(crate) fn active_run(&self, text: &str) -> Result<RunId, Problem> {
-        let id = self.find_run(text)?;
+        let id = self.find_run(text).map_err(|problem| match problem.detail.as_deref() {
+            // Those that ended in an earlier life of the runner are in its journal only.
+            Some(detail) if !detail.contains("several") => {
+                let what = format!(
+                    "{detail}: no run that goes on is called so, and one that has ended takes no more words"
+                );
+                Problem::new(problem.code, what)
+            }
+            _ => problem,
+        })?;
         match self.runs.get(&id).and_then(|run| run.ended.as_ref()) {
             None => Ok(id),
             Some((state, ..)) => {

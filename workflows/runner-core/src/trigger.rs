@@ -91,6 +91,11 @@ impl Core {
 
     fn detect(&mut self, now: Now, group: &GroupId, place: &SiteId, site: &SiteId, event: &CloudEvent) {
         let Some(g) = self.groups.get_mut(group) else { return };
+        // An observer that reports each miss is not yet sure.
+        let misses = event.data.get("misses").and_then(serde_json::Value::as_u64);
+        if misses.is_some_and(|misses| misses < g.plan.trigger.misses) {
+            return;
+        }
         let age = event.time.map(|t| (now.wall - t).to_std().unwrap_or_default()).unwrap_or_default();
         let old = age > g.plan.trigger.max_age;
         if let Some(known) = g.detections.get_mut(site)

@@ -301,8 +301,12 @@ impl World {
 
     /// The report was made so long ago.
     pub(crate) fn detect_late(&mut self, site: &str, age: Duration) {
+        self.reported(age, json!({ "site": site }));
+    }
+
+    pub(crate) fn reported(&mut self, age: Duration, data: Value) {
         let kind = "io.pointsman.site.lost.v1";
-        let event = CloudEvent::new("e-1", "/prober/a", kind, self.now.wall - age, json!({ "site": site }));
+        let event = CloudEvent::new("e-1", "/prober/a", kind, self.now.wall - age, data);
         let place = "witness".parse().unwrap();
         self.queue.push_back(Input::Event { place, event: Box::new(event) });
         self.settle();

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::common::{GROUP, World};
 
 fn verdicts(world: &World) -> Vec<String> {
@@ -23,4 +25,17 @@ fn a_fresh_report_counts_although_an_old_one_came_before() {
     world.detect("main");
     let told = verdicts(&world);
     assert!(told.len() == 2 && told[0].contains("3600 s old") && told[1].contains("hold-down"), "{told:?}");
+}
+
+/// An observer that counts aloud is believed once it has counted far enough.
+#[test]
+fn a_report_of_fewer_misses_than_the_groups_file_asks_for_does_not_count() {
+    let mut world = World::with(GROUP, None);
+    world.adopt("main");
+    for misses in 1..3 {
+        world.reported(Duration::ZERO, json!({ "site": "main", "misses": misses }));
+    }
+    assert!(verdicts(&world).is_empty(), "{:?}", verdicts(&world));
+    world.reported(Duration::ZERO, json!({ "site": "main", "misses": 3 }));
+    assert!(verdicts(&world)[0].contains("hold-down"), "{:?}", verdicts(&world));
 }
