@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use schemas::view::ResourceView;
-use schemas::{Address, GroupId, Observation, ProcessSeen, ResourceId, Running, Seen, Service, SiteId};
+use schemas::{
+    Access, Address, GroupId, Observation, ProcessSeen, ResourceId, Running, Seen, Service, SiteId,
+};
 use serde_json::Value;
 
 use crate::core::{Core, SILENT_AFTER};
@@ -37,6 +39,23 @@ impl OnlyReads {
 }
 
 impl Core {
+    /// Whether the group's databases are seen closed where it counts as live and open at the other site: somebody moved it by
+    /// hand.
+    pub(crate) fn opened_elsewhere(&self, g: &Group, live: &SiteId, other: &SiteId) -> bool {
+        let access = |site: &SiteId, resource: &ResourceId| {
+            let address =
+                Address { site: site.clone(), service: Service::Database, resource: resource.clone() };
+            match self.observed.get(&address).map(|(_, seen)| &seen.seen) {
+                Some(Seen::Database(seen)) => Some(seen.access),
+                _ => None,
+            }
+        };
+        let moved = |resource: &ResourceId| {
+            access(live, resource) == Some(Access::Closed) && access(other, resource) == Some(Access::Open)
+        };
+        g.record.active.is_none() && !g.plan.one_live.is_empty() && g.plan.one_live.iter().all(moved)
+    }
+
     /// Whether users of the live site can only read, from what is seen now.
     pub(crate) fn limited(&self, now: Now, id: &GroupId, resources: &[ResourceView]) -> Option<OnlyReads> {
         let g = self.groups.get(id)?;
@@ -46,7 +65,13 @@ impl Core {
         let (unwell, _) = self.unwell_parts(g, resources);
         let first = unwell.iter().map(|(_, since)| *since).min();
         let dead = dead_at(g, live, resources);
-        let (since, what, next) = if let Some(since) = self.silent_since(now, live, resources) {
+        let elsewhere = other.as_ref().filter(|site| self.opened_elsewhere(g, live, site));
+        let (since, what, next) = if let Some(site) = elsewhere {
+            let what = format!(
+                "{live} counts as live, and is closed; {site} was opened by other hands than Pointsman's"
+            );
+            (now.wall, what, format!("if that was meant: pointsman adopt {id} --live {site} --why …"))
+        } else if let Some(since) = self.silent_since(now, live, resources) {
             (since, format!("{live} is live and silent"), failover)
         } else if let Some((resource, since, why)) = self.blind_at(now, g, live) {
             let what = format!("{live} is live and {resource} there cannot be looked at ({why})");

@@ -266,7 +266,15 @@ impl Core {
                 Some(CheckLine::red("seen", problem.to_string(), remedy))
             }
             Seen::Database(d) if peace && g.plan.one_live.contains(&address.resource) => {
+                let moved = dormant && self.opened_elsewhere(g, live, &address.site);
                 match (dormant, d.access) {
+                    (true, _) if moved => Some(CheckLine::red(
+                        "closed",
+                        format!(
+                            "it is open and {live}, which counts as live, is closed: it was moved by hand"
+                        ),
+                        format!("if that was meant: pointsman adopt GROUP --live {} --why …", address.site),
+                    )),
                     (true, Access::Open | Access::Partly) => Some(CheckLine::red(
                         "closed",
                         format!("it accepts writes although {live} is live"),
