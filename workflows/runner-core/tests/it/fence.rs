@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use schemas::op::{Op, OpReply};
 use schemas::view::{GroupView, RunState};
-use schemas::{RunId, Running, Seen};
+use schemas::{Code, RunId, Running, Seen};
 use serde_json::json;
 
 use crate::common::{GROUP, World, process};
@@ -168,4 +169,23 @@ fn the_database_is_looked_at_before_a_switch_is_believed() {
     world.run_until(|w| asks(w, run));
     pass(&mut world, 10);
     assert!(asks(&mut world, run) && opened(&world) == 0, "two sites were opened");
+}
+
+/// Whoever means the other one is told so, and the run goes on asking.
+#[test]
+fn the_site_that_the_run_opens_cannot_be_accepted_as_unfenced() {
+    let mut world = world(|w| switch(w, Running::Healthy, Some("main")));
+    let run = world.start("failover", &[]);
+    world.run_until(|w| asks(w, run));
+    let accept = |site: &str| Op::Accept {
+        run: run.to_string(),
+        unfenced: Some(site.parse().unwrap()),
+        data_loss: None,
+    };
+    let refused = world.op("it is off", accept("secondary"));
+    let OpReply::Problem(problem) = refused else { panic!("{refused:?}") };
+    assert_eq!(problem.code, Code::Conflict);
+    assert!(asks(&mut world, run) && opened(&world) == 0);
+    assert!(matches!(world.op("it is off", accept("main")), OpReply::Recorded { .. }));
+    world.run_until(|w| opened(w) > 0);
 }
