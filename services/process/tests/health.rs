@@ -99,7 +99,8 @@ async fn a_line_of_protocol_in_pieces() {
 #[tokio::test]
 async fn a_connection_alone_proves_nothing() {
     // Nobody ever accepts: the kernel does. So does that of a frozen process.
-    let frozen = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // An address of its own: a neighbour may take a port of 127.0.0.1 as soon as it is free.
+    let frozen = std::net::TcpListener::bind("127.7.7.7:0").unwrap();
     let at = frozen.local_addr().unwrap().to_string();
     assert!(matches!(line(&at, "PONG").probe(Duration::MAX).await, Probe::Unhealthy(_)));
     assert!(matches!(http(&at, None, None).probe(Duration::MAX).await, Probe::Unhealthy(_)));
