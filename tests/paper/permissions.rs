@@ -25,7 +25,7 @@ fn users() -> Users {
     users
 }
 
-/// Reports by monitoring, until one has been decided.
+/// A report by monitoring, until it is recorded.
 fn reports_main_lost(house: &House, users: &Users) {
     let event = json!({
         "specversion": "1.0", "id": "main-lost-1", "source": "/prober/witness",

@@ -45,7 +45,9 @@ impl Core {
         let access = |site: &SiteId, resource: &ResourceId| {
             let address =
                 Address { site: site.clone(), service: Service::Database, resource: resource.clone() };
-            match self.observed.get(&address).map(|(_, seen)| &seen.seen) {
+            // What was seen before the latest move tells nothing of it.
+            let since = |at: &Now| g.record.opened.is_none_or(|since| at.wall > since);
+            match self.observed.get(&address).filter(|(at, _)| since(at)).map(|(_, seen)| &seen.seen) {
                 Some(Seen::Database(seen)) => Some(seen.access),
                 _ => None,
             }
