@@ -88,6 +88,9 @@ fn state(group: &GroupView, name: &SiteId, site: &SiteView, here: &[&ResourceVie
     let word = match (site.counts_open, live) {
         (true, true) => "LIVE",
         (true, false) if !here.iter().any(seen) => "UNKNOWN, counts as OPEN",
+        (true, false) if here.iter().filter(|view| seen(view)).all(|view| is_closed(view)) => {
+            "seen closed, counts as OPEN"
+        }
         (true, false) => "counts as OPEN",
         (false, true) => "CLOSED, recorded as live",
         // Nobody saw it closed: somebody took the risk.
@@ -96,6 +99,10 @@ fn state(group: &GroupView, name: &SiteId, site: &SiteView, here: &[&ResourceVie
         (false, false) => "CLOSED",
     };
     if site.heard == 0 { format!("SILENT, {word}") } else { word.to_owned() }
+}
+
+fn is_closed(view: &ResourceView) -> bool {
+    matches!(seen(view), Some(Seen::Database(database)) if database.access == Access::Closed)
 }
 
 /// Whether everything that it is to receive arrives, as its own services see it.
@@ -119,7 +126,8 @@ fn seen(view: &ResourceView) -> Option<&Seen> {
 fn aged(view: &ResourceView, what: &str, now: DateTime<Utc>) -> String {
     let name = &view.address.resource;
     match (view.silent, view.heard, view.seen_at) {
-        (true, None, _) => format!("{name} NEVER HEARD"),
+        // The runner remembers who spoke since it was started.
+        (true, None, _) => format!("{name} NOT HEARD since the runner's start"),
         (true, Some(at), _) => format!("{name} SILENT since {}, was {what}", text::age(at, now)),
         (false, _, Some(at)) if is_old(view, now) => format!("{name} {what} ({})", text::age(at, now)),
         (false, ..) => format!("{name} {what}"),

@@ -58,17 +58,24 @@ fn direction(run: &RunView) -> String {
 pub(crate) async fn show(run: &str, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
     let run = fetch(run, bus).await?;
     out.value(&run);
-    for line in lines(&run, true, out) {
-        out.line(line);
+    out.line(head(&run, out));
+    for line in waits(&run, out).into_iter().chain(body(&run, true, out)) {
+        out.line(format!("  {line}"));
     }
     Ok(exit::of_run(run.state))
 }
 
-/// A run in lines: its head, its steps, what it waits for. Of steps that are behind it the number does, unless `all`.
-pub(crate) fn lines(run: &RunView, all: bool, out: &Output) -> Vec<String> {
-    let mut lines = vec![head(run, out)];
+/// What a run waits for, with the command that ends the wait. It is read first: nothing goes on without it.
+pub(crate) fn waits(run: &RunView, out: &Output) -> Vec<String> {
+    run.waits_for.iter().map(|wait| format!("{}: {wait}", out.warn("WAITS"))).collect()
+}
+
+/// A run below its head and what it waits for: who began it, its steps, what came of it. Of steps that are behind it the
+/// number does, unless `all`.
+pub(crate) fn body(run: &RunView, all: bool, out: &Output) -> Vec<String> {
+    let mut lines = Vec::new();
     lines.push(format!(
-        "  {} by {} ({}): {}",
+        "{} by {} ({}): {}",
         out.time(run.started),
         run.who.person,
         run.who.claimed,
@@ -85,7 +92,7 @@ pub(crate) fn lines(run: &RunView, all: bool, out: &Output) -> Vec<String> {
     match run.steps.iter().filter(behind).count() {
         0 => {}
         count => lines.push(format!(
-            "  {count} of {} steps are behind it: pointsman show {}",
+            "{count} of {} steps are behind it: pointsman show {}",
             run.steps.len(),
             text::short(&run.id)
         )),
@@ -94,19 +101,18 @@ pub(crate) fn lines(run: &RunView, all: bool, out: &Output) -> Vec<String> {
     lines.extend(run.limited.map(|limited| match limited.until {
         Some(until) => {
             let lasted = (until - limited.since).to_std().map(text::lasting).unwrap_or_default();
-            format!("  limited for {lasted}: users could only read")
+            format!("limited for {lasted}: users could only read")
         }
-        None => format!("  limited since {}: users can only read", out.clock(limited.since)),
+        None => format!("limited since {}: users can only read", out.clock(limited.since)),
     }));
     if !run.not_compared.is_empty() {
-        lines.push(format!("  {} not compared: {}", out.warn("amber"), run.not_compared.join(", ")));
+        lines.push(format!("{} not compared: {}", out.warn("amber"), run.not_compared.join(", ")));
     }
     if !run.differs.is_empty() {
-        lines.push(format!("  {} differs: {}", out.warn("amber"), run.differs.join(", ")));
+        lines.push(format!("{} differs: {}", out.warn("amber"), run.differs.join(", ")));
     }
-    lines.extend(run.waits_for.iter().map(|wait| format!("  waits for {wait}")));
     if let Some(problem) = &run.problem {
-        lines.push(format!("  {problem}"));
+        lines.push(problem.to_string());
     }
     lines
 }

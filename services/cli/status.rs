@@ -84,6 +84,9 @@ fn print(group: &GroupView, all: bool, out: &Output) {
         group.epoch,
         out.time(group.at)
     ));
+    for wait in group.run.iter().flat_map(|run| runs::waits(run, out)) {
+        out.line(format!("  {wait}"));
+    }
     for line in drawing::draw(group) {
         out.line(line);
     }
@@ -103,8 +106,9 @@ fn print(group: &GroupView, all: bool, out: &Output) {
         }
     }
     if let Some(run) = &group.run {
-        for line in runs::lines(run, all, out) {
-            out.line(format!("  {line}"));
+        out.line(format!("  {}", runs::head(run, out)));
+        for line in runs::body(run, all, out) {
+            out.line(format!("    {line}"));
         }
     }
     if all && let Some(each) = drawing::each(group, out) {

@@ -32,7 +32,7 @@ struct Part {
 }
 
 /// The page that begins at `after`, or the first. Pages: the definition and the run's entries, then the
-/// group's, then what came later of the debts and doubts that the run left.
+/// group's, then what came later of the debts and doubts that the run left, and the runs that followed.
 ///
 /// # Errors
 ///
@@ -158,7 +158,7 @@ fn part<E>(journal: &Journal<E>, run: &StreamId) -> Result<Option<Part>, Problem
     Ok(Some(Part { stream, from, upto: ended.unwrap_or(head.seq) }))
 }
 
-/// What became later of debts and doubts; whose they are is the reader's business.
+/// What became later of debts and doubts, and which runs followed; whose they are is the reader's business.
 fn later<E>(journal: &Journal<E>, run: &StreamId, from: u64) -> Result<EvidencePage, Problem> {
     let none = EvidencePage { lines: Vec::new(), next: None };
     let Some(part) = part(journal, run)? else { return Ok(none) };
@@ -174,7 +174,8 @@ fn later<E>(journal: &Journal<E>, run: &StreamId, from: u64) -> Result<EvidenceP
             page.next = Some(format!("later {}", entry.seq));
             break;
         }
-        if entry.kind.starts_with("debt.") || entry.kind.starts_with("doubt.") {
+        let told = entry.kind == "group.run-started" || entry.kind.starts_with("debt.");
+        if told || entry.kind.starts_with("doubt.") {
             let found = journal.lines(&part.stream, entry.seq, entry.seq, PAGE).map_err(broken)?;
             bytes += found.lines.iter().map(String::len).sum::<usize>();
             page.lines.extend(found.lines);

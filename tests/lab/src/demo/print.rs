@@ -21,6 +21,9 @@ pub fn case(case: &Case, view: &RunView) {
             let by = step.settled_by.as_deref().unwrap_or("nothing yet");
             notes.push(format!("was in doubt, settled by {by}"));
         }
+        if let Some(by) = step.closed_by() {
+            notes.push(format!("counts as closed: {by}"));
+        }
         if let Some(problem) = &step.problem {
             notes.push(problem.code.to_string());
         }

@@ -8,7 +8,11 @@ use schemas::args::ExportOutput;
 use schemas::view::{RunView, StepView};
 
 use crate::Evidence;
-use crate::report::{Debt, Decision, Ledger, Proof, Report, Step, phases, timeline};
+use crate::evidence::Noted;
+use crate::report::{Debt, Decision, Followed, Ledger, Proof, Report, Step, phases, timeline};
+
+/// So many runs that followed are named.
+const FOLLOWED: usize = 5;
 
 impl Report {
     /// The report of a run.
@@ -37,6 +41,7 @@ impl Report {
             ledger_waived: waived(evidence),
             not_compared: view.not_compared.clone(),
             differs: view.differs.clone(),
+            followed: followed(evidence),
             decisions: decisions(evidence, &view),
             steps,
             debts: debts(evidence),
@@ -154,6 +159,18 @@ fn ledgers(view: &RunView) -> Vec<Ledger> {
     };
     let stored = view.steps.iter().filter(|step| step.function == "replication.export");
     stored.filter_map(of).collect()
+}
+
+/// The first runs of the group after this one.
+fn followed(evidence: &Evidence) -> Vec<Followed> {
+    let Some(began) = evidence.entries.first().map(|first| first.at) else { return Vec::new() };
+    let later = |noted: &Noted<GroupEntry>| match &noted.entry {
+        GroupEntry::RunStarted { run, workflow, .. } if *run != evidence.run && noted.at > began => {
+            Some(Followed { run: *run, workflow: workflow.clone(), at: noted.at })
+        }
+        _ => None,
+    };
+    evidence.group.iter().filter_map(later).take(FOLLOWED).collect()
 }
 
 fn waived(evidence: &Evidence) -> Option<String> {

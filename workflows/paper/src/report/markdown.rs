@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::report::{Objective, Report, clock, day, lasting, word};
+use crate::report::{Followed, Objective, Report, clock, day, lasting, word};
 
 impl Report {
     /// For people; times are in UTC.
@@ -54,6 +54,9 @@ impl Report {
         add("Started", Some(day(self.started)));
         add("Ended", self.ended.map(day));
         add("Limited", self.limited_ms.map(|ms| format!("{}: users could only read", lasting(ms))));
+        let followed = |f: &Followed| format!("run {} {} at {}", f.run.short(4), f.workflow, day(f.at));
+        let followed: Vec<String> = self.followed.iter().map(followed).collect();
+        add("Followed by", (!followed.is_empty()).then(|| followed.join("; ")));
         add("NOT COMPARED", (!self.not_compared.is_empty()).then(|| self.not_compared.join(", ")));
         add("DIFFERS", (!self.differs.is_empty()).then(|| self.differs.join(", ")));
         add("Error", self.problem.as_ref().map(ToString::to_string));
@@ -64,6 +67,7 @@ impl Report {
         let row = |name: &str, objective: &Objective| {
             let time = |ms: Option<u64>| ms.map_or("-".to_owned(), lasting);
             let met = match objective.met {
+                Some(true) if objective.estimated => "met, by an estimate",
                 Some(true) => "met",
                 Some(false) => "MISSED",
                 None => "not known",
@@ -110,6 +114,14 @@ impl Report {
         let mut rows: Vec<_> = rows.collect();
         if let Some(waived) = &self.ledger_waived {
             rows.push(vec!["-".into(), "-".into(), "-".into(), format!("WAIVED by {waived}"), String::new()]);
+        }
+        if rows.is_empty() && !self.lost.is_empty() {
+            let next: Vec<String> = self.followed.iter().map(|f| f.run.short(4)).collect();
+            let saved = match next.is_empty() {
+                true => "not saved yet: a reprotect by copy does it before it lays the copy over it".to_owned(),
+                false => format!("by a later run if at all: pointsman report {}", next.join(" or ")),
+            };
+            rows.push(vec!["-".into(), "-".into(), "-".into(), saved, String::new()]);
         }
         Part::table("Ledgers: what only one site had", &["of", "transactions", "rows", "file", ""], rows)
     }

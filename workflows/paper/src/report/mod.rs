@@ -68,6 +68,9 @@ pub struct Report {
     /// Tables that it compared, and that are not the same at both sites.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub differs: Vec<String>,
+    /// The group's next runs; what only the site that was left had is saved by one of them, if at all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub followed: Vec<Followed>,
     /// Who decided what, and why.
     pub decisions: Vec<Decision>,
     /// Each call, in the order in which they began.
@@ -78,6 +81,18 @@ pub struct Report {
     pub timeline: Vec<Moment>,
     /// What proves it.
     pub proof: Proof,
+}
+
+/// A run of the same group that was started later.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Followed {
+    /// It.
+    pub run: RunId,
+    /// `name:version`.
+    pub workflow: String,
+    /// When it was decided.
+    pub at: DateTime<Utc>,
 }
 
 /// One part of a move.
@@ -112,6 +127,9 @@ pub struct Objective {
     /// Whether the one is within the other; none where one of them is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub met: Option<bool>,
+    /// Whether the measure is an estimate: of an unplanned move nobody can count what did not arrive.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
     /// From when to when, or why it is not known.
     pub how: String,
 }

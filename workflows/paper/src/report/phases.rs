@@ -79,7 +79,7 @@ fn target(evidence: &Evidence, which: &str) -> Option<u64> {
 
 fn objective(target_ms: Option<u64>, measured_ms: Option<u64>, how: String) -> Objective {
     let met = target_ms.zip(measured_ms).map(|(target, measured)| measured <= target);
-    Objective { target_ms, measured_ms, met, how }
+    Objective { target_ms, measured_ms, met, estimated: false, how }
 }
 
 /// From the first word of monitoring, or from the start by a person, to the end of the last part in which
@@ -128,7 +128,9 @@ pub(super) fn rpo(evidence: &Evidence, view: &RunView) -> Objective {
         _ => None,
     });
     match told {
-        Some((measured, text, by)) => objective(target, measured, format!("{text} ({by})")),
+        Some((measured, text, by)) => {
+            Objective { estimated: true, ..objective(target, measured, format!("{text} ({by})")) }
+        }
         None if abandoned > 0 => {
             let how = "the source was lost: what had not arrived is lost, and nothing measured how much";
             objective(target, None, how.into())
