@@ -99,7 +99,7 @@ pub enum Mode {
     FailingBack,
     /// Two sites are open.
     SplitBrain,
-    /// Not adopted, or nothing can be seen.
+    /// Not adopted, moved by hand and not adopted since, or nothing can be seen.
     Unknown,
 }
 

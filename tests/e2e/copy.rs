@@ -90,6 +90,6 @@ fn main_was_lost_with_rows_of_its_own_and_comes_home_by_copy() {
     assert!(lab.kept(Site::Main) > 0);
     lab.moved("cleanup", Site::Secondary);
     assert_eq!(lab.kept(Site::Main), 0);
-    lab.mode(Mode::Normal, "protected");
+    lab.mode(Mode::Normal, "is live, protected");
     lab.passed();
 }

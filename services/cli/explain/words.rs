@@ -34,8 +34,8 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
     ),
     (
         "unknown",
-        "A mode: the group was not adopted, no site is live, or the journal is a copy. A loss: nobody can tell it, and no \
-         bound that was given in advance stands for that.",
+        "A mode: the group was not adopted, no site is live, the journal is a copy, or the group was moved by hand. A loss: \
+         nobody can tell it, and no bound that was given in advance stands for that.",
         "`pointsman adopt` takes the world as it is. A loss: mend what hides it, or agree it with whoever owns the data and \
          say `pointsman accept RUN --data-loss unknown`.",
     ),
@@ -157,13 +157,14 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
     (
         "protected",
         "Whether the other site receives what is written.",
-        "`pointsman status` names the command.",
+        "The line names the reason and the command, as `pointsman status` does.",
     ),
     (
         "fresh",
         "Whether less would be lost now than the group's `loss.max`; from half of it on it is amber. Red, it stands against \
          planned moves only: a failover meets the loss gate.",
-        "See what holds the receiver up: `pointsman status`, its server's log, the link.",
+        "The line says what is in the way: nothing that runs, and the `reprotect`; else what holds the receiver up is told by \
+         `pointsman status`, its server's log, the link.",
     ),
     (
         "trigger",

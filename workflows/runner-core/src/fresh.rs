@@ -8,6 +8,7 @@ use schemas::{Address, CheckLine, Service};
 
 use crate::core::Core;
 use crate::in_memory::Group;
+use crate::seam::Now;
 
 /// The line's name. It counts against planned moves only: what leaves a lost site meets the loss gate, and what brings
 /// the standby up to date is what mends it.
@@ -17,7 +18,7 @@ const STAMPED: Duration = Duration::from_secs(8);
 
 impl Core {
     /// The line of a receiver's half, in peace; none where the group has no limit.
-    pub(crate) fn fresh_line(&self, g: &Group, address: &Address) -> Option<CheckLine> {
+    pub(crate) fn fresh_line(&self, now: Now, g: &Group, address: &Address) -> Option<CheckLine> {
         let max = g.plan.loss.as_ref()?.max;
         let live = g.record.live.as_ref().filter(|live| **live != address.site)?;
         let receives = address.service == Service::Replication
@@ -31,12 +32,14 @@ impl Core {
         // Until it is back nothing tells how far behind the standby is.
         let source = Address { site: live.clone(), ..address.clone() };
         let unstamped = self.outlived(g, &source).is_some();
-        let remedy = match unstamped {
-            true => format!("start `pointsman serve` of {source} again: nobody stamps a heartbeat there"),
-            false => {
-                "see what holds it up: `trouble` in pointsman status, then its server's log and the link"
-                    .into()
+        let remedy = match self.unprotected(now, g, live, &address.site) {
+            _ if unstamped => {
+                format!("start `pointsman serve` of {source} again: nobody stamps a heartbeat there")
             }
+            // No log says more than that.
+            Some(found) => format!("{}; {}", found.why, found.remedy),
+            None => "see what holds it up: `trouble` in pointsman status, then its server's log and the link"
+                .to_owned(),
         };
         Some(match found.estimate {
             None => CheckLine::amber(FRESH, text, remedy),

@@ -16,6 +16,7 @@ mod debts;
 mod decide;
 mod declared;
 mod drill;
+mod elsewhere;
 mod entry;
 mod events;
 mod fault;

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use schemas::view::ResourceView;
-use schemas::{
-    Access, Address, GroupId, Observation, ProcessSeen, ResourceId, Running, Seen, Service, SiteId,
-};
+use schemas::{Address, GroupId, Observation, ProcessSeen, ResourceId, Running, Seen, Service, SiteId};
 use serde_json::Value;
 
 use crate::core::{Core, SILENT_AFTER};
@@ -39,41 +37,20 @@ impl OnlyReads {
 }
 
 impl Core {
-    /// Whether the group's databases are seen closed where it counts as live and open at the other site: somebody moved it by
-    /// hand.
-    pub(crate) fn opened_elsewhere(&self, g: &Group, live: &SiteId, other: &SiteId) -> bool {
-        let access = |site: &SiteId, resource: &ResourceId| {
-            let address =
-                Address { site: site.clone(), service: Service::Database, resource: resource.clone() };
-            // What was seen before the latest move tells nothing of it.
-            let since = |at: &Now| g.record.opened.is_none_or(|since| at.wall > since);
-            match self.observed.get(&address).filter(|(at, _)| since(at)).map(|(_, seen)| &seen.seen) {
-                Some(Seen::Database(seen)) => Some(seen.access),
-                _ => None,
-            }
-        };
-        let moved = |resource: &ResourceId| {
-            access(live, resource) == Some(Access::Closed) && access(other, resource) == Some(Access::Open)
-        };
-        g.record.active.is_none() && !g.plan.one_live.is_empty() && g.plan.one_live.iter().all(moved)
-    }
-
-    /// Whether users of the live site can only read, from what is seen now.
+    /// Whether users of the live site can only read, from what is seen now. Where the group was moved by hand they may
+    /// write at the other site.
     pub(crate) fn limited(&self, now: Now, id: &GroupId, resources: &[ResourceView]) -> Option<OnlyReads> {
         let g = self.groups.get(id)?;
         let live = g.record.live.as_ref()?;
+        if self.elsewhere(g).is_some() {
+            return None;
+        }
         let other = g.plan.sites.iter().find(|site| *site != live).cloned();
         let failover = format!("pointsman failover {id} --to {} --why …", text(&other));
         let (unwell, _) = self.unwell_parts(g, resources);
         let first = unwell.iter().map(|(_, since)| *since).min();
         let dead = dead_at(g, live, resources);
-        let elsewhere = other.as_ref().filter(|site| self.opened_elsewhere(g, live, site));
-        let (since, what, next) = if let Some(site) = elsewhere {
-            let what = format!(
-                "{live} counts as live, and is closed; {site} was opened by other hands than Pointsman's"
-            );
-            (now.wall, what, format!("if that was meant: pointsman adopt {id} --live {site} --why …"))
-        } else if let Some(since) = self.silent_since(now, live, resources) {
+        let (since, what, next) = if let Some(since) = self.silent_since(now, live, resources) {
             (since, format!("{live} is live and silent"), failover)
         } else if let Some((resource, since, why)) = self.blind_at(now, g, live) {
             let what = format!("{live} is live and {resource} there cannot be looked at ({why})");
@@ -175,6 +152,10 @@ impl Core {
             return;
         }
         let Some(g) = self.groups.get(group).filter(|g| g.record.active.is_none()) else { return };
+        // Whoever moved it by hand says first what is live.
+        if self.elsewhere(g).is_some() {
+            return;
+        }
         let Some(live) = g.record.live.clone() else { return };
         let ours = g.plan.resources.iter().chain(&g.plan.clients);
         let resources: Vec<ResourceView> = ours.map(|a| self.resource_view(now, a)).collect();

@@ -5,6 +5,7 @@ use schemas::view::{Mode, ResourceView};
 use schemas::{GroupId, SiteId};
 
 use crate::core::Core;
+use crate::protection::Unprotected;
 use crate::purpose::nothing_live;
 use crate::seam::Now;
 use crate::views::text;
@@ -55,10 +56,13 @@ impl Core {
                 format!("run {short} {what} {}{only}{held}; pointsman watch {short}", text(&run.started.to)),
             );
         }
-        let Some(live) = &g.record.live else {
+        let Some((live, other)) = self.live_and_other(id) else {
             return (Mode::Unknown, nothing_live(id, g));
         };
-        let other = g.plan.sites.iter().find(|s| *s != live);
+        // The journal is what is wrong: users may write, and not where it says.
+        if let Some(moved) = self.elsewhere(g) {
+            return (Mode::Unknown, format!("{}; {}", moved.text(), moved.remedy()));
+        }
         if let Some(found) = self.limited(now, id, resources) {
             return (Mode::Limited, found.sentence(now));
         }
@@ -66,71 +70,19 @@ impl Core {
             0 => String::new(),
             n => format!(", {n} owed"),
         };
-        let unlike = other.map_or(Vec::new(), |other| self.all_unlike(g, live, other));
-        if let Some(why) = unlike.first() {
-            let home = g.plan.sites.first() == Some(live);
-            let mode = if home { Mode::Normal } else { Mode::FailedOver };
-            return (mode, format!("{live} is live, unprotected{debts}: {why}"));
-        }
-        let protected = other.is_some_and(|other| self.is_protected(now, id, live, other));
-        match (g.plan.sites.first() == Some(live), protected) {
-            (true, true) => (Mode::Normal, format!("{live} is live, protected{debts}")),
-            (true, false) => {
-                let next = match g.record.left.as_ref() {
-                    Some(left) if g.record.may_catch_up(left) && Some(&left.site) == other => {
-                        format!("; if it does not come back: pointsman reprotect {id} --why …")
-                    }
-                    // It was left with what nobody received.
-                    Some(left) if Some(&left.site) == other => {
-                        format!("; once {} is back: pointsman reprotect {id} --by copy --why …", left.site)
-                    }
-                    _ => String::new(),
-                };
-                let broken = other.map_or(Vec::new(), |other| self.broken_between(g, live, other));
-                let copies = other.map_or(Vec::new(), |other| self.unfinished(g, live, other));
-                let why = match (broken.first(), copies.first()) {
-                    (Some((half, why)), _) => format!("{} at {} is broken ({why})", half.resource, half.site),
-                    (None, Some(copy)) => format!("unprotected: {copy}"),
-                    (None, None) => "replication is not seen to run".to_owned(),
-                };
-                (Mode::Normal, format!("{live} is live, {why}{debts}{next}"))
-            }
-            (false, true) => (
-                Mode::Normal,
-                format!("{live} is live, protected{debts}; the way back: pointsman failback {id} --why …"),
-            ),
-            (false, false) => {
-                let left = g.record.left.as_ref();
-                let broken = other.map_or(Vec::new(), |other| self.broken_between(g, live, other));
-                if let Some((half, why)) = broken.first() {
-                    let sentence = format!(
-                        "{live} is live, unprotected: {} at {} is broken ({why}){debts}; mend that, then the way back is \
-                         pointsman failback {id} --why …",
-                        half.resource, half.site
-                    );
-                    return (Mode::FailedOver, sentence);
-                }
-                let copies = other.map_or(Vec::new(), |other| self.unfinished(g, live, other));
-                if let Some(copy) = copies.first() {
-                    let sentence = format!(
-                        "{live} is live, unprotected: {copy}{debts}; when it is, the way back is pointsman failback {id} \
-                         --why …; a reprotect --by copy that was given up goes on when it is given again"
-                    );
-                    return (Mode::FailedOver, sentence);
-                }
-                let since = left.map_or(String::new(), |l| format!(" since {}", l.since.format("%H:%M:%SZ")));
-                let next = match left {
-                    Some(left) if g.record.may_catch_up(left) => format!("pointsman reprotect {id} --why …"),
-                    _ => format!(
-                        "save what only the other site has, then pointsman reprotect {id} --by copy --why …"
-                    ),
-                };
-                let sentence = format!(
-                    "{live} is live, unprotected{since}{debts}; before the way back the other site has to be brought up \
-                     to date: {next}"
-                );
-                (Mode::FailedOver, sentence)
-            }
-        }
+        let home = g.plan.sites.first() == Some(&live);
+        let way_back = |lead: &str| match home {
+            true => String::new(),
+            false => format!("; {lead}the way back: pointsman failback {id} --why …"),
+        };
+        let Some(found) = self.unprotected(now, g, &live, &other) else {
+            return (Mode::Normal, format!("{live} is live, protected{debts}{}", way_back("")));
+        };
+        let mode = if home { Mode::Normal } else { Mode::FailedOver };
+        let left = g.record.left.as_ref().filter(|_| found.stopped && !home);
+        let since = left.map_or(String::new(), |left| format!(" since {}", left.since.format("%H:%M:%SZ")));
+        let Unprotected { why, remedy, .. } = &found;
+        let then = way_back("then ");
+        (mode, format!("{live} is live, unprotected{since}{debts}: {why}; {remedy}{then}"))
     }
 }

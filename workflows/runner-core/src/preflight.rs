@@ -233,7 +233,7 @@ impl Core {
             ));
         }
         lines.extend(self.state_line(g, address, &seen.seen));
-        lines.extend(self.fresh_line(g, address));
+        lines.extend(self.fresh_line(now, g, address));
         lines.extend(fence_line(g, address, &seen.seen));
         lines.extend(self.point_line(now, g, address, &seen.seen));
         lines.extend(ttl_line(g, &seen.seen));
@@ -266,41 +266,11 @@ impl Core {
                 Some(CheckLine::red("seen", problem.to_string(), remedy))
             }
             Seen::Database(d) if peace && g.plan.one_live.contains(&address.resource) => {
-                let moved = dormant && self.opened_elsewhere(g, live, &address.site);
-                match (dormant, d.access) {
-                    (true, _) if moved => Some(CheckLine::red(
-                        "closed",
-                        format!(
-                            "it is open and {live}, which counts as live, is closed: it was moved by hand"
-                        ),
-                        format!("if that was meant: pointsman adopt GROUP --live {} --why …", address.site),
-                    )),
-                    (true, Access::Open | Access::Partly) => Some(CheckLine::red(
-                        "closed",
-                        format!("it accepts writes although {live} is live"),
-                        "two sites may be written: close it by hand, then look what was written there",
-                    )),
-                    (false, Access::Closed | Access::Partly) => Some(CheckLine::amber(
-                        "open",
-                        "it is live and does not accept all writes",
-                        "pointsman status says what is closed",
-                    )),
-                    _ => Some(CheckLine::green(if dormant { "closed" } else { "open" }, "as it should be")),
-                }
+                Some(self.access_line(g, live, dormant, d.access))
             }
-            Seen::Process(p) if peace && live_only(g, address) => match (dormant, p.running) {
-                (true, Running::Healthy | Running::Unhealthy) => Some(CheckLine::red(
-                    "dormant",
-                    format!("it runs although {live} is live"),
-                    "stop it, and take away what starts it beside Pointsman",
-                )),
-                (false, Running::Stopped | Running::Unhealthy) => Some(CheckLine::amber(
-                    "runs",
-                    "it should run here and does not, or is not healthy",
-                    "start it again by hand: that is no lost site",
-                )),
-                _ => Some(CheckLine::green(if dormant { "dormant" } else { "runs" }, "as it should be")),
-            },
+            Seen::Process(p) if peace && live_only(g, address) => {
+                Some(self.runs_line(g, live, dormant, p.running))
+            }
             Seen::Process(p) if peace && runs_everywhere(g, address) => Some(match p.running {
                 Running::Stopped => CheckLine::amber(
                     "runs",
@@ -310,6 +280,52 @@ impl Core {
                 _ => CheckLine::green("runs", "as it should be"),
             }),
             _ => None,
+        }
+    }
+
+    /// Whether a database is open where its group is live, and closed elsewhere.
+    fn access_line(&self, g: &Group, live: &SiteId, dormant: bool, access: Access) -> CheckLine {
+        match (dormant, access, self.elsewhere(g)) {
+            (true, Access::Open | Access::Partly, Some(moved)) => {
+                moved.line(Level::Red, "closed", "it accepts writes")
+            }
+            (true, Access::Open | Access::Partly, None) => CheckLine::red(
+                "closed",
+                format!("it accepts writes although {live} is live"),
+                "two sites may be written: close it by hand, then look what was written there",
+            ),
+            (false, Access::Closed | Access::Partly, Some(moved)) => {
+                moved.line(Level::Amber, "open", "it does not accept writes")
+            }
+            (false, Access::Closed | Access::Partly, None) => CheckLine::amber(
+                "open",
+                "it is live and does not accept all writes",
+                "pointsman status says what is closed",
+            ),
+            _ => CheckLine::green(if dormant { "closed" } else { "open" }, "as it should be"),
+        }
+    }
+
+    /// Whether a program that runs at the live site only does so.
+    fn runs_line(&self, g: &Group, live: &SiteId, dormant: bool, running: Running) -> CheckLine {
+        match (dormant, running, self.elsewhere(g)) {
+            (true, Running::Healthy | Running::Unhealthy, Some(moved)) => {
+                moved.line(Level::Red, "dormant", "it runs")
+            }
+            (true, Running::Healthy | Running::Unhealthy, None) => CheckLine::red(
+                "dormant",
+                format!("it runs although {live} is live"),
+                "stop it, and take away what starts it beside Pointsman",
+            ),
+            (false, Running::Stopped | Running::Unhealthy, Some(moved)) => {
+                moved.line(Level::Amber, "runs", "it does not run, or is not healthy")
+            }
+            (false, Running::Stopped | Running::Unhealthy, None) => CheckLine::amber(
+                "runs",
+                "it should run here and does not, or is not healthy",
+                "start it again by hand: that is no lost site",
+            ),
+            _ => CheckLine::green(if dormant { "dormant" } else { "runs" }, "as it should be"),
         }
     }
 
@@ -336,14 +352,13 @@ impl Core {
         if let Some(other) = g.plan.sites.iter().find(|site| *site != live)
             && g.record.active.is_none()
         {
-            match self.is_protected(now, id, live, other) {
-                true => lines.push(CheckLine::green("protected", format!("{other} follows {live}"))),
-                false => lines.push(CheckLine::amber(
-                    "protected",
-                    format!("{other} does not follow {live}{}", self.troubles(g, live, other)),
-                    "pointsman status says what is in the way",
-                )),
-            }
+            lines.push(match self.unprotected(now, g, live, other) {
+                None => CheckLine::green("protected", format!("{other} follows {live}")),
+                Some(found) => {
+                    let text = format!("{other} does not follow {live} ({})", found.whys.join("; "));
+                    CheckLine::amber("protected", text, found.remedy)
+                }
+            });
         }
         let run = &g.plan.trigger.run;
         let moves = |d: &engine::Definition| matches!(d.info().purpose, engine::Purpose::Move);
@@ -364,21 +379,6 @@ impl Core {
             lines.push(CheckLine::amber("doubts", text, "they are asked again when their services answer"));
         }
         lines
-    }
-
-    /// What the receivers say in their server's words, and what of them is not finished.
-    fn troubles(&self, g: &Group, live: &SiteId, receiver: &SiteId) -> String {
-        let seen =
-            g.plan.resources.iter().filter(|a| a.site == *receiver && a.service == Service::Replication);
-        let mut words: Vec<String> = seen
-            .filter_map(|address| match &self.observed.get(address)?.1.seen {
-                Seen::Replication(r) => Some(format!("{}: {}", address.resource, r.trouble.as_ref()?)),
-                _ => None,
-            })
-            .collect();
-        words.extend(self.unfinished(g, live, receiver));
-        words.extend(self.all_unlike(g, live, receiver));
-        if words.is_empty() { String::new() } else { format!(" ({})", words.join("; ")) }
     }
 
     /// Services that beat for one resource with ledgers of their own.

@@ -1,17 +1,147 @@
-//! Which way a group is protected: what the receivers of its replications were last seen to do.
+//! Which way a group is protected: what the receivers of its replications were last seen to do; and why it is not, with the
+//! command that comes next.
 
 use schemas::check::GroupLine;
 use schemas::{
     Address, CheckLine, Code, GroupId, Problem, ReplicationState, ResourceId, Seen, Service, SiteId,
 };
 
+use crate::compared::{copied_anew, rows_differ};
 use crate::core::Core;
 use crate::in_memory::Group;
 use crate::purpose::Leaves;
 use crate::seam::Now;
 use crate::start::Checked;
 
+/// Why the other site is not seen to receive what is written at the live one.
+#[derive(Debug)]
+pub(crate) struct Unprotected {
+    /// What is mended first.
+    pub(crate) why: String,
+    /// All that is in the way.
+    pub(crate) whys: Vec<String>,
+    /// Which command comes next.
+    pub(crate) remedy: String,
+    /// Nothing is known to be broken: it does not run, or is not seen.
+    pub(crate) stopped: bool,
+}
+
+/// The command that brings a site up to date: by catch-up where it was left with nothing that never came over and was not
+/// declared gone, else by copy. Never `establish`, which opens a site where none is open.
+pub(crate) fn reprotect(g: &Group, standby: &SiteId) -> String {
+    match catches_up(g, standby) {
+        true => format!("pointsman reprotect {} --why …", g.plan.group),
+        false => by_copy(&g.plan.group),
+    }
+}
+
+/// The command that copies a site anew.
+pub(crate) fn by_copy(group: &GroupId) -> String {
+    format!("pointsman reprotect {group} --by copy --why …")
+}
+
+fn catches_up(g: &Group, standby: &SiteId) -> bool {
+    let left = g.record.left.as_ref().filter(|left| left.site == *standby);
+    left.is_some_and(|left| g.record.may_catch_up(left))
+}
+
+fn receives(state: Option<ReplicationState>) -> bool {
+    matches!(state, Some(ReplicationState::Running | ReplicationState::Draining))
+}
+
 impl Core {
+    /// Why a group is not protected, and what mends that; none where it is.
+    pub(crate) fn unprotected(
+        &self,
+        now: Now,
+        g: &Group,
+        live: &SiteId,
+        other: &SiteId,
+    ) -> Option<Unprotected> {
+        let group = &g.plan.group;
+        if self.is_protected(now, group, live, other) {
+            return None;
+        }
+        // Whatever follows from the journal would close the only open site.
+        if let Some(moved) = self.elsewhere(g) {
+            let whys = vec![moved.text()];
+            return Some(Unprotected { why: moved.text(), whys, remedy: moved.remedy(), stopped: false });
+        }
+        let halves = self.halves_of(g, live, other);
+        let unlike: Vec<String> = halves.iter().filter_map(|half| rows_differ(g, half)).collect();
+        let broken = self.broken_between(g, live, other).into_iter();
+        let broken: Vec<String> = broken
+            .map(|(half, why)| format!("{} at {} is broken ({why})", half.resource, half.site))
+            .collect();
+        let copies = self.unfinished(g, live, other);
+        let copy = by_copy(group);
+        let remedy = if !unlike.is_empty() {
+            copied_anew(group)
+        } else if !broken.is_empty() {
+            format!("mend that, and it goes on by itself; where that cannot be done, {copy}")
+        } else if !copies.is_empty() {
+            format!("it goes on by itself; one that was given up goes on by {copy}")
+        } else {
+            self.runs_again(now, g, live, other)
+        };
+        let mut whys = [unlike, broken, copies].concat();
+        let stopped = whys.is_empty();
+        if stopped {
+            whys = self.not_running(now, g, live, other);
+        }
+        let why = whys.first().cloned().unwrap_or_default();
+        Some(Unprotected { why, whys, remedy, stopped })
+    }
+
+    /// The replications that are not seen to run, in words.
+    fn not_running(&self, now: Now, g: &Group, live: &SiteId, other: &SiteId) -> Vec<String> {
+        let all = self.replications(now, &g.plan.group, live, other);
+        if all.is_empty() {
+            return vec![format!("the group's file names no replication from {live} to {other}")];
+        }
+        let still = all.into_iter().filter(|(_, state)| !receives(*state));
+        still
+            .map(|(resource, state)| {
+                let what = if state.is_some() { "does not run" } else { "is not seen to run" };
+                let receiver = Address {
+                    site: other.clone(),
+                    service: Service::Replication,
+                    resource: resource.clone(),
+                };
+                let trouble = match self.observed.get(&receiver).map(|(_, seen)| &seen.seen) {
+                    Some(Seen::Replication(seen)) => seen.trouble.as_ref(),
+                    _ => None,
+                };
+                let trouble = trouble.map_or(String::new(), |trouble| format!(" ({trouble})"));
+                format!("{resource} {what} at {other}{trouble}")
+            })
+            .collect()
+    }
+
+    /// What has them run again.
+    fn runs_again(&self, now: Now, g: &Group, live: &SiteId, other: &SiteId) -> String {
+        let all = self.replications(now, &g.plan.group, live, other);
+        if all.is_empty() {
+            return "name it there: databases.….replication".to_owned();
+        }
+        let seen = all.iter().any(|(_, state)| state.is_some() && !receives(*state));
+        let was_left = g.record.left.as_ref().is_some_and(|left| left.site == *other);
+        let catches_up = catches_up(g, other);
+        let home = g.plan.sites.first() == Some(live);
+        let lead = match (seen, was_left) {
+            // A move home, or a reprotect, has started it.
+            _ if home && catches_up => "if it does not come back: ".to_owned(),
+            (true, _) => String::new(),
+            (false, true) => format!("once {other} is back: "),
+            (false, false) => "if it does not come back: ".to_owned(),
+        };
+        let saves = match catches_up {
+            true => String::new(),
+            false => format!(" (it saves first what only {other} has)"),
+        };
+        format!("{lead}{}{saves}", reprotect(g, other))
+    }
+
     /// The replications of the databases that may be open at one site only, from one site to the other, each
     /// with what its receiver was last seen to do; none where that is not known.
     pub(crate) fn replications(
@@ -74,9 +204,7 @@ impl Core {
         let mut lines = Vec::new();
         for (resource, state) in self.replications(now, group, from, to) {
             if matches!(state, Some(ReplicationState::Stopped | ReplicationState::Capturing)) {
-                let copy = g.record.left.as_ref().is_some_and(|left| !left.drained);
-                let how = if copy { " --by copy" } else { "" };
-                let remedy = format!("bring that up to date first: pointsman reprotect {group}{how} --why …");
+                let remedy = format!("bring that up to date first: {}", reprotect(g, to));
                 let half = Address { site: to.clone(), service: Service::Replication, resource };
                 lines.push(red(half, "stopped", format!("it does not run at {to}"), remedy));
             }
@@ -135,9 +263,6 @@ impl Core {
             return false;
         }
         let all = self.replications(now, group, live, other);
-        let receives = |state: &Option<ReplicationState>| {
-            matches!(state, Some(ReplicationState::Running | ReplicationState::Draining))
-        };
-        !all.is_empty() && all.iter().all(|(_, state)| receives(state))
+        !all.is_empty() && all.iter().all(|(_, state)| receives(*state))
     }
 }

@@ -66,11 +66,14 @@ fn status_and_check_say_that_it_is_not_finished() {
     let group = world.group();
     let loss = group.loss.unwrap();
     assert_eq!((loss.verdict.as_str(), loss.estimate, loss.text.as_str()), ("UNKNOWN", None, WORDS));
-    assert_eq!(group.sentence, format!("main is live, unprotected: {WORDS}"));
+    let next =
+        "it goes on by itself; one that was given up goes on by pointsman reprotect cfg --by copy --why …";
+    assert_eq!(group.sentence, format!("main is live, unprotected: {WORDS}; {next}"));
     assert_eq!(group.warnings, [WORDS]);
     let OpReply::Checks(checks) = world.op("", Op::Check { group: None }) else { panic!() };
     let line = checks[0].lines.iter().find(|line| line.name == "cfg:protected").unwrap();
     assert!(line.line.level == Level::Amber && line.line.text.contains(WORDS), "{line:?}");
+    assert_eq!(line.line.remedy.as_deref(), Some(next));
 
     copied(&mut world, 5);
     let group = world.group();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use schemas::op::{Op, OpReply};
 use schemas::view::RunState;
-use schemas::{CheckLine, Code, Level, ReplicationSeen, Seen};
+use schemas::{CheckLine, Code, Level, ReplicationSeen, ReplicationState, Seen};
 
 use crate::common::{GROUP, World, receiver};
 
@@ -85,4 +85,35 @@ fn right_after_a_planned_move_the_way_back_is_free() {
     assert_ne!(line(&mut world, "main.replication.css:fresh").level, Level::Red);
     let reply = world.ask("switchover", &[], &[]);
     assert!(matches!(reply, OpReply::Started { .. }), "{reply:?}");
+}
+
+/// No log says why main is behind: it was left, and nothing was started there.
+#[test]
+fn while_the_group_is_failed_over_it_names_the_reprotect() {
+    for (workflow, command) in [
+        ("failover", "pointsman reprotect cfg --by copy --why …"),
+        ("switchover", "pointsman reprotect cfg --why …"),
+    ] {
+        let mut world = world(0);
+        let planned = workflow == "switchover";
+        if !planned {
+            world.silence("main");
+        }
+        let lost: &[&str] = if planned { &[] } else { &["main"] };
+        let run = world.start(workflow, lost);
+        world.run_until(|w| w.run(run).state.ended());
+        assert_eq!(world.run(run).state, RunState::Completed);
+        world.speak("main");
+        world.run_until(|w| w.group().debts.is_empty());
+        applied(&mut world, "main.replication.css", 3600);
+        let Some(Seen::Replication(seen)) = world.seen.get_mut("main.replication.css") else { panic!() };
+        seen.state = ReplicationState::Stopped;
+        // Of what was written since the opening.
+        world.pass(60);
+        let line = line(&mut world, "main.replication.css:fresh");
+        assert_eq!(line.level, Level::Red, "{line:?}");
+        let remedy = line.remedy.unwrap();
+        assert!(remedy.starts_with(&format!("css does not run at main; {command}")), "{remedy}");
+        assert!(world.group().sentence.contains(command), "{}", world.group().sentence);
+    }
 }

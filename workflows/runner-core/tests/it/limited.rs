@@ -172,17 +172,3 @@ fn what_works_on_its_own_sites_database_keeps_nobody_from_writing() {
     world.pass(40);
     assert_eq!(world.group().mode, Mode::Normal);
 }
-
-/// A person moved the group while Pointsman was stopped: nothing here may advise to close the only open site.
-#[test]
-fn a_site_that_was_opened_by_hand_is_offered_for_adoption() {
-    let mut world = World::new();
-    world.adopt("main");
-    world.run_until(|w| w.group().mode == Mode::Normal);
-    world.state.insert("main.database.config".into(), json!("closed"));
-    world.state.insert("secondary.database.config".into(), json!("open"));
-    world.run_until(|w| w.group().sentence.contains("opened by other hands"));
-    let sentence = world.group().sentence;
-    assert!(sentence.contains("pointsman adopt cfg --live secondary"), "{sentence}");
-    assert!(!sentence.contains("failover"), "{sentence}");
-}
