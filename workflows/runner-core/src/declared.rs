@@ -15,6 +15,8 @@ use crate::entry::{ByPerson, GroupEntry};
 use crate::group::Record;
 use crate::in_memory::Group;
 use crate::left::Left;
+use crate::protection::{by_copy, reprotect};
+use crate::run::Run;
 use crate::seam::Now;
 
 /// What was declared last, until it is over.
@@ -112,7 +114,7 @@ impl Core {
             // What is still reported is detected anew, with its whole hold-down.
             g.detections.clear();
         }
-        let what = match self.declared_view(id) {
+        let what = match self.declared_view(now, id) {
             Some(view) => format!("{} is declared: {}", text(view.what, view.site.as_ref()), view.sentence),
             None => "nothing is declared any more".to_owned(),
         };
@@ -123,7 +125,7 @@ impl Core {
     pub(crate) fn stands_anew(&mut self, now: Now, id: RunId, state: RunState, left: Option<&Left>) {
         let Some(run) = self.runs.get(&id).filter(|_| state == RunState::Completed) else { return };
         let protects = run.definition.info().purpose == Purpose::Protect;
-        let copied = run.started.input.get("by").and_then(Value::as_str) == Some("copy");
+        let copied = copies(run);
         let (Some(group), Some(left)) = (run.started.group.clone(), left.filter(|left| left.drained)) else {
             return;
         };
@@ -155,24 +157,56 @@ impl Core {
     }
 
     /// What is declared of a group, for people.
-    pub(crate) fn declared_view(&self, id: &GroupId) -> Option<DeclaredView> {
+    pub(crate) fn declared_view(&self, now: Now, id: &GroupId) -> Option<DeclaredView> {
         let g = self.groups.get(id)?;
         let Declared { what, site, since, by } = g.record.declared.clone()?;
-        let sentence = sentence(g, what, site.as_ref());
+        let returned = site.as_ref().and_then(|site| self.returned(now, g, site));
+        let sentence = sentence(g, what, site.as_ref(), returned);
         Some(DeclaredView { what, site, since, who: by.who, why: by.why, sentence })
     }
 
     /// The line of a preview.
-    pub(crate) fn declared_fact(&self, id: &GroupId) -> Option<Fact> {
-        let view = self.declared_view(id)?;
+    pub(crate) fn declared_fact(&self, now: Now, id: &GroupId) -> Option<Fact> {
+        let view = self.declared_view(now, id)?;
         let text = format!("by {}: {}; {}", view.who.person, view.why, view.sentence);
         let verdict = Some(view.what.as_str().to_uppercase());
         Some(Fact { label: "declared".into(), text, verdict })
     }
+
+    /// That a site which is not live is brought up to date, or receives what is written at the live one, in words: its way
+    /// home is no longer ahead of it.
+    fn returned(&self, now: Now, g: &Group, site: &SiteId) -> Option<String> {
+        let live = g.record.live.as_ref().filter(|live| *live != site)?;
+        if let Some(run) = g.record.active.and_then(|run| self.runs.get(&run)) {
+            let (by, short) = (brought(run, site)?, run.id.short(4));
+            return Some(format!("{site} is brought up to date ({by}): pointsman watch {short}"));
+        }
+        if self.is_protected(now, &g.plan.group, live, site) {
+            let left = g.record.left.as_ref().filter(|left| left.site == *site);
+            let by = left.and_then(|left| brought(self.runs.get(&left.run)?, site));
+            let by = by.map_or(String::new(), |by| format!(" ({by})"));
+            return Some(format!("{site} receives again what is written at {live}{by}"));
+        }
+        self.unfinished(g, live, site).into_iter().next()
+    }
+}
+
+/// How a run brings a site up to date; none where it does something else.
+fn brought(run: &Run, site: &SiteId) -> Option<&'static str> {
+    let protects = run.definition.info().purpose == Purpose::Protect;
+    (protects && run.started.to.as_ref() == Some(site)).then(|| match copies(run) {
+        true => "by copy",
+        false => "by catch-up",
+    })
+}
+
+/// Whether a run was asked for a copy.
+fn copies(run: &Run) -> bool {
+    run.started.input.get("by").and_then(Value::as_str) == Some("copy")
 }
 
 /// What it means for the group as it stands, and which commands come next.
-fn sentence(g: &Group, what: Declaration, site: Option<&SiteId>) -> String {
+fn sentence(g: &Group, what: Declaration, site: Option<&SiteId>, returned: Option<String>) -> String {
     let id = &g.plan.group;
     let over = format!("when it is over: pointsman declare over {id} --why …");
     let Some(site) = site else {
@@ -191,7 +225,10 @@ fn sentence(g: &Group, what: Declaration, site: Option<&SiteId>) -> String {
         0 => String::new(),
         n => format!("; {n} owed there stay owed"),
     };
-    let copy = format!("pointsman reprotect {id} --by copy --why …");
+    if let Some(returned) = returned {
+        return format!("{returned}{owed}; {over}");
+    }
+    let copy = by_copy(id);
     if what == Declaration::Disaster {
         return format!(
             "{site} will not return as it was: {failover}the way home is by copy only, once {site} stands anew: \
@@ -206,7 +243,8 @@ fn sentence(g: &Group, what: Declaration, site: Option<&SiteId>) -> String {
         ),
         Some(left) if g.record.may_catch_up(left) => format!(
             "what is written meanwhile is kept for it (a slot), and it has nothing that never came over; the way home is by \
-             catch-up: pointsman reprotect {id} --why …"
+             catch-up: {}",
+            reprotect(g, site)
         ),
         Some(_) => format!(
             "what is written meanwhile is kept for it (a slot), but it may have rows that never came over; the way home is by \

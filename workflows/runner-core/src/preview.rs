@@ -21,7 +21,7 @@ impl Core {
                 return Err(problem);
             }
         };
-        let mut facts: Vec<Fact> = self.declared_fact(&start.group).into_iter().collect();
+        let mut facts: Vec<Fact> = self.declared_fact(now, &start.group).into_iter().collect();
         facts.push(self.drill_fact(now, start, &checked));
         for site in [&checked.from, &checked.to] {
             facts.push(self.site_fact(now, &start.group, site));

@@ -285,7 +285,7 @@ impl Core {
             check: self.check_view(id, false),
             warnings: self.warnings(now, id),
             drills: g.record.drills.values().cloned().collect(),
-            declared: self.declared_view(id),
+            declared: self.declared_view(now, id),
             trigger: self.trigger_text(now, id),
             resources,
             at: now.wall,

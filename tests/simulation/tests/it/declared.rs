@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemas::op::{Op, OpReply, ProtectBy};
 use schemas::view::RunState;
 use schemas::{Code, Declaration};
-use simulation::{World, address};
+use simulation::{Lost, World, address};
 
 use crate::common::{group, ready, refused, reported_lost, start_of, triggered, whole};
 
@@ -170,6 +170,39 @@ fn of_a_site_that_is_declared_gone_nothing_is_caught_up_with() {
     assert!(event.contains("main stands anew, by a copy"), "{event}");
     let run = w.start(0, start_of("failback", &[]));
     assert_eq!(w.until_ended(run), RunState::Completed);
+    w.finish("cfg");
+    w.clean();
+}
+
+/// Nobody is sent the way home while he is on it, or when it is behind him.
+#[test]
+fn an_outage_says_that_its_site_is_brought_up_to_date_and_then_that_it_is() {
+    let sentence = |w: &mut World| group(w).declared.unwrap().sentence;
+    let mut w = ready(whole());
+    w.kill_host("main", Lost::Process);
+    w.restart = None;
+    let run = w.start(0, start_of("failover", &["main"]));
+    assert_eq!(w.until_ended(run), RunState::Completed);
+    let said = declared(&mut w, Declaration::Outage, Some("main"));
+    assert!(said.contains("pointsman reprotect cfg --by copy"), "{said}");
+    w.heal();
+    w.until("the close is paid", |w| w.record(0, "cfg").debts.is_empty());
+    w.ground.states.insert(address("main.replication.csp"), serde_json::json!({ "slot": true }));
+
+    let mut copy = start_of("reprotect", &[]);
+    if let Op::Start { by, .. } = &mut copy {
+        *by = Some(ProtectBy::Copy);
+    }
+    let run = w.start(0, copy);
+    let said = sentence(&mut w);
+    let watch = format!("main is brought up to date (by copy): pointsman watch {}", run.short(4));
+    assert!(said.contains(&watch) && !said.contains("reprotect"), "{said}");
+    assert_eq!(w.until_ended(run), RunState::Completed);
+    w.pass(Duration::from_secs(3));
+    let said = sentence(&mut w);
+    assert!(said.contains("main receives again what is written at secondary (by copy)"), "{said}");
+    assert!(said.contains("pointsman declare over cfg") && !said.contains("reprotect"), "{said}");
+    declared(&mut w, Declaration::Over, None);
     w.finish("cfg");
     w.clean();
 }
