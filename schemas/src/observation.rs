@@ -250,3 +250,10 @@ pub struct NameSeen {
     #[serde(default)]
     pub detail: Value,
 }
+
+impl NameSeen {
+    /// Whether nobody was asked: a client host whose file has no names of its own.
+    pub fn not_looked_at(&self) -> bool {
+        self.points_at.is_none() && self.answers.is_empty() && self.silent.is_empty()
+    }
+}

@@ -209,6 +209,7 @@ fn names(here: &[&ResourceView]) -> Vec<String> {
     for view in here.iter().filter(|view| view.address.service == Service::Dns) {
         let to = match seen(view) {
             _ if view.silent => "SILENT".to_owned(),
+            Some(Seen::Name(name)) if name.not_looked_at() => "not looked at".to_owned(),
             Some(Seen::Name(name)) => {
                 name.points_at.as_ref().map_or("NO ONE SITE".to_owned(), ToString::to_string)
             }

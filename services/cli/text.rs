@@ -146,6 +146,7 @@ fn seen(seen: &Seen) -> String {
         Seen::Name(name) => {
             let mut text = match &name.points_at {
                 Some(site) => format!("points at {site}"),
+                None if name.not_looked_at() => "not looked at".to_owned(),
                 None => "points at NO ONE SITE".to_owned(),
             };
             if !name.silent.is_empty() {

@@ -142,6 +142,19 @@ fn a_lost_site_and_one_that_is_not_as_it_should_be() {
 }
 
 #[test]
+fn a_name_that_nobody_looked_at_leads_nowhere_wrong() {
+    let seen = |answers: Value, silent: Value| {
+        let seen = json!({ "name": { "answers": answers, "silent": silent } });
+        let group = group(json!([view("witness.dns.s2app", seen, NOW, false)]));
+        names(&group.resources.iter().collect::<Vec<_>>()).join(", ")
+    };
+    let answered = json!({ "cfg.example.net": ["192.0.2.9"] });
+    assert_eq!(seen(json!({}), json!([])), "s2app -> not looked at");
+    assert_eq!(seen(answered, json!([])), "s2app -> NO ONE SITE");
+    assert_eq!(seen(json!({}), json!(["cfg.example.net"])), "s2app -> NO ONE SITE");
+}
+
+#[test]
 fn names_of_any_length_fit() {
     let long = "x".repeat(63);
     let at = |place: &str, service: &str, seen: Value| {
