@@ -73,7 +73,7 @@ pub fn parse_group(text: &str, path: &str, defaults: Option<(&str, &str)>) -> Re
     group_over(&Document::parse(text, path)?, defaults.as_ref())
 }
 
-/// Reads a host's file.
+/// Reads a host's file; relative paths in it start at its folder.
 ///
 /// # Errors
 ///
@@ -83,8 +83,13 @@ pub fn load_host(path: &Path) -> Result<Host, Diagnostics> {
         let message = "this host's file is not there: `pointsman init`, or `--config FILE`";
         return Err(unreadable(path, message.to_owned()));
     }
-    let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
-    host(read(path)?, folder)
+    host(read(path)?, folder_of(path))
+}
+
+/// Where relative paths of a file start, wherever scripts run: also of a file that is named by a relative path itself.
+fn folder_of(path: &Path) -> PathBuf {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    whole.parent().unwrap_or(Path::new("")).to_path_buf()
 }
 
 /// Reads a host's file from a text; relative paths in it start at `folder`.
@@ -284,4 +289,22 @@ fn check_bus(document: &Document, file: &HostFile) -> Diagnostics {
         found.push(document.error("/bus/tls", codes::VALUE, "`cert` and `key` go together"));
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_start_at_the_files_folder_however_the_file_is_named() {
+        for (file, folder) in [("host.yaml", ""), ("deploy/host.yaml", "deploy"), ("/etc/host.yaml", "/etc")]
+        {
+            let found = folder_of(Path::new(file));
+            assert!(
+                found.is_absolute() && found.ends_with(folder.trim_start_matches('/')),
+                "{file}: {found:?}"
+            );
+        }
+        assert_eq!(Some(folder_of(Path::new("host.yaml"))), std::env::current_dir().ok());
+    }
 }
