@@ -142,7 +142,7 @@ pub(crate) async fn groups(bus: &Bus) -> anyhow::Result<Vec<GroupView>> {
 pub(crate) fn world(group: &GroupView, lost: Vec<SiteId>) -> World {
     let resources: BTreeMap<_, _> =
         group.resources.iter().map(|view| (view.address.clone(), view.clone())).collect();
-    World { resources, lost }
+    World { resources, lost, ..World::default() }
 }
 
 /// The last run of a workflow that was completed, with its steps.

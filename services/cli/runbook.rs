@@ -1,15 +1,17 @@
 //! A numbered manual of a workflow, or of the rest of a run: for a night on which it is done by hand.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use chrono::Utc;
 use engine::{Definition, Purpose};
-use paper::runbook::{Heading, runbook};
+use paper::runbook::{Heading, OwnHost, runbook};
 use paper::{Plan, World};
 use schemas::op::{ByHandAsk, ByHandText, Op, OpReply, ProtectBy};
-use schemas::{BY_HAND_MAX, GroupId, SiteId};
-use serde_json::json;
+use schemas::{Address, BY_HAND_MAX, GroupId, Service, SiteId};
+use serde_json::{Value, json};
 
 use crate::args::Runbook;
 use crate::bus::{Bus, strange};
@@ -26,8 +28,8 @@ struct Made {
 
 /// `runbook`.
 pub(crate) fn run(ask: &Runbook, host: &Path, out: &Output) -> anyhow::Result<Exit> {
-    let made = match (&ask.rest, &ask.from) {
-        (Some(run), Some(export)) => rest_offline(run, export)?,
+    let mut made = match (&ask.rest, &ask.from) {
+        (Some(run), Some(export)) => rest_offline(run, export, host)?,
         (None, _) if ask.offline => offline(ask, host)?,
         (rest, _) => crate::runtime()?.block_on(async {
             let host = config::load_host(host)?;
@@ -38,6 +40,7 @@ pub(crate) fn run(ask: &Runbook, host: &Path, out: &Output) -> anyhow::Result<Ex
             }
         })?,
     };
+    made.heading.own = own_host(host);
     // Whoever prints one for a night finds out by day that it is empty.
     if made.plan.steps.is_empty() {
         let ending = made.plan.lines().into_iter().next().unwrap_or_default();
@@ -91,6 +94,7 @@ async fn online(ask: &Runbook, bus: &Bus) -> anyhow::Result<Made> {
         taken: None,
         rest_of: None,
         left: Some(preview.from.to_string()),
+        own: None,
     };
     Ok(Made { heading, plan, texts })
 }
@@ -110,9 +114,45 @@ async fn rest_online(run: &str, bus: &Bus) -> anyhow::Result<Made> {
     Ok(made)
 }
 
-fn rest_offline(run: &str, export: &Path) -> anyhow::Result<Made> {
+fn rest_offline(run: &str, export: &Path, host: &Path) -> anyhow::Result<Made> {
     let (_, evidence) = report::of_file(Some(run), export)?;
-    rest(&evidence, &World { lost: evidence.started.lost.clone(), ..World::default() })
+    // An export is read anywhere; where there is a host's file, it may know an address.
+    let addresses = config::load_host(host).map(|host| addresses(&host)).unwrap_or_default();
+    let lost = evidence.started.lost.clone();
+    rest(&evidence, &World { lost, addresses, ..World::default() })
+}
+
+/// This host, if it has a file.
+fn own_host(file: &Path) -> Option<OwnHost> {
+    let loaded = config::load_host(file).ok()?;
+    let host = &loaded;
+    let file = std::path::absolute(file).ok()?.display().to_string();
+    let serves =
+        host.services().flat_map(|service| host.settings(service).map(move |one| address(host, one)));
+    let serves = serves.collect();
+    Some(OwnHost { file, serves })
+}
+
+fn address(host: &config::Host, one: config::Settings<'_>) -> Address {
+    Address { site: host.site.clone(), service: one.service, resource: one.resource.clone() }
+}
+
+/// What the records of this host get at each site. What is no address there is left out: its service says so when it starts.
+fn addresses(host: &config::Host) -> BTreeMap<Address, BTreeMap<SiteId, Vec<IpAddr>>> {
+    let each = |one: config::Settings<'_>| {
+        let sites = one.located.get("addresses")?.entries();
+        let at = |(key, value): &(document::Key, document::Located)| {
+            Some((key.name.parse::<SiteId>().ok()?, listed(value.to_value())?))
+        };
+        Some((address(host, one), sites.iter().filter_map(at).collect::<BTreeMap<_, _>>()))
+    };
+    host.settings(Service::Dns).filter_map(each).collect()
+}
+
+/// One address, or several.
+fn listed(value: Value) -> Option<Vec<IpAddr>> {
+    let all = if value.is_array() { value } else { Value::Array(vec![value]) };
+    serde_json::from_value(all).ok()
 }
 
 fn rest(evidence: &paper::Evidence, world: &World) -> anyhow::Result<Made> {
@@ -137,6 +177,7 @@ fn rest(evidence: &paper::Evidence, world: &World) -> anyhow::Result<Made> {
         taken: None,
         rest_of: Some(evidence.run.short(4)),
         left: started.from.as_ref().map(ToString::to_string),
+        own: None,
     };
     Ok(Made { heading, plan, texts: Vec::new() })
 }
@@ -160,6 +201,7 @@ fn offline(ask: &Runbook, host: &Path) -> anyhow::Result<Made> {
     let (from, to) = ends(purpose, &found.sites, ask.to.as_ref())?;
     let unplanned = definition.schedule().is_some();
     let lost = if unplanned { vec![from.clone()] } else { Vec::new() };
+    let addresses = addresses(&host);
     let mut input = json!({
         "group": found.to_workflow_input(), "from": from, "to": to, "why": "by the runbook", "events": [],
         "lost": lost,
@@ -181,7 +223,7 @@ fn offline(ask: &Runbook, host: &Path) -> anyhow::Result<Made> {
     };
     let info = definition.info();
     let title = format!("{}:{} of {group}, {from} to {to}", info.name, info.version);
-    let mut plan = plan::from_start(definition, input, &World { lost, ..World::default() }, None)?;
+    let mut plan = plan::from_start(definition, input, &World { lost, addresses, ..World::default() }, None)?;
     plan.assumptions.insert(0, taken.clone());
     let heading = Heading {
         title,
@@ -193,6 +235,7 @@ fn offline(ask: &Runbook, host: &Path) -> anyhow::Result<Made> {
         taken: Some(taken),
         rest_of: None,
         left: Some(from.to_string()),
+        own: None,
     };
     Ok(Made { heading, plan, texts: Vec::new() })
 }

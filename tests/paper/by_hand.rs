@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::house::{House, text};
 
-/// The commands of a printed manual, each with the site at which it is typed.
+/// The commands of a printed manual, each with the site at which it is typed; what is to be filled in is filled in.
 fn commands(manual: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut site = String::new();
@@ -14,7 +14,7 @@ fn commands(manual: &str) -> Vec<(String, String)> {
             site = name.split('@').nth(1).unwrap_or_default().to_owned();
         }
         if line.starts_with("pointsman act ") {
-            found.push((site.clone(), line.to_owned()));
+            found.push((site.clone(), line.replace("ADDRESS-AT-secondary", "192.0.2.2")));
         }
     }
     found
@@ -199,4 +199,57 @@ fn a_manual_needs_no_bus() {
         assert!(online.contains(line), "{line} is not in {online:#?}");
     }
     assert!(offline.iter().any(|line| line.contains("abandon")), "{offline:#?}");
+}
+
+#[test]
+fn a_client_without_names_of_its_own_is_told_them_by_the_manual() {
+    let house = House::start();
+    let file = |host: &str, dns: &str, more: &str| {
+        let at = house.folder().display();
+        let text = format!(
+            "version: 1\nsite: {host}\ngroups: [cfg]\nstate: {at}/{host}\n\
+             bus: {{ servers: [\"nats://127.0.0.1:9\"] }}\ndns: {{ {dns} }}\n{more}"
+        );
+        std::fs::write(house.folder().join(format!("{host}-2.yaml")), text).unwrap();
+    };
+    // A manual of the services knows no address: their records are values in memory.
+    let manual = house.says(0, &["runbook", "failover", "cfg"]);
+    assert!(manual.contains("\"addresses\":[\"ADDRESS-AT-secondary\"]"), "{manual}");
+    assert!(manual.contains("Fill in: in place of each `ADDRESS-AT-…`"), "{manual}");
+    let line = |manual: &str, what: &str| -> String {
+        let lines = commands(manual).into_iter().map(|(_, line)| line);
+        lines.into_iter().find(|line| line.contains(what)).unwrap_or_else(|| panic!("{what} in\n{manual}"))
+    };
+    // The file of the record's host does; of that host it is known too how its file is called.
+    let addresses = "driver: rfc2136, addresses: { main: 192.0.2.1, secondary: [192.0.2.2] }";
+    let folder = house.folder().display();
+    let runner = format!("runner: {{ journal: {folder}/journal, groups: {folder}/groups }}\n");
+    file("witness", &format!("cfg-a: {{ {addresses} }}"), &runner);
+    let offline = house.on("witness-2", &["runbook", "failover", "cfg", "--offline"]);
+    let offline = text(&offline);
+    assert!(!offline.contains("ADDRESS-AT-"), "{offline}");
+    assert!(line(&offline, "dns.cfg-a point").contains(&format!("--config '{folder}/witness-2.yaml'")));
+    assert!(!line(&offline, "dns.s2app follow").contains("--config"), "{offline}");
+    assert!(offline.contains("add `--config FILE`"), "{offline}");
+
+    // The client's own driver takes them, and not one that nobody filled in. A file may be named from its own folder.
+    file("secondary", "s2app: { client: exec, flush: bin/flush.sh }", "");
+    let asked = |line: &str| {
+        let output = house.shell("secondary", &format!("{line} --config secondary-2.yaml --print"));
+        (house.code(&output), text(&output))
+    };
+    let flush = house.folder().join("bin/flush.sh");
+    for manual in [&manual, &offline] {
+        let (code, said) = asked(&line(manual, "dns.s2app follow"));
+        assert_eq!(code, 0, "{said}");
+        assert!(said.contains("cfg-a.example.net") && said.contains("# must say 192.0.2.2"), "{said}");
+        assert!(said.contains(&flush.display().to_string()), "{said}");
+    }
+    file("secondary", "s2app: { client: none }", "");
+    let (code, said) = asked("pointsman act dns.s2app follow --here --args '{\"to\":\"secondary\"}'");
+    assert_eq!(code, 2, "{said}");
+    let unfilled = line(&manual, "dns.s2app follow").replace("192.0.2.2", "ADDRESS-AT-secondary");
+    let (code, said) = asked(&unfilled);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("malformed"), "{said}");
 }

@@ -130,9 +130,12 @@ impl House {
         self.nats.restart().unwrap();
     }
 
-    /// A line of a shell on a host; `pointsman` is the command with that host's file.
+    /// A line of a shell on a host; `pointsman` is the command with that host's file, unless the line names one.
     pub(crate) fn shell(&self, host: &str, line: &str) -> Output {
-        let own = format!("{} --config {}", env!("CARGO_BIN_EXE_pointsman"), self.host_file(host).display());
+        let mut own = env!("CARGO_BIN_EXE_pointsman").to_owned();
+        if !line.contains(" --config ") {
+            own += &format!(" --config {}", self.host_file(host).display());
+        }
         let line = line.replacen("pointsman", &own, 1);
         Command::new("sh")
             .args(["-c", &line])

@@ -326,7 +326,8 @@ impl Names {
         servers.iter().map(|server| site(server).map(|(site, _)| site)).collect()
     }
 
-    /// What the servers say now. `verifyAt` of the detail lists the sites of those at which a change is verified.
+    /// What the servers say now. `verifyAt` of the detail lists the sites of those at which a change is verified,
+    /// `addresses` what the name gets at each site.
     pub(crate) async fn observe(&self) -> Result<Seen, DriverError> {
         let Some(text) = self.known() else {
             let detail = "the host's file has no `name:` for this record, and no request has named it yet";
@@ -346,7 +347,10 @@ impl Names {
             answers: survey.shown(),
             silent: survey.silent.keys().map(ToString::to_string).collect(),
             pushed: None,
-            detail: json!({ "name": text, "silent": survey.why(), "ttl": survey.ttl, "verifyAt": at }),
+            detail: json!({
+                "name": text, "silent": survey.why(), "ttl": survey.ttl, "verifyAt": at,
+                "addresses": self.addresses,
+            }),
         }))
     }
 }

@@ -2,6 +2,7 @@
 //! for. Nothing is sent, nothing recorded. Each guess is said beside its step.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 use engine::{Call, Error, Input, Machine, Outcome, Standard, Want};
@@ -24,6 +25,22 @@ pub struct World {
     pub resources: BTreeMap<Address, ResourceView>,
     /// Sites that the decision calls lost.
     pub lost: Vec<SiteId>,
+    /// What records get at each site, where that is known although nobody looked.
+    pub addresses: BTreeMap<Address, BTreeMap<SiteId, Vec<IpAddr>>>,
+}
+
+impl World {
+    /// What a record gets at a site, as its own service says it; nothing where nobody knows.
+    fn addresses(&self, record: &Address, to: &SiteId) -> Vec<IpAddr> {
+        let seen = self.resources.get(record).and_then(|view| view.observation.as_ref());
+        let told = match seen.map(|seen| &seen.seen) {
+            Some(Seen::Name(name)) => name.detail.get("addresses").and_then(|all| all.get(to.as_str())),
+            _ => None,
+        };
+        let told = told.and_then(|list| serde_json::from_value(list.clone()).ok());
+        let known = || self.addresses.get(record).and_then(|all| all.get(to)).cloned();
+        told.or_else(known).unwrap_or_default()
+    }
 }
 
 /// What is expected of a step.
@@ -196,7 +213,9 @@ fn foresee(position: Position, call: Call, world: &World) -> (Foreseen, Result<V
     let address = address(&call);
     let action = address.as_ref().and_then(|a| Action::of(a.service, &call.action));
     let ((expected, why), output) = match (&address, action) {
-        (Some(address), Some(action)) => (expect(address, action, &call, world), output(action, &call)),
+        (Some(address), Some(action)) => {
+            (expect(address, action, &call, world), output(address, action, &call, world))
+        }
         _ if call.action == "await-followed" => {
             ((Expected::Done, "counted from what is owed then".to_owned()), Value::Null)
         }
@@ -281,7 +300,7 @@ fn await_closed(call: &Call, world: &World) -> (Expected, String) {
 }
 
 /// What the action would return, as far as a later step asks for it. A mark that nobody made has the number 0.
-fn output(action: Action, call: &Call) -> Value {
+fn output(address: &Address, action: Action, call: &Call, world: &World) -> Value {
     match action {
         Action::DisableAccess | Action::EnableAccess => json!(AccessOutput::default()),
         Action::VerifyWrite => json!({ "by": "row" }),
@@ -296,8 +315,8 @@ fn output(action: Action, call: &Call) -> Value {
         Action::Point => match text(call, "to").and_then(|to| to.parse().ok()) {
             Some(to) => json!(PointOutput {
                 name: text(call, "name").map(str::to_owned),
+                addresses: world.addresses(address, &to).iter().map(ToString::to_string).collect(),
                 to,
-                addresses: Vec::new(),
                 answers: BTreeMap::new(),
                 owed: Vec::new(),
             }),

@@ -4,11 +4,26 @@
 use std::fmt::Write;
 
 use schemas::op::ByHandText;
-use schemas::{Action, Effect};
-use serde_json::Value;
+use schemas::{Action, Address, Effect};
+use serde_json::{Map, Value, json};
 
 use crate::forecast::Expected;
 use crate::plan::{Plan, PlanStep};
+
+/// The host's file that a command reads where nobody names another one.
+pub const HOST_FILE: &str = "/etc/pointsman/host.yaml";
+
+/// What stands for an address that nobody knows here; the site follows.
+const UNKNOWN: &str = "ADDRESS-AT-";
+
+/// The host on which it is printed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OwnHost {
+    /// Its file, from the root on.
+    pub file: String,
+    /// The resources that it serves.
+    pub serves: Vec<Address>,
+}
 
 /// Where a runbook comes from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,6 +40,8 @@ pub struct Heading {
     pub rest_of: Option<String>,
     /// The site that is left, which nobody may take for closed without looking.
     pub left: Option<String>,
+    /// Of this host it is known which file its commands read.
+    pub own: Option<OwnHost>,
 }
 
 /// The manual. `texts` has what each step's service said of doing it by hand; missing where it was silent.
@@ -48,6 +65,11 @@ fn write(out: &mut String, heading: &Heading, plan: &Plan, texts: &[ByHandText])
         "On each host where a step says `pointsman act`, stop `pointsman serve` first. A command that finds \
          it running refuses, and changes nothing."
             .to_owned(),
+        format!(
+            "Each `pointsman act` reads the file of the host on which it is typed: {HOST_FILE}, or the one that \
+             POINTSMAN_CONFIG names there. Where it is another one, add `--config FILE`; a line that has it \
+             already needs nothing."
+        ),
         "A step that cannot be done is written down as owed, with the reason; go on only where the step says so."
             .to_owned(),
     ]);
@@ -67,7 +89,7 @@ fn write(out: &mut String, heading: &Heading, plan: &Plan, texts: &[ByHandText])
             phase.clone_from(&call.phase);
             writeln!(out, "\n## {}", capital(phase.as_deref().unwrap_or("other")))?;
         }
-        self::step(out, heading, step, text)?;
+        self::step(out, heading, plan, step, text)?;
     }
     writeln!(out, "\n## After\n")?;
     for text in after(heading) {
@@ -102,7 +124,13 @@ fn after(heading: &Heading) -> Vec<String> {
     after
 }
 
-fn step(out: &mut String, heading: &Heading, step: &PlanStep, text: Option<&ByHandText>) -> std::fmt::Result {
+fn step(
+    out: &mut String,
+    heading: &Heading,
+    plan: &Plan,
+    step: &PlanStep,
+    text: Option<&ByHandText>,
+) -> std::fmt::Result {
     let call = &step.foreseen.call;
     writeln!(out, "\n### {}. {}\n", step.number, step.name)?;
     if let Some(manual) = &call.manual {
@@ -125,7 +153,15 @@ fn step(out: &mut String, heading: &Heading, step: &PlanStep, text: Option<&ByHa
     if let Some(address) = &step.foreseen.address {
         let host = text.and_then(|text| text.host.as_deref());
         let at = host.map_or(format!("the host of {address}"), |host| format!("host {host} ({address})"));
-        writeln!(out, "On {at}:\n\n```sh\n{}\n```\n", act(heading, step))?;
+        let line = act(heading, plan, step);
+        writeln!(out, "On {at}:\n\n```sh\n{line}\n```\n")?;
+        if line.contains(UNKNOWN) {
+            writeln!(
+                out,
+                "Fill in: in place of each `{UNKNOWN}…` the address that the name beside it has at that site. Where \
+                 the host's own file has `names:`, take `names` out of the line instead.\n"
+            )?;
+        }
         match text.and_then(|text| text.lines.as_ref()) {
             Some(lines) if !lines.is_empty() => {
                 writeln!(out, "Or without Pointsman, there:\n\n```sh\n{}\n```\n", lines.join("\n"))?;
@@ -143,7 +179,7 @@ fn step(out: &mut String, heading: &Heading, step: &PlanStep, text: Option<&ByHa
 }
 
 /// The command that does a step on its host, by the same driver and ledger as the service.
-fn act(heading: &Heading, step: &PlanStep) -> String {
+fn act(heading: &Heading, plan: &Plan, step: &PlanStep) -> String {
     let Some(address) = &step.foreseen.address else { return String::new() };
     let call = &step.foreseen.call;
     let mut line = format!("pointsman act {}.{} {} --here", address.service, address.resource, call.action);
@@ -160,6 +196,7 @@ fn act(heading: &Heading, step: &PlanStep) -> String {
         }
         // What only an earlier step tells.
         match action {
+            Some(Action::Follow) => name_all(plan, members),
             Some(Action::Export) if !members.contains_key("applied") => {
                 members.insert("applied".into(), "APPLIED".into());
             }
@@ -172,13 +209,43 @@ fn act(heading: &Heading, step: &PlanStep) -> String {
             // The mark is what the step `mark` printed as its output, the ledger what `export` did.
             let text = Value::Object(members.clone()).to_string();
             let text = text.replace("\"MARK\"", "MARK").replace("\"LEDGER\"", "LEDGER");
-            line.push_str(&format!(" --args '{}'", text.replace('\'', "'\\''")));
+            line.push_str(&format!(" --args {}", quoted(&text)));
         }
+    }
+    if let Some(own) = heading.own.as_ref().filter(|own| own.serves.contains(address))
+        && own.file != HOST_FILE
+    {
+        line.push_str(&format!(" --config {}", quoted(&own.file)));
     }
     if action.is_some_and(|action| action.effect() == Effect::Opens) {
         line.push_str(&format!(" --accept-unfenced {}", heading.left.as_deref().unwrap_or("OTHER-SITE")));
     }
     line + " --why \"by the runbook\""
+}
+
+/// Gives a client each name that the manual points to the same site, as a run does: its own file need not have them. For an
+/// address that nobody knows here stands a word that is none.
+fn name_all(plan: &Plan, members: &mut Map<String, Value>) {
+    let Some(to) = members.get("to").and_then(Value::as_str).map(str::to_owned) else { return };
+    let mut names = members.get("names").and_then(Value::as_array).cloned().unwrap_or_default();
+    for step in &plan.steps {
+        let (call, address) = (&step.foreseen.call, &step.foreseen.address);
+        let action = address.as_ref().and_then(|at| Action::of(at.service, &call.action));
+        let text = |key: &str| call.args.get(key).and_then(Value::as_str);
+        let Some(name) = text("name") else { continue };
+        let there = names.iter().any(|known| known.get("name").and_then(Value::as_str) == Some(name));
+        if action == Some(Action::Point) && text("to") == Some(to.as_str()) && !there {
+            names.push(json!({ "name": name, "addresses": [format!("{UNKNOWN}{to}")] }));
+        }
+    }
+    if !names.is_empty() {
+        members.insert("names".into(), Value::Array(names));
+    }
+}
+
+/// One word of a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 fn capital(word: &str) -> String {
