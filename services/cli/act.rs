@@ -1,5 +1,7 @@
 //! One act on this host, without the bus: by the driver and the ledger of its service, which must not run.
 
+mod said;
+
 use std::io::IsTerminal;
 use std::path::Path;
 
@@ -8,14 +10,14 @@ use exec::Guard;
 use responder::Registration;
 use responder::here::{HereError, Order, act_here};
 use responder::memory::World;
-use schemas::{Action, Address, Answer, Code, Effect, GroupId, Problem, Reply, Service};
+use schemas::{Action, Address, Answer, Code, Effect, GroupId, Problem, Service};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::args::Act;
 use crate::exit::{Exit, NotDone, Usage};
 use crate::output::Output;
-use crate::{person, text};
+use crate::person;
 
 /// `act --here`: 0 done, 3 refused, 4 in doubt, 5 it failed.
 pub(crate) fn run(ask: &Act, host: &Path, out: &Output) -> anyhow::Result<Exit> {
@@ -110,24 +112,13 @@ pub(crate) fn run(ask: &Act, host: &Path, out: &Output) -> anyhow::Result<Exit> 
     };
     let reply = crate::runtime()?.block_on(act_here(order, registration)).map_err(told)?;
     out.value(&reply);
-    out.line(said(&reply));
+    out.line(said::said(action, &reply));
     Ok(match reply.answer {
         Answer::Applied | Answer::AlreadyApplied => Exit::Done,
         Answer::Refused => Exit::Refused,
         Answer::Failed => Exit::Faulted,
         Answer::InProgress | Answer::InDoubt => Exit::NeedsPerson,
     })
-}
-
-fn said(reply: &Reply) -> String {
-    let mut line = format!("{} (epoch {})", text::word(reply.answer).to_uppercase(), reply.epoch);
-    if let Some(problem) = &reply.problem {
-        line.push_str(&format!(": {problem}"));
-    }
-    if !reply.output.is_null() {
-        line.push_str(&format!("\n{}", reply.output));
-    }
-    line
 }
 
 /// An opening is two sites live if the other one was not closed.

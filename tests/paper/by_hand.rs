@@ -71,7 +71,14 @@ fn a_whole_failover_is_done_by_hand_from_the_printed_manual_and_adopted() {
         "pointsman act database.config enable-access --here --yes \
          --accept-unfenced main --why again",
     );
-    assert!(text(&again).contains("ALREADY-APPLIED"), "{}", text(&again));
+    assert!(text(&again).contains("result: done (ALREADY-APPLIED, "), "{}", text(&again));
+    let json = house.shell(
+        "secondary",
+        "pointsman act database.config enable-access --here --yes --output json \
+         --accept-unfenced main --why again",
+    );
+    let json: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["answer"], "already-applied", "{json}");
     assert_eq!(house.effects("secondary", "database.config"), 1);
     let notes = std::fs::read_to_string(house.folder().join("secondary/by-hand.jsonl")).unwrap();
     let first: Value = serde_json::from_str(notes.lines().next().unwrap()).unwrap();
