@@ -87,7 +87,7 @@ pub(crate) fn run(ask: &Act, host: &Path, out: &Output) -> anyhow::Result<Exit> 
         return Ok(Exit::Done);
     }
     let why = ask.why.clone().ok_or_else(|| Usage("say why: `--why TEXT`".to_owned()))?;
-    let who = person::claimed();
+    let who = person::here(&host.bus);
     out.line(format!("{group} · by hand on {} at {} · {who}", person::host(), host.site));
     if action.effect() == Effect::Opens {
         confirm(ask, host.site.as_str(), out)?;

@@ -1,5 +1,7 @@
 //! Who asks.
 
+use std::os::unix::fs::MetadataExt;
+
 use schemas::PersonId;
 
 /// The person as whom this host asks: what its file says, else the user's name in the bus's grammar.
@@ -22,11 +24,33 @@ pub(crate) fn host() -> String {
     }
 }
 
+/// Who acts on this host without the bus: the person that its file names, and whoever claims to be that.
+pub(crate) fn here(bus: &config::Bus) -> String {
+    match &bus.person {
+        Some(person) => format!("{person} ({})", claimed()),
+        None => claimed(),
+    }
+}
+
+/// The user's name: as the environment has it, else the users' file, as with a service or a bare shell.
 fn user() -> String {
-    ["SUDO_USER", "USER", "LOGNAME"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
-        .unwrap_or_else(|| "unknown".to_owned())
+    let named = |name: &&str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(named).unwrap_or_else(|| {
+        // A process's folder belongs to its user (proc(5)).
+        let Ok(own) = std::fs::metadata("/proc/self") else { return "unknown".to_owned() };
+        let id = own.uid();
+        let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        named_in(&users, id).unwrap_or_else(|| format!("uid-{id}"))
+    })
+}
+
+/// The name of a number in the users' file (passwd(5): name, password, number).
+fn named_in(users: &str, id: u32) -> Option<String> {
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next().filter(|name| !name.is_empty())?;
+        (fields.nth(1)?.parse() == Ok(id)).then(|| name.to_owned())
+    })
 }
 
 fn token(name: &str) -> Option<String> {
@@ -42,6 +66,13 @@ fn token(name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_user_without_an_environment_has_the_name_of_the_users_file() {
+        let users = "root:x:0:0:root:/root:/bin/sh\nbroken\nanna:x:1000:1000::/home/anna:/bin/sh\n";
+        assert_eq!(super::named_in(users, 1000).as_deref(), Some("anna"));
+        assert_eq!(super::named_in(users, 7), None);
+    }
+
     #[test]
     fn a_user_name_becomes_one_token() {
         assert_eq!(super::token("Anna.Müller").as_deref(), Some("anna-m-ller"));

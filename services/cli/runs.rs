@@ -74,13 +74,7 @@ pub(crate) fn waits(run: &RunView, out: &Output) -> Vec<String> {
 /// number does, unless `all`.
 pub(crate) fn body(run: &RunView, all: bool, out: &Output) -> Vec<String> {
     let mut lines = Vec::new();
-    lines.push(format!(
-        "{} by {} ({}): {}",
-        out.time(run.started),
-        run.who.person,
-        run.who.claimed,
-        run.why
-    ));
+    lines.push(format!("{} by {} ({}): {}", out.time(run.started), run.who.person, run.who.claimed, run.why));
     // What the world contradicts is not behind it.
     let behind = |one: &&StepView| {
         !all && one.now.as_ref().is_none_or(|now| now.agrees)

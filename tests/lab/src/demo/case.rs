@@ -105,6 +105,7 @@ pub fn pause_replication(lab: &Lab) -> anyhow::Result<()> {
 pub fn follow(lab: &mut Lab, killer: Option<&Killer>, kills: usize) -> anyhow::Result<(RunView, Vec<Fired>)> {
     let mut fired: Vec<Fired> = Vec::new();
     let mut shown = Instant::now();
+    let mut waits = Waits::default();
     until("the run has ended", RUN_WITHIN, || {
         if let Some((killer, one)) = killer.and_then(|killer| Some((killer, killer.fired()?))) {
             lab.kill_runner()?; // Its children, too.
@@ -124,6 +125,9 @@ pub fn follow(lab: &mut Lab, killer: Option<&Killer>, kills: usize) -> anyhow::R
         if matches!(view.state, RunState::Held | RunState::Paused) {
             return Ok(Some(Err(anyhow!("the run is held: {}", view.waits_for.join("; ")))));
         }
+        for wait in waits.lasting(&view.waits_for) {
+            println!("   the run waits: {wait}");
+        }
         Err(anyhow!(
             "run {} is {:?}, {} steps, waits for {:?}",
             run.id,
@@ -137,6 +141,23 @@ pub fn follow(lab: &mut Lab, killer: Option<&Killer>, kills: usize) -> anyhow::R
         true => Ok((view, fired)),
         false => Err(anyhow!("the runner was killed {} times, not {kills}", fired.len())),
     })
+}
+
+/// What a run was seen to wait for, without numbers: a wait counts down.
+#[derive(Default)]
+struct Waits {
+    seen: BTreeSet<String>,
+    told: BTreeSet<String>,
+}
+
+impl Waits {
+    /// Those that were seen before and are told for the first time now: what is over at the next look held nobody up.
+    fn lasting<'w>(&mut self, now: &'w [String]) -> Vec<&'w str> {
+        let bare = |wait: &str| wait.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+        let before = std::mem::replace(&mut self.seen, now.iter().map(|wait| bare(wait)).collect());
+        let lasts = |wait: &&String| before.contains(&bare(wait)) && self.told.insert(bare(wait));
+        now.iter().filter(lasts).map(String::as_str).collect()
+    }
 }
 
 /// What users must have again, and what an outsider sees in DNS and database.

@@ -45,11 +45,17 @@ pub fn run(state: &Path, seed: Option<u64>, path: &Path) -> anyhow::Result<()> {
     let (killed, mut wrong) = one(state, By::Kill, &mut chance, seed).context("main killed")?;
     let (frozen, more) = one(state, By::Freeze, &mut chance, seed).context("main frozen")?;
     wrong.extend(more);
+    let (gap, frozen_gap) = (killed.write_gap_ms, frozen.write_gap_ms);
     report::write(path, &Report { killed, frozen, accepted })?;
     println!("\nreport: {}   {} s in all", path.display(), started.elapsed().as_secs());
     if !wrong.is_empty() {
         bail!("not as it should be:\n  {}", wrong.join("\n  "));
     }
+    println!(
+        "Main was lost twice, and each time users write at the secondary again: {gap} ms after the kill, {frozen_gap} ms after \
+         the freeze. (a runner that was killed shortly before waits until nothing that its earlier life allowed can act any more). \
+         The way home, and the planned moves: make demo-full"
+    );
     Ok(())
 }
 

@@ -118,7 +118,9 @@ impl Report {
         if rows.is_empty() && !self.lost.is_empty() {
             let next: Vec<String> = self.followed.iter().map(|f| f.run.short(4)).collect();
             let saved = match next.is_empty() {
-                true => "not saved yet: a reprotect by copy does it before it lays the copy over it".to_owned(),
+                true => {
+                    "not saved yet: a reprotect by copy does it before it lays the copy over it".to_owned()
+                }
                 false => format!("by a later run if at all: pointsman report {}", next.join(" or ")),
             };
             rows.push(vec!["-".into(), "-".into(), "-".into(), saved, String::new()]);
