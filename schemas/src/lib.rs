@@ -6,6 +6,7 @@
 
 mod action;
 pub mod args;
+mod aside;
 pub mod check;
 mod declared;
 mod digest;
@@ -22,6 +23,7 @@ mod subject;
 pub mod view;
 
 pub use action::{Action, BadService, Effect, Service};
+pub use aside::{Aside, AsideAt, AsideTable, keeping, size};
 pub use check::{CheckLine, CheckReply, CheckView, Level};
 pub use declared::{Declaration, DeclaredView};
 pub use digest::Digest;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::duration::Iso;
-use crate::{Epoch, GroupId, Key, LedgerId, Problem, RunId, SiteId};
+use crate::{Aside, Epoch, GroupId, Key, LedgerId, Problem, RunId, SiteId};
 
 /// The answer to `observe`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -189,6 +189,9 @@ pub struct ReplicationSeen {
     /// The source's half, closed and left: what the other site never got of it; none where nobody counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orphans: Option<Orphans>,
+    /// The receiver's half: what its latest copy kept aside; none where it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aside: Option<Box<Aside>>,
     /// What is wrong with it, in the server's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,

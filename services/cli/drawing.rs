@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use schemas::view::{GroupView, ResourceView, SiteView};
-use schemas::{Access, ReplicationState, ResourceId, Running, Seen, Service, SiteId};
+use schemas::{Access, ReplicationState, ResourceId, Running, Seen, Service, SiteId, size};
 
 pub(crate) use each::each;
 use flow::{Flow, Stream};
@@ -290,14 +290,6 @@ fn span(seconds: f64) -> String {
         s if s < 86_400.0 => format!("{:.0} h", s / 3600.0),
         s => format!("{:.0} d", s / 86_400.0),
     }
-}
-
-fn size(bytes: u64) -> String {
-    let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
-    let unit = units.into_iter().find(|(power, _)| bytes >> power > 0);
-    unit.map_or(format!("{bytes} B"), |(power, name)| {
-        format!("{:.1} {name}", bytes as f64 / (1_u64 << power) as f64)
-    })
 }
 
 /// As much as fits between the sites.

@@ -1,16 +1,20 @@
 //! Half a replication in memory.
 //!
-//! The state: `{slot, marks, exported, enabled, drained, abandoned, sequences, copied, kept, compared, heartbeat,
-//! copying, orphans}`, each left out until it is set. `copying` is how far a copy is that is not finished: nothing is
-//! drained then. `orphans` is what a slot holds that never came.
+//! The state: `{slot, marks, exported, enabled, drained, abandoned, sequences, copied, kept, aside, compared,
+//! heartbeat, copying, orphans}`, each left out until it is set. `copying` is how far a copy is that is not finished:
+//! nothing is drained then. `aside` is what a copy kept, while `kept` is set. `orphans` is what a slot holds that never
+//! came.
 
 use responder::memory::Model;
 use responder::{DriverError, Look};
 use schemas::args::{
-    self, CleanupOutput, CompareOutput, CopyOutput, ExportArgs, ExportOutput, LedgerRef, MarkArgs,
+    self, CleanupOutput, CompareOutput, CopyArgs, CopyOutput, ExportArgs, ExportOutput, LedgerRef, MarkArgs,
     MarkOutput, ReceiverOutput, SlotOutput,
 };
-use schemas::{Action, Code, CopyProgress, Digest, Epoch, Half, ReplicationSeen, ReplicationState, Seen};
+use schemas::{
+    Action, Aside, AsideTable, Code, CopyProgress, Digest, Epoch, Half, ReplicationSeen, ReplicationState,
+    Seen,
+};
 use serde_json::{Value, json};
 
 /// The model for [`responder::memory::MemoryDriver`].
@@ -35,6 +39,28 @@ fn mark(args: &Value) -> Result<MarkOutput, DriverError> {
 
 fn copying(state: &Value) -> Option<CopyProgress> {
     serde_json::from_value(state.get("copying")?.clone()).ok()
+}
+
+/// What a copy with these arguments keeps: one small table.
+fn keeps(args: &Value) -> Aside {
+    let args = args::read::<CopyArgs>(args).ok();
+    let ledger = args.as_ref().and_then(|args| args.ledger.as_ref());
+    let table =
+        AsideTable { table: "public.memory".into(), kept: "pointsman_kept.memory_1".into(), bytes: 8192 };
+    Aside {
+        tables: 1,
+        bytes: table.bytes,
+        largest: vec![table],
+        since: None,
+        ledger: ledger.map(|ledger| format!("{} {}", ledger.file, ledger.digest)),
+        waived: args.and_then(|args| args.waived),
+        unfinished: false,
+    }
+}
+
+fn aside(state: &Value) -> Aside {
+    let kept = state.get("aside").filter(|_| flag(state, "kept"));
+    kept.and_then(|kept| serde_json::from_value(kept.clone()).ok()).unwrap_or_default()
 }
 
 fn exported(applied: String) -> Value {
@@ -133,6 +159,7 @@ impl Model for MemoryReplication {
                 }
                 next["abandoned"] = json!(false);
                 next["copying"] = Value::Null;
+                next["aside"] = json!(keeps(args));
             }
             Action::Compare => next["compared"] = json!(true),
             Action::Cleanup => next["kept"] = json!(false),
@@ -162,6 +189,7 @@ impl Model for MemoryReplication {
             copy: copying(state),
             kept_bytes: None,
             orphans: state.get("orphans").and_then(|found| serde_json::from_value(found.clone()).ok()),
+            aside: (self.half == Half::Receiver).then(|| Box::new(aside(state))),
             trouble: None,
             detail: state.clone(),
         })

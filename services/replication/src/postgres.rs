@@ -321,7 +321,9 @@ impl Driver for PostgresReplication {
                     let found = seen::Receiver::see(&session, subscription).await?;
                     let trouble = self.why.trouble(&session, subscription, &found).await;
                     let mut seen = found.told(trouble);
-                    let copy = copy::Seen::see(&session, subscription).await?;
+                    let copy = copy::Seen::see_aside(&session, subscription).await?;
+                    let aside = copy.as_ref().map(copy::Seen::aside).unwrap_or_default();
+                    seen.aside = Some(Box::new(aside));
                     // One that an act began is measured; that tables are missing, the server says.
                     let measured = copy.and_then(|copy| copy.progress());
                     seen.copy = seen.copy.map(|missing| measured.unwrap_or(missing));

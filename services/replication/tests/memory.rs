@@ -6,7 +6,7 @@ use std::time::Duration;
 use replication::memory::MemoryReplication;
 use responder::memory::{MemoryDriver, World};
 use responder::{Act, Driver, Look};
-use schemas::{Action, Attempt, Epoch, Half, Key, Position, RunId};
+use schemas::{Action, Attempt, Epoch, Half, Key, Position, RunId, Seen};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -58,5 +58,20 @@ async fn each_act_reaches_what_is_looked_for() {
         driver.act(&act(action, args)).await.unwrap();
         driver.act(&act(action, args)).await.unwrap();
         assert!(matches!(driver.look(action, args).await, Look::InEffect(_)), "{action}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_copy_keeps_aside_is_told_until_it_is_dropped() {
+    let world = World::new();
+    let receiver = MemoryDriver::new(world, "csp", MemoryReplication { half: Half::Receiver });
+    let run = RunId(Uuid::from_u128(1));
+    receiver.raise_epoch(&"cfg".parse().unwrap(), Epoch(1), run).await.unwrap();
+    let waived = json!({"resource": "csp", "site": "main", "waived": "anna: a drill"});
+    for (action, tables, why) in [(Action::Copy, 1, Some("anna: a drill")), (Action::Cleanup, 0, None)] {
+        receiver.act(&act(action, &waived)).await.unwrap();
+        let Seen::Replication(seen) = receiver.observe().await.unwrap() else { panic!("no replication") };
+        let aside = seen.aside.unwrap();
+        assert_eq!((aside.tables, aside.waived.as_deref()), (tables, why), "{action}");
     }
 }

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use schemas::{
-    Access, Action, Address, Attempt, Code, DatabaseSeen, Epoch, Half, Key, NameSeen, Problem, ProcessSeen,
-    ReplicationSeen, ReplicationState, Role, RunId, Running, Seen, Service, SiteId,
+    Access, Action, Address, Aside, Attempt, Code, DatabaseSeen, Epoch, Half, Key, NameSeen, Problem,
+    ProcessSeen, ReplicationSeen, ReplicationState, Role, RunId, Running, Seen, Service, SiteId,
 };
 use serde_json::{Value, json};
 use service_core::{Looked, Order};
@@ -363,6 +363,7 @@ impl Ground {
                 copy: None,
                 kept_bytes: None,
                 orphans: None,
+                aside: (!flag(state, "source")).then(|| Box::new(aside(state))),
                 trouble: state.get("trouble").and_then(|why| Some(why.as_str()?.into())),
                 detail,
             }),
@@ -375,6 +376,10 @@ impl Ground {
             }),
         }
     }
+}
+
+fn aside(state: &Value) -> Aside {
+    Aside { tables: u64::from(flag(state, "kept")), ..Aside::default() }
 }
 
 fn output(action: Action) -> Value {

@@ -198,6 +198,7 @@ mod tests {
     fn receiver(applied: &str) -> Seen {
         Seen::Replication(ReplicationSeen {
             orphans: None,
+            aside: None,
             half: Half::Receiver,
             state: ReplicationState::Stopped,
             lag_bytes: None,

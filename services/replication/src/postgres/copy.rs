@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use postgres::{Claim, PgError, Session};
-use schemas::CopyProgress;
 use schemas::args::{CleanupOutput, CopyArgs, CopyOutput};
 use schemas::duration::Iso;
+use schemas::{Aside, AsideTable, CopyProgress};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -24,6 +24,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// So many new errors of its workers, and nothing more for so long: it is stuck, not slow.
 const STUCK: i64 = 5;
 const STUCK_FOR: Duration = Duration::from_secs(60);
+/// Before the words of whoever waived a ledger.
+const WAIVED: &str = "waived: ";
+/// So much of them is told with each look.
+const WHY_MAX: usize = 300;
 
 /// A table of the source.
 #[derive(Debug, Deserialize, Serialize)]
@@ -57,11 +61,38 @@ SELECT coalesce(jsonb_object_agg(t.name, (SELECT jsonb_object_agg(a.attname, for
     FROM pg_attribute a WHERE a.attrelid = to_regclass(t.name) AND a.attnum > 0 AND NOT a.attisdropped)), '{}')
   FROM jsonb_array_elements_text($1) AS t(name)";
 
+/// The latest copy, with number and size of the tables that it kept, and the names of the 20 largest. Nobody waits for
+/// a table that somebody else has locked against everything: its size is not counted then.
+const WITH_ASIDE: &str = "
+WITH s AS MATERIALIZED (SELECT pointsman.copy_seen($1) AS seen),
+k AS MATERIALIZED (SELECT m.key AS name, m.value AS kept,
+    CASE WHEN c.oid IN
+        (SELECT l.relation FROM pg_locks l WHERE l.mode = 'AccessExclusiveLock' AND l.relation IS NOT NULL)
+      THEN 0 ELSE coalesce(pg_total_relation_size(c.oid), 0) END AS bytes
+  FROM s, jsonb_each_text(coalesce(nullif(s.seen -> 'kept', 'null'), '{}')) m
+  JOIN (pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'pointsman_kept')
+    ON format('%I.%I', n.nspname, c.relname) = m.value AND c.relkind = 'r')
+SELECT s.seen || jsonb_build_object('apart', jsonb_build_object(
+    'tables', (SELECT count(*) FROM k), 'bytes', (SELECT coalesce(sum(bytes), 0) FROM k),
+    'largest', (SELECT coalesce(jsonb_agg(jsonb_build_object('table', f.name, 'kept', f.kept, 'bytes', f.bytes)
+       ORDER BY f.bytes DESC, f.name), '[]') FROM (SELECT * FROM k ORDER BY bytes DESC, name LIMIT 20) f)))
+  FROM s";
+
+/// The tables that were kept aside and are there.
+#[derive(Debug, Deserialize)]
+struct Apart {
+    tables: u64,
+    bytes: u64,
+    largest: Vec<AsideTable>,
+}
+
 /// What the database says of its latest copy.
 #[derive(Debug, Deserialize)]
 pub(super) struct Seen {
     source: String,
     ledger: String,
+    #[serde(default)]
+    began: Option<DateTime<Utc>>,
     ended: Option<DateTime<Utc>>,
     cleaned: Option<DateTime<Utc>>,
     seconds: f64,
@@ -72,16 +103,28 @@ pub(super) struct Seen {
     rows_done: u64,
     kept: Option<BTreeMap<String, String>>,
     /// Some of that is there.
-    #[serde(default)]
-    aside: bool,
+    #[serde(default, rename = "aside")]
+    is_there: bool,
     /// It was made for the run that holds this database now.
     #[serde(default)]
     held: bool,
+    /// Only where it was asked for.
+    #[serde(default)]
+    apart: Option<Apart>,
 }
 
 impl Seen {
     pub(super) async fn see(session: &Session, subscription: &str) -> Result<Option<Seen>, PgError> {
-        let rows = session.rows("SELECT pointsman.copy_seen($1)", &[&subscription]).await?;
+        Self::read(session, "SELECT pointsman.copy_seen($1)", subscription).await
+    }
+
+    /// The same, with the tables that it kept aside.
+    pub(super) async fn see_aside(session: &Session, subscription: &str) -> Result<Option<Seen>, PgError> {
+        Self::read(session, WITH_ASIDE, subscription).await
+    }
+
+    async fn read(session: &Session, sql: &str, subscription: &str) -> Result<Option<Seen>, PgError> {
+        let rows = session.rows(sql, &[&subscription]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let value: Option<Value> = row.try_get(0)?;
         let read = |value| serde_json::from_value(value).map_err(|e| PgError::Shape(e.to_string()));
@@ -105,6 +148,23 @@ impl Seen {
             bytes_total: self.bytes,
             left: left.map(Iso),
         })
+    }
+
+    /// What is kept aside now, and would be dropped.
+    pub(super) fn aside(&self) -> Aside {
+        let there = |apart: &&Apart| apart.tables > 0 && self.cleaned.is_none();
+        let Some(apart) = self.apart.as_ref().filter(there) else { return Aside::default() };
+        // As `reason` has written it.
+        let waived = self.ledger.strip_prefix(WAIVED);
+        Aside {
+            tables: apart.tables,
+            bytes: apart.bytes,
+            largest: apart.largest.clone(),
+            since: self.began,
+            ledger: waived.is_none().then(|| self.ledger.clone()),
+            waived: waived.map(|why| why.chars().take(WHY_MAX).collect()),
+            unfinished: self.ended.is_none(),
+        }
     }
 
     fn output(&self, seen: &Receiver) -> Value {
@@ -144,7 +204,7 @@ pub(super) async fn copy(
     let under_way = known.as_ref().is_some_and(|known| known.ended.is_none() && same(known));
     if !under_way {
         // Said before anything is stopped for it.
-        let kept = |known: &Seen| known.ended.is_some() && known.cleaned.is_none() && known.aside;
+        let kept = |known: &Seen| known.ended.is_some() && known.cleaned.is_none() && known.is_there;
         if known.as_ref().is_some_and(kept) {
             return Err(precondition(
                 "the tables of an earlier copy are still kept aside in schema pointsman_kept: look at them, cancel this \
@@ -189,7 +249,7 @@ async fn reason(driver: &PostgresReplication, args: &CopyArgs) -> Result<String,
             looked.map_err(|error| server_error("58030", error.to_string()))?.map_err(precondition)?;
             Ok(format!("{} {}", ledger.file, ledger.digest))
         }
-        (None, Some(why)) => Ok(format!("waived: {why}")),
+        (None, Some(why)) => Ok(format!("{WAIVED}{why}")),
         _ => Err(precondition("either `ledger` or `waived` is needed")),
     }
 }

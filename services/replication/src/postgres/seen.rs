@@ -166,6 +166,7 @@ impl Source {
             copy: None,
             kept_bytes: self.retained.and_then(|bytes| u64::try_from(bytes).ok()),
             orphans: None,
+            aside: None,
             trouble: (!trouble.is_empty()).then(|| trouble.join("; ")),
             detail: json!({
                 "slot": slot, "exists": self.exists, "active": self.active, "walStatus": self.wal_status,
@@ -318,6 +319,7 @@ impl Receiver {
             copy: self.copying(),
             kept_bytes: None,
             orphans: None,
+            aside: None,
             trouble,
             detail: self.words(),
         }

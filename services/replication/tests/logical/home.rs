@@ -1,11 +1,12 @@
 //! The way home by copy: what only the lost site had is stored, then everything comes anew.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use replication::postgres::PostgresReplication;
 use responder::{Act, Driver, Look};
 use schemas::args::{CompareOutput, CopyOutput, ExportOutput};
-use schemas::{Action, Orphans};
+use schemas::{Action, Aside, Orphans};
 use serde_json::{Value, json};
 
 use crate::pair::{Pair, WITHIN, act, in_effect, refusal, seen};
@@ -218,7 +219,9 @@ async fn a_copy_brings_everything_and_keeps_what_was_there() {
     short.within = Duration::from_secs(6);
     let refused = refusal(css.act(&short).await);
     assert!(refused.contains("goes on"), "{refused}");
-    let progress = seen(&css).await.copy.unwrap();
+    let unfinished = seen(&css).await;
+    let progress = unfinished.copy.unwrap();
+    assert!(unfinished.aside.is_some_and(|aside| aside.unfinished && aside.tables == 2));
     assert_eq!(progress.tables, 2, "{progress:?}");
     // A mark comes meanwhile: it is of another table.
     let mark = pair.source(&pair.sec).act(&act(Action::Mark, 2, Value::Null)).await.unwrap();
@@ -243,7 +246,19 @@ async fn a_copy_brings_everything_and_keeps_what_was_there() {
     assert_eq!(pair.main.psql(kept), "31");
     pair.same(&pair.sec, &pair.main).await;
     assert!(matches!(css.look(Action::Copy, &copy.args).await, Look::InEffect(_)));
-    assert!(seen(&css).await.copy.is_none());
+    let found = seen(&css).await;
+    assert!(found.copy.is_none());
+    // What it kept aside is told: how much, since when, and by which ledger it may be looked through.
+    let aside = *found.aside.unwrap();
+    let names: BTreeSet<(&str, &str)> =
+        aside.largest.iter().map(|table| (table.table.as_str(), table.kept.as_str())).collect();
+    let wanted = [("public.t", "pointsman_kept.rev_config_1"), ("public.u", "pointsman_kept.rev_config_2")];
+    assert_eq!((aside.tables, names), (2, BTreeSet::from(wanted)), "{aside:?}");
+    let t = aside.largest.iter().find(|table| table.table == "public.t").unwrap();
+    assert!(t.bytes > 0 && aside.bytes >= t.bytes && aside.since.is_some(), "{aside:?}");
+    assert!(aside.ledger.unwrap().starts_with(output["ledger"]["file"].as_str().unwrap()));
+    assert!(aside.waived.is_none() && !aside.unfinished);
+    assert!(seen(&pair.source(&pair.sec)).await.aside.is_none(), "a source keeps nothing aside");
 
     // What is written now follows; both sides are compared, and a difference is found.
     pair.sec.cluster.psql_as("app", "config", "INSERT INTO t (v) VALUES ('later')").unwrap();
@@ -267,16 +282,20 @@ async fn a_copy_brings_everything_and_keeps_what_was_there() {
     css.act(&act(Action::Cleanup, 3, Value::Null)).await.unwrap();
     css.act(&act(Action::Cleanup, 3, Value::Null)).await.unwrap();
     assert_eq!(pair.main.psql("SELECT count(*) FROM pg_tables WHERE schemaname = 'pointsman_kept'"), "0");
+    assert_eq!(seen(&css).await.aside.as_deref(), Some(&Aside::default()));
     assert!(pair.source(&pair.sec).heartbeat().await.unwrap());
     css.act(&with(Action::Copy, 3, waived.clone())).await.unwrap();
     pair.same(&pair.sec, &pair.main).await;
     let found: CompareOutput = serde_json::from_value(css.act(&compare).await.unwrap()).unwrap();
     assert_eq!(found.equal, Some(true), "{found:?}");
+    let again = *seen(&css).await.aside.unwrap();
+    assert_eq!((again.tables, again.ledger, again.waived.as_deref()), (2, None, Some("anna: a test")));
     // What was dropped by hand is not kept aside any more.
     pair.main.psql(
         "DROP SCHEMA pointsman_kept CASCADE;
          SELECT pointsman.raise_epoch('cfg', 4, '00000000-0000-0000-0000-000000000004')",
     );
+    assert_eq!(seen(&css).await.aside.as_deref(), Some(&Aside::default()));
     assert!(pair.source(&pair.sec).heartbeat().await.unwrap());
     css.act(&with(Action::Copy, 4, waived)).await.unwrap();
     pair.same(&pair.sec, &pair.main).await;

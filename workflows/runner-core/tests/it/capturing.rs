@@ -19,6 +19,7 @@ fn warnings(world: &mut World, kept: u64) -> Vec<String> {
         heartbeat: None,
         kept_bytes: Some(kept),
         copy: None,
+        aside: None,
         orphans: None,
         trouble: None,
         detail: json!({ "maxSlotWalKeepSize": "10GB" }),

@@ -107,6 +107,7 @@ pub(crate) fn receiver() -> ReplicationSeen {
         kept_bytes: None,
         copy: None,
         orphans: None,
+        aside: None,
         trouble: None,
         detail: Value::Null,
     }
@@ -173,7 +174,7 @@ impl World {
             prefix: Prefix::new("pointsman").unwrap(),
             source: "/runner/test".into(),
             groups: vec![plan],
-            definitions: ["failover", "reprotect", "switchover"].map(definition).into(),
+            definitions: ["cleanup", "failover", "reprotect", "switchover"].map(definition).into(),
             preflight_every,
         };
         let core = Core::new(settings, Box::new(Counted(0)), Rules::all(), now);
