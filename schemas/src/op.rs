@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::view::{DecisionView, DrillView, GroupView, RunView, WorldView};
-use crate::{CheckView, Declaration, GroupId, LossBound, MessageId, Problem, RunId, SiteId};
+use crate::{AsideAt, CheckView, Declaration, GroupId, LossBound, MessageId, Problem, RunId, SiteId};
 
 /// A person's request. Who he is stands in the subject, pinned by the server's permissions.
 ///
@@ -430,6 +430,9 @@ pub struct Preview {
     pub steps: Vec<String>,
     /// Why it cannot start now; empty when it can.
     pub refusals: Vec<Problem>,
+    /// A cleanup: what each receiver keeps aside, and would drop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aside: Option<Vec<AsideAt>>,
     /// The decided input, as the definition would see it.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub input: Value,

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use moves::{
-    Accept, Ack, Adopt, Approve, Cancel, Declare, Done, Drill, Move, Reprotect, Retry, RunWhy, SiteMove,
-    StepWhy, Switch, Triggers, What,
+    Accept, Ack, Adopt, Approve, Cancel, Cleanup, Declare, Done, Drill, Move, Reprotect, Retry, RunWhy,
+    SiteMove, StepWhy, Switch, Triggers, What,
 };
 pub(crate) use place::{
     Act, Arm, Completion, Config, ConfigAsk, Explain, Init, InitKind, Journal, JournalAsk, Paper, Plan,
@@ -99,7 +99,7 @@ pub(crate) enum Command {
     Reprotect(Reprotect),
     /// Drop the old tables that a copy kept aside: what only a lost site had is gone for good then
     #[command(after_help = "Example: pointsman cleanup cfg --why \"the ledger was worked through\"")]
-    Cleanup(Move),
+    Cleanup(Cleanup),
     /// Make a group live that runs nowhere: every site is closed
     #[command(after_help = "Example: pointsman establish cfg --to main --why \"first start\"")]
     Establish(Move),

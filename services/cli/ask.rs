@@ -23,7 +23,7 @@ pub(crate) async fn run(command: Command, host: &Path, out: &Output) -> anyhow::
         Command::Failover(ask) => start::one_or_many("failover", ask, &bus, out).await,
         Command::Switchover(ask) => start::one_or_many("switchover", ask, &bus, out).await,
         Command::Failback(ask) => start::run("failback", ask, &bus, out).await,
-        Command::Cleanup(ask) => start::run("cleanup", ask, &bus, out).await,
+        Command::Cleanup(ask) => start::cleanup(ask, &bus, out).await,
         Command::Establish(ask) => start::run("establish", ask, &bus, out).await,
         Command::Reprotect(ask) => start::reprotect(ask, &bus, out).await,
         Command::Runs(ask) => runs::list(ask, &bus, out).await,

@@ -3,14 +3,17 @@
 use std::io::IsTerminal;
 
 use schemas::op::{Op, OpReply, Preview, ProtectBy};
-use schemas::{Code, GroupId, Problem};
+use schemas::{Code, GroupId, Problem, keeping};
 use serde_json::json;
 
-use crate::args::{Move, Reprotect, SiteMove};
+use crate::args::{Cleanup, Move, Reprotect, SiteMove};
 use crate::bus::{Bus, strange};
 use crate::exit::{Exit, NotDone, Usage};
 use crate::output::Output;
 use crate::{follow, many, plan, text};
+
+/// The move that drops what a copy kept aside.
+const CLEANUP: &str = "cleanup";
 
 /// `failover`, `switchover`: of one group, or of every one that is live at a site.
 pub(crate) async fn one_or_many(
@@ -25,15 +28,42 @@ pub(crate) async fn one_or_many(
     }
 }
 
-/// `failback`, `establish`, `cleanup`, and the moves of one group.
+/// What one kind of move takes beside the rest.
+#[derive(Debug, Default)]
+struct Beside {
+    by: Option<ProtectBy>,
+    waive_ledger: bool,
+    /// The word that lets tables be dropped.
+    drop: Option<String>,
+}
+
+/// `failback`, `establish`, and the moves of one group.
 pub(crate) async fn run(workflow: &str, ask: Move, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
-    begin(workflow, ask, None, false, bus, out).await
+    begin(workflow, ask, Beside::default(), bus, out).await
+}
+
+/// `cleanup`.
+pub(crate) async fn cleanup(ask: Cleanup, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
+    let Cleanup { group, drop, why, supersede, overrides, yes, detach, dry_run } = ask;
+    let ask = Move {
+        group,
+        to: None,
+        why,
+        supersede,
+        accept_unfenced: Vec::new(),
+        accept_data_loss: None,
+        overrides,
+        yes,
+        detach,
+        dry_run,
+    };
+    begin(CLEANUP, ask, Beside { drop, ..Beside::default() }, bus, out).await
 }
 
 /// `reprotect`.
 pub(crate) async fn reprotect(ask: Reprotect, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
-    let by = ProtectBy::from(ask.by);
-    let waive = ask.waive_ledger;
+    let by = Some(ProtectBy::from(ask.by));
+    let beside = Beside { by, waive_ledger: ask.waive_ledger, drop: None };
     let Reprotect { group, why, supersede, overrides, yes, detach, dry_run, .. } = ask;
     let ask = Move {
         group,
@@ -47,17 +77,10 @@ pub(crate) async fn reprotect(ask: Reprotect, bus: &Bus, out: &Output) -> anyhow
         detach,
         dry_run,
     };
-    begin("reprotect", ask, Some(by), waive, bus, out).await
+    begin("reprotect", ask, beside, bus, out).await
 }
 
-async fn begin(
-    workflow: &str,
-    ask: Move,
-    by: Option<ProtectBy>,
-    waive_ledger: bool,
-    bus: &Bus,
-    out: &Output,
-) -> anyhow::Result<Exit> {
+async fn begin(workflow: &str, ask: Move, beside: Beside, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
     let group = match &ask.group {
         Some(group) => group.clone(),
         None => only_group(bus).await?,
@@ -69,9 +92,9 @@ async fn begin(
         supersede: ask.supersede.clone(),
         accept_unfenced: ask.accept_unfenced.clone(),
         accept_data_loss: ask.accept_data_loss,
-        by,
+        by: beside.by,
         overrides: ask.overrides.clone(),
-        waive_ledger,
+        waive_ledger: beside.waive_ledger,
         dry_run,
     };
     let preview = match bus.look(op(true, ask.to.clone())).await? {
@@ -80,6 +103,11 @@ async fn begin(
     };
     out.line(format!("{group} · {}", bus.heading()));
     show(&preview, false, out);
+    if preview.aside.as_deref().is_some_and(|all| keeping(all).is_empty()) {
+        out.line("nothing is kept aside: no run is started");
+        out.value(&json!({ "preview": preview, "plan": null }));
+        return Ok(Exit::Done);
+    }
     if ask.dry_run {
         foresee(workflow, &preview, bus, out).await;
     }
@@ -89,7 +117,10 @@ async fn begin(
     if ask.dry_run {
         return Ok(Exit::Done);
     }
-    confirm(&preview, ask.yes, by, out)?;
+    match workflow {
+        CLEANUP => confirm_drop(&preview, beside.drop.as_deref(), ask.yes, out)?,
+        _ => confirm(&preview, ask.yes, beside.by, out)?,
+    }
     // What was previewed is what is started, also where the target was left out.
     let reply = bus.change(op(false, Some(preview.to.clone())), &ask.why.why, None).await?;
     let OpReply::Started { run, epoch } = &reply else { return Err(strange(&reply)) };
@@ -175,15 +206,35 @@ fn confirm(preview: &Preview, yes: bool, by: Option<ProtectBy>, out: &Output) ->
     }
     let what = match by {
         Some(_) => "the site that is brought up to date",
-        None if preview.workflow.starts_with("cleanup:") => "the site that is not live",
         None => "the site to open",
     };
-    let question = format!("Type {what} ({}): ", preview.to);
-    match out.ask(&question)? {
-        Some(answer) if answer == preview.to.as_str() => Ok(()),
-        Some(answer) => {
-            Err(NotDone(format!("`{answer}` is not `{}`: nothing was started", preview.to)).into())
-        }
+    typed(out.ask(&format!("Type {what} ({}): ", preview.to))?, preview.to.as_str())
+}
+
+/// Tables are dropped by the name of the site that keeps them, typed or given; by the group's where both sites do.
+fn confirm_drop(preview: &Preview, given: Option<&str>, yes: bool, out: &Output) -> anyhow::Result<()> {
+    let sites = preview.aside.as_deref().map(keeping).unwrap_or_default();
+    let one = sites.first().filter(|_| sites.len() == 1);
+    let (what, word) = match one {
+        Some(site) => ("the site whose kept tables are dropped", site.as_str()),
+        None => ("the group whose kept tables are dropped at both sites", preview.group.as_str()),
+    };
+    if let Some(given) = given {
+        return typed(Some(given.to_owned()), word);
+    }
+    if !std::io::stdin().is_terminal() {
+        let start = if yes { "`--yes` is not enough to drop tables" } else { "nothing can be typed" };
+        let message = format!("{start}: look at `--dry-run`, then name {what}: `--drop {word}`");
+        return Err(Usage(message).into());
+    }
+    typed(out.ask(&format!("Type {what} ({word}): "))?, word)
+}
+
+/// Whether it is the word that was asked for.
+fn typed(answer: Option<String>, word: &str) -> anyhow::Result<()> {
+    match answer {
+        Some(answer) if answer == word => Ok(()),
+        Some(answer) => Err(NotDone(format!("`{answer}` is not `{word}`: nothing was started")).into()),
         None => Err(NotDone("nothing was typed: nothing was started".to_owned()).into()),
     }
 }

@@ -167,6 +167,7 @@ pub(crate) fn preview() -> Preview {
         }],
         steps: vec!["close config@main".into()],
         refusals: Vec::new(),
+        aside: None,
         input: json!(null),
     }
 }

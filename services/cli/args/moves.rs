@@ -111,6 +111,33 @@ pub(crate) struct Reprotect {
     pub(crate) dry_run: bool,
 }
 
+/// Old tables that go for good.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Cleanup {
+    /// The group; may be left out where there is only one
+    pub(crate) group: Option<GroupId>,
+    /// Do not ask for it: the site that keeps the tables, as the preview says; the group where both sites do
+    #[arg(long, value_name = "SITE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) drop: Option<String>,
+    #[command(flatten)]
+    pub(crate) why: Why,
+    /// Take over from a run that has not ended: its doubts join the group's list
+    #[arg(long, value_name = "RUN")]
+    pub(crate) supersede: Option<String>,
+    /// Start although this line of `check` is red; recorded
+    #[arg(long = "override", value_name = "NAME")]
+    pub(crate) overrides: Vec<String>,
+    /// Never enough here: see `--drop`
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Do not follow the run
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// Only say what would be done
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
 /// How a site is brought up to date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum By {

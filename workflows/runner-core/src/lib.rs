@@ -6,6 +6,7 @@
 
 mod accepted;
 mod alive;
+mod aside;
 mod by_hand;
 mod call;
 mod claims;

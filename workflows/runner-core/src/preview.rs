@@ -59,6 +59,8 @@ impl Core {
         if start.protect_by == Some(schemas::op::ProtectBy::Copy) {
             facts.push(crate::loss::copy_fact(start, &checked));
         }
+        let aside = (checked.purpose == Purpose::Tidy).then(|| self.aside(now, &start.group, &checked));
+        facts.extend(aside.iter().flatten().flat_map(crate::aside::facts));
         for (resource, state) in self.replications(now, &start.group, &checked.from, &checked.to) {
             let (text, verdict) = match state {
                 Some(state) => (format!("{resource}: {state:?}").to_lowercase(), None),
@@ -122,6 +124,7 @@ impl Core {
             facts,
             steps,
             refusals,
+            aside,
             input: checked.input,
         })
     }

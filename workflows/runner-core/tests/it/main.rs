@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod alive;
+mod aside;
 mod blind;
 mod boot;
 mod capturing;

@@ -240,7 +240,8 @@ impl Cycle {
 
     /// What the copy kept aside is dropped: a second one would be refused.
     fn tidy(&mut self, lab: &mut Lab) -> anyhow::Result<()> {
-        let words = ["cleanup", GROUP, "--yes", "--detach", "--why", "the ledger is worked through"];
+        let why = "the ledger is worked through";
+        let words = ["cleanup", GROUP, "--drop", Site::Main.name(), "--detach", "--why", why];
         lab.pointsman.text(&lab.desk(), &words)?;
         let (view, _) = self.follow(lab, Hunt::start(lab, Vec::new())?)?;
         if view.state != RunState::Completed {
