@@ -186,6 +186,19 @@ impl Core {
         all.then(|| ours().filter_map(|r| r.heard).max().unwrap_or(self.began_wall))
     }
 
+    /// That nothing of the live site answers since a moment, which may still be a busy host's lateness.
+    pub(crate) fn hushed(&self, now: Now, id: &GroupId, resources: &[ResourceView]) -> Option<String> {
+        let live = self.groups.get(id)?.record.live.as_ref()?;
+        let ours = || resources.iter().filter(|r| r.address.site == *live);
+        let heard = ours().filter_map(|r| r.heard).max().filter(|_| ours().all(|r| r.silent))?;
+        let lasts = (now.wall - heard).to_std().unwrap_or_default();
+        Some(format!(
+            "nothing of {live} answers, heard last {} ago: after {} s it counts as silent",
+            lasting(lasts),
+            SILENT_AFTER.as_secs()
+        ))
+    }
+
     /// A database of the live site whose service answers and could not look for some time: since when, and why.
     fn blind_at(&self, now: Now, g: &Group, live: &SiteId) -> Option<(ResourceId, DateTime<Utc>, String)> {
         g.plan.one_live.iter().find_map(|resource| {

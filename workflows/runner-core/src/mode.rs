@@ -11,8 +11,17 @@ use crate::seam::Now;
 use crate::views::text;
 
 impl Core {
-    /// The mode, and a sentence that explains it and names the next command.
+    /// The mode, and a sentence that explains it and names the next command. A live site of which nothing is heard is told
+    /// before it counts as silent.
     pub(crate) fn mode(&self, now: Now, id: &GroupId, resources: &[ResourceView]) -> (Mode, String) {
+        let (mode, sentence) = self.told_mode(now, id, resources);
+        match self.hushed(now, id, resources).filter(|_| matches!(mode, Mode::Normal | Mode::FailedOver)) {
+            Some(hushed) => (mode, format!("{hushed}; before that: {sentence}")),
+            None => (mode, sentence),
+        }
+    }
+
+    fn told_mode(&self, now: Now, id: &GroupId, resources: &[ResourceView]) -> (Mode, String) {
         let Some(g) = self.groups.get(id) else { return (Mode::Unknown, String::new()) };
         let open = self.split_sites(now, id);
         if !open.is_empty() {

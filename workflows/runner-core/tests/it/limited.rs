@@ -52,6 +52,25 @@ fn it_counts_from_the_silence_over_a_restart_to_the_end_of_the_move() {
 }
 
 #[test]
+fn the_first_seconds_of_a_silence_are_told_before_they_count() {
+    let mut world = World::new();
+    world.adopt("main");
+    world.run_until(|w| w.group().mode == Mode::Normal);
+    assert!(!world.group().sentence.contains("nothing of main"), "{}", world.group().sentence);
+    world.silence("main");
+    let silent = |w: &mut World| {
+        w.group().resources.iter().filter(|r| r.address.site.as_str() == "main").all(|r| r.silent)
+    };
+    world.run_until(silent);
+    let group = world.group();
+    assert_eq!(group.mode, Mode::Normal, "an answer may be late");
+    let told = "nothing of main answers, heard last ";
+    assert!(group.sentence.starts_with(told) && group.sentence.contains("it counts as silent"), "{group:?}");
+    world.run_until(|w| w.group().mode == Mode::Limited);
+    assert!(!world.group().sentence.contains(told), "{}", world.group().sentence);
+}
+
+#[test]
 fn a_live_site_that_is_mended_ends_it() {
     let mut world = World::new();
     world.adopt("main");
