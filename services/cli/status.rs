@@ -135,7 +135,7 @@ fn print(group: &GroupView, all: bool, out: &Output) {
         let rest: Vec<_> = found.lines.iter().filter(|line| line.line.what != "answers").collect();
         if !rest.is_empty() {
             out.line(format!("  check ({}):", text::age(found.at, group.at)));
-            check::lines(rest.into_iter(), out);
+            check::lines(rest.into_iter(), all, out);
         }
     }
     for drill in &group.drills {
