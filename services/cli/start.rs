@@ -175,13 +175,11 @@ pub(crate) async fn only_group(bus: &Bus) -> anyhow::Result<GroupId> {
 /// The heading of a move and its facts.
 pub(crate) fn show(preview: &Preview, steps: bool, out: &Output) {
     out.line(format!("{} {}->{}", preview.workflow, preview.from, preview.to));
-    let mut facts = out.table();
+    // The text is not padded: one long line would push every verdict off the screen.
+    let widest = preview.facts.iter().map(|fact| fact.label.chars().count()).max().unwrap_or_default();
     for fact in &preview.facts {
-        let verdict = fact.verdict.as_deref().map(|verdict| out.strong(verdict));
-        facts.add_row([fact.label.clone(), fact.text.clone(), verdict.unwrap_or_default()]);
-    }
-    if !preview.facts.is_empty() {
-        out.line(facts.trim_fmt());
+        let verdict = fact.verdict.as_deref().map(|verdict| format!("  {}", out.strong(verdict)));
+        out.line(format!("  {:<widest$}  {}{}", fact.label, fact.text, verdict.unwrap_or_default()));
     }
     if steps {
         for (i, step) in preview.steps.iter().enumerate() {
