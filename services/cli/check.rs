@@ -51,7 +51,8 @@ const ALIKE: usize = 3;
 pub(crate) fn lines<'a>(lines: impl Iterator<Item = &'a GroupLine>, each: bool, out: &Output) {
     let mut alike: Vec<Vec<&GroupLine>> = Vec::new();
     for line in lines {
-        let same = |others: &&mut Vec<&GroupLine>| !each && line.address.is_some() && others[0].line == line.line;
+        let same =
+            |others: &&mut Vec<&GroupLine>| !each && line.address.is_some() && others[0].line == line.line;
         match alike.iter_mut().find(same) {
             Some(others) => others.push(line),
             None => alike.push(vec![line]),

@@ -168,7 +168,7 @@ fn verified(
     let evidence =
         Evidence::of(ask.run.as_deref(), &excerpt).map_err(|e| Found::File(Usage(chain(&e)).into()))?;
     let found = paper::verify(&evidence, head).map_err(|error| Found::Damage(chain(&error)))?;
-    if document.is_some_and(|document| document.report != paper::Report::of(&evidence)) {
+    if document.is_some_and(|document| !document.report.says(&evidence)) {
         let why = "the entries are those recorded, but the report says something else than they do";
         return Err(Found::Damage(why.to_owned()));
     }

@@ -55,6 +55,7 @@ fn a_report_says_what_happened_and_only_the_head_from_outside_proves_it() {
         "power is off",
         "database.enable-access is asked of secondary.database.config",
         "| OWED |",
+        "not saved yet: a reprotect by copy does that",
     ] {
         assert!(page.contains(part), "`{part}` is not in\n{page}");
     }
@@ -113,6 +114,42 @@ fn a_report_says_what_happened_and_only_the_head_from_outside_proves_it() {
     assert_eq!(offline["report"]["timeline"], document["report"]["timeline"]);
     assert_eq!(offline["report"]["proof"]["head"], document["report"]["proof"]["head"]);
     house.says(0, &["report", "verify", "--head", &head, "--run", &run, export]);
+}
+
+#[test]
+fn a_report_names_what_followed_and_where_what_only_the_lost_site_had_was_saved() {
+    let mut house = House::start();
+    let (run, head) = lost_and_moved(&mut house);
+    let json = house.says(0, &["report", &run, "--output", "json"]);
+    let early = write(&house, "early.json", &json);
+
+    house.serve("main");
+    house.heard(&[]);
+    house.says(0, &["failover", "cfg", "--to", "main", "--yes", "--why", "it is back"]);
+    let next = house.last_run()["id"].as_str().unwrap().to_owned();
+    let short = &next[next.len() - 4..];
+    let page = house.says(0, &["report", &run]);
+    assert!(page.contains(&format!("Followed by: run {short} failover:")), "{page}");
+    assert!(page.contains("not saved yet"), "a move saves nothing:\n{page}");
+    verify(&house, 0, &head, &early);
+
+    // Where the next one is a reprotect, the ledger is to be found in its report.
+    let late: Value = serde_json::from_str(&house.says(0, &["report", &run, "--output", "json"])).unwrap();
+    let mut report: paper::Report = serde_json::from_value(late["report"].clone()).unwrap();
+    report.followed[0].workflow = "reprotect:1.0.0".into();
+    let page = report.markdown();
+    assert!(page.contains(&format!("see pointsman report {short}")), "{page}");
+    // Nothing is missed that was drained.
+    report.rpo.measured_ms = Some(0);
+    assert!(!report.markdown().contains("see pointsman report"));
+
+    // A paper of a program that did not say what followed is still as it was recorded; one that says something else is not.
+    let mut old = late.clone();
+    old["report"].as_object_mut().unwrap().remove("followed");
+    verify(&house, 0, &head, &write(&house, "old.json", &old.to_string()));
+    let mut forged = late;
+    forged["report"]["followed"][0]["workflow"] = "reprotect:1.0.0".into();
+    verify(&house, 8, &head, &write(&house, "forged.json", &forged.to_string()));
 }
 
 fn stored(line: &str) -> Option<String> {

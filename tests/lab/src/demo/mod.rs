@@ -53,8 +53,8 @@ pub fn run(state: &Path, seed: Option<u64>, path: &Path) -> anyhow::Result<()> {
     }
     println!(
         "Main was lost twice, and each time users write at the secondary again: {gap} ms after the kill, {frozen_gap} ms after \
-         the freeze. (a runner that was killed shortly before waits until nothing that its earlier life allowed can act any more). \
-         The way home, and the planned moves: make demo-full"
+         the freeze. In these times are kills of the runner: one that was killed shortly before it opened waits until nothing \
+         that its earlier life allowed can act any more. The way home, and the planned moves: make demo-full"
     );
     Ok(())
 }

@@ -49,6 +49,16 @@ impl Report {
             proof: proof(evidence),
         }
     }
+
+    /// Whether this report says what these entries do. What programs of before did not say is left out where it is missing.
+    pub fn says(&self, evidence: &Evidence) -> bool {
+        let mut theirs = Report::of(evidence);
+        if self.followed.is_empty() {
+            theirs.followed.clear();
+        }
+        theirs.rpo.estimated &= self.rpo.estimated;
+        *self == theirs
+    }
 }
 
 fn steps(evidence: &Evidence, view: &RunView) -> Vec<Step> {
@@ -161,16 +171,18 @@ fn ledgers(view: &RunView) -> Vec<Ledger> {
     stored.filter_map(of).collect()
 }
 
-/// The first runs of the group after this one.
+/// The first runs of the group after this one, by its chain: clocks of two hosts may differ.
 fn followed(evidence: &Evidence) -> Vec<Followed> {
-    let Some(began) = evidence.entries.first().map(|first| first.at) else { return Vec::new() };
-    let later = |noted: &Noted<GroupEntry>| match &noted.entry {
-        GroupEntry::RunStarted { run, workflow, .. } if *run != evidence.run && noted.at > began => {
-            Some(Followed { run: *run, workflow: workflow.clone(), at: noted.at })
+    let started = |noted: &Noted<GroupEntry>| match &noted.entry {
+        GroupEntry::RunStarted { run, workflow, .. } => {
+            Some((noted.seq, Followed { run: *run, workflow: workflow.clone(), at: noted.at }))
         }
         _ => None,
     };
-    evidence.group.iter().filter_map(later).take(FOLLOWED).collect()
+    let all: Vec<(u64, Followed)> = evidence.group.iter().filter_map(started).collect();
+    let own = all.iter().find(|(_, one)| one.run == evidence.run).map(|(seq, _)| *seq);
+    let later = all.into_iter().filter(|(seq, _)| own.is_some_and(|own| *seq > own));
+    later.map(|(_, one)| one).take(FOLLOWED).collect()
 }
 
 fn waived(evidence: &Evidence) -> Option<String> {

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use schemas::view::RunState;
+
 use crate::report::{Followed, Objective, Report, clock, day, lasting, word};
 
 impl Report {
@@ -115,17 +117,21 @@ impl Report {
         if let Some(waived) = &self.ledger_waived {
             rows.push(vec!["-".into(), "-".into(), "-".into(), format!("WAIVED by {waived}"), String::new()]);
         }
-        if rows.is_empty() && !self.lost.is_empty() {
-            let next: Vec<String> = self.followed.iter().map(|f| f.run.short(4)).collect();
+        if rows.is_empty() && self.may_lack() {
+            let protects = |f: &&Followed| f.workflow.starts_with("reprotect:");
+            let next: Vec<String> = self.followed.iter().filter(protects).map(|f| f.run.short(4)).collect();
             let saved = match next.is_empty() {
-                true => {
-                    "not saved yet: a reprotect by copy does it before it lays the copy over it".to_owned()
-                }
-                false => format!("by a later run if at all: pointsman report {}", next.join(" or ")),
+                true => "not saved yet: a reprotect by copy does that before it copies".to_owned(),
+                false => format!("see pointsman report {}", next.join(" and ")),
             };
             rows.push(vec!["-".into(), "-".into(), "-".into(), saved, String::new()]);
         }
         Part::table("Ledgers: what only one site had", &["of", "transactions", "rows", "file", ""], rows)
+    }
+
+    /// Whether the site that was left may have what the other one never received.
+    fn may_lack(&self) -> bool {
+        self.state == RunState::Completed && !self.lost.is_empty() && self.rpo.measured_ms != Some(0)
     }
 
     fn decision_table(&self) -> Part {

@@ -129,7 +129,8 @@ pub(super) fn rpo(evidence: &Evidence, view: &RunView) -> Objective {
     });
     match told {
         Some((measured, text, by)) => {
-            Objective { estimated: true, ..objective(target, measured, format!("{text} ({by})")) }
+            let estimated = measured.is_some();
+            Objective { estimated, ..objective(target, measured, format!("{text} ({by})")) }
         }
         None if abandoned > 0 => {
             let how = "the source was lost: what had not arrived is lost, and nothing measured how much";
