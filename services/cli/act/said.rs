@@ -11,7 +11,7 @@ pub(super) fn said(action: Action, reply: &Reply) -> String {
     let mut lines = vec![format!("result: {} ({answer}, epoch {})", result(reply.answer), reply.epoch)];
     lines.extend(reply.problem.iter().map(|problem| format!("why: {problem}")));
     lines.extend(seen(action, reply.answer, &reply.output));
-    lines.extend(asked_for(action, &reply.output));
+    lines.extend(asked_for(action, reply.answer, &reply.output));
     lines.join("\n")
 }
 
@@ -46,8 +46,12 @@ fn seen(action: Action, answer: Answer, output: &Value) -> Vec<String> {
     lines
 }
 
-/// What a manual's later steps ask for, by the word and in the form in which they do.
-fn asked_for(action: Action, output: &Value) -> Option<String> {
+/// What a manual's later steps ask for, by the word and in the form in which they do. What was found of an act that is not
+/// done is nothing to go on with.
+fn asked_for(action: Action, answer: Answer, output: &Value) -> Option<String> {
+    if !matches!(answer, Answer::Applied | Answer::AlreadyApplied) {
+        return None;
+    }
     match action {
         Action::Mark => output.is_object().then(|| format!("MARK: {output}")),
         Action::Export => output.get("ledger").map(|ledger| format!("LEDGER: {ledger}")),
@@ -124,12 +128,24 @@ mod tests {
     #[test]
     fn what_a_later_step_asks_for_can_be_typed_as_it_stands() {
         let mark = json!({ "lsn": "0/5A", "sentinel": 7 });
-        let said = asked_for(Action::Mark, &mark).unwrap_or_default();
+        let done = Answer::Applied;
+        let said = asked_for(Action::Mark, done, &mark).unwrap_or_default();
         let typed: Option<Value> =
             said.strip_prefix("MARK: ").and_then(|text| serde_json::from_str(text).ok());
         assert_eq!(typed, Some(mark));
         let left = json!({ "applied": "0/5A" });
-        assert_eq!(asked_for(Action::Abandon, &left).as_deref(), Some("APPLIED: 0/5A"));
-        assert_eq!(asked_for(Action::Drain, &left), None);
+        let again = asked_for(Action::Abandon, Answer::AlreadyApplied, &left);
+        assert_eq!(again.as_deref(), Some("APPLIED: 0/5A"));
+        assert_eq!(asked_for(Action::Drain, done, &left), None);
+    }
+
+    #[test]
+    fn what_is_not_done_gives_nothing_to_go_on_with() {
+        let found = json!({ "applied": "0/5A", "ledger": { "file": "a.jsonl" } });
+        for answer in [Answer::Failed, Answer::Refused, Answer::InProgress, Answer::InDoubt] {
+            for action in [Action::Mark, Action::Export, Action::Abandon] {
+                assert_eq!(asked_for(action, answer, &found), None, "{action} {answer:?}");
+            }
+        }
     }
 }
