@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use schemas::op::{Op, OpReply, Preview, ProtectBy};
-use schemas::{Code, GroupId, Problem, keeping};
+use schemas::{Code, GroupId, Problem, SiteId, keeping};
 use serde_json::json;
 
 use crate::args::{Cleanup, Move, Reprotect, SiteMove};
@@ -103,16 +103,23 @@ async fn begin(workflow: &str, ask: Move, beside: Beside, bus: &Bus, out: &Outpu
     };
     out.line(format!("{group} · {}", bus.heading()));
     show(&preview, false, out);
-    if preview.aside.as_deref().is_some_and(|all| keeping(all).is_empty()) {
-        out.line("nothing is kept aside: no run is started");
-        out.value(&json!({ "preview": preview, "plan": null }));
-        return Ok(Exit::Done);
-    }
-    if ask.dry_run {
-        foresee(workflow, &preview, bus, out).await;
+    // Whoever supersedes wants the other run ended.
+    let nothing =
+        ask.supersede.is_none() && preview.aside.as_deref().is_some_and(|all| keeping(all).is_empty());
+    match (ask.dry_run, nothing) {
+        (true, false) => foresee(workflow, &preview, bus, out).await,
+        (true, true) => out.value(&json!({ "preview": preview, "plan": null })),
+        (false, _) => {}
     }
     if let Some(refusal) = preview.refusals.first() {
         return Err(short(refusal).into());
+    }
+    if nothing {
+        out.line("nothing is kept aside: no run is started");
+        if !ask.dry_run {
+            out.value(&json!({ "started": null, "preview": preview }));
+        }
+        return Ok(Exit::Done);
     }
     if ask.dry_run {
         return Ok(Exit::Done);
@@ -211,12 +218,7 @@ fn confirm(preview: &Preview, yes: bool, by: Option<ProtectBy>, out: &Output) ->
 
 /// Tables are dropped by the name of the site that keeps them, typed or given; by the group's where both sites do.
 fn confirm_drop(preview: &Preview, given: Option<&str>, yes: bool, out: &Output) -> anyhow::Result<()> {
-    let sites = preview.aside.as_deref().map(keeping).unwrap_or_default();
-    let one = sites.first().filter(|_| sites.len() == 1);
-    let (what, word) = match one {
-        Some(site) => ("the site whose kept tables are dropped", site.as_str()),
-        None => ("the group whose kept tables are dropped at both sites", preview.group.as_str()),
-    };
+    let (what, word) = asked_to_drop(preview);
     if let Some(given) = given {
         return typed(Some(given.to_owned()), word);
     }
@@ -226,6 +228,22 @@ fn confirm_drop(preview: &Preview, given: Option<&str>, yes: bool, out: &Output)
         return Err(Usage(message).into());
     }
     typed(out.ask(&format!("Type {what} ({word}): "))?, word)
+}
+
+/// What is asked for before tables are dropped, and the word for it.
+fn asked_to_drop(preview: &Preview) -> (&'static str, &str) {
+    let all = preview.aside.as_deref().unwrap_or_default();
+    let sites: Vec<&SiteId> = keeping(all).into_iter().collect();
+    let seen = |site: &&SiteId| {
+        all.iter().any(|at| at.site == **site && at.seen.as_ref().is_some_and(|aside| aside.tables > 0))
+    };
+    let group = preview.group.as_str();
+    match sites.as_slice() {
+        [] => ("the group, of which nothing is kept", group),
+        [one] => ("the site whose kept tables are dropped", one.as_str()),
+        both if both.iter().all(seen) => ("the group whose kept tables are dropped at both sites", group),
+        _ => ("the group whose kept tables are dropped at both sites, as far as they keep some", group),
+    }
 }
 
 /// Whether it is the word that was asked for.

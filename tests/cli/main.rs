@@ -2,6 +2,7 @@
 //! shown, and the exit code that scripts rely on.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod cleanup;
 mod files;
 mod many;
 mod pretend;
@@ -11,9 +12,9 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use schemas::duration::Iso;
-use schemas::op::{GroupFile, Op, OpReply, Preview, ProtectBy, Who};
-use schemas::view::{DebtView, GroupView, LossView, RunState, StepNow};
-use schemas::{Address, Aside, AsideAt, Code, Declaration, DeclaredView, Problem, Service};
+use schemas::op::{GroupFile, Op, OpReply, ProtectBy, Who};
+use schemas::view::{DebtView, GroupView, LossView, ResourceView, RunState, StepNow};
+use schemas::{Address, Code, Declaration, DeclaredView, Problem, Service};
 
 use pretend::{Runner, group, preview, run, step};
 
@@ -84,6 +85,38 @@ fn a_held_run_shows_the_world_against_the_journal() {
         let shown = text(&pointsman(&runner.url(), words));
         let wanted = "CONTRADICTED now: open (journal says closed; main.database.config, 2.0 s ago)";
         assert!(shown.contains(wanted), "{shown}");
+    }
+}
+
+#[test]
+fn what_a_run_waits_for_is_read_first() {
+    let waits = "somebody: `pointsman resume 7f3a`";
+    let runner = Runner::start(move |request| {
+        let mut held = run(RunState::Held);
+        held.waits_for = vec![waits.into()];
+        held.steps = vec![step(1, "done"), step(2, "failed")];
+        Some(match request.op {
+            Op::Show { .. } => OpReply::Run(Box::new(held)),
+            _ => {
+                let mut cfg = group("cfg");
+                let at = Address {
+                    site: "main".parse().unwrap(),
+                    service: Service::Database,
+                    resource: "config".parse().unwrap(),
+                };
+                let (observation, seen_at, heard) = (None, None, None);
+                cfg.resources = vec![ResourceView { address: at, observation, seen_at, heard, silent: true }];
+                cfg.run = Some(Box::new(held));
+                OpReply::Groups(vec![cfg])
+            }
+        })
+    });
+    for (words, below) in [(&["status", "cfg"][..], "+----"), (&["show", "7f3a"], "2 close config@main")] {
+        let shown = text(&pointsman(&runner.url(), words));
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines.get(1), Some(&format!("  WAITS: {waits}").as_str()), "{shown}");
+        assert!(lines[2..].iter().any(|line| line.contains(below)), "{shown}");
+        assert_eq!(shown.matches("WAITS").count(), 1, "{shown}");
     }
 }
 
@@ -287,64 +320,6 @@ fn a_site_is_brought_up_to_date_and_only_a_typed_name_lets_it_be_copied_over() {
         started.iter().map(|request| what(&request.op)).collect::<Vec<_>>(),
         [("reprotect".to_owned(), Some(ProtectBy::CatchUp)), ("failback".to_owned(), None)]
     );
-}
-
-/// A cleanup of a group whose receivers keep so many tables: at main, at the secondary.
-fn cleaned(main: u64, secondary: u64) -> Runner {
-    let at = |site: &str, tables| AsideAt {
-        site: site.parse().unwrap(),
-        resource: "css".parse().unwrap(),
-        seen: Some(Aside { tables, ..Aside::default() }),
-    };
-    let aside = vec![at("main", main), at("secondary", secondary)];
-    Runner::start(move |request| match &request.op {
-        Op::Start { dry_run: true, .. } => {
-            let workflow = "cleanup:1.0.0".into();
-            Some(OpReply::Preview(Box::new(Preview { workflow, aside: Some(aside.clone()), ..preview() })))
-        }
-        Op::Start { .. } => Some(OpReply::Started { run: run(RunState::Running).id, epoch: 12 }),
-        _ => None,
-    })
-}
-
-#[test]
-fn kept_tables_are_dropped_by_the_name_of_what_keeps_them_and_not_by_yes() {
-    for (main, secondary, word, wrong) in
-        [(3, 0, "main", "secondary"), (0, 3, "secondary", "cfg"), (1, 1, "cfg", "main")]
-    {
-        let runner = cleaned(main, secondary);
-        let cleanup = |more: &[&str]| {
-            let words = [&["cleanup", "cfg", "--detach", "--why", "x"][..], more].concat();
-            pointsman(&runner.url(), &words)
-        };
-        let wanted = format!("`--drop {word}`");
-        for (more, exit, part) in [
-            (&[] as &[&str], 2, wanted.as_str()),
-            (&["--yes"][..], 2, wanted.as_str()),
-            (&["--yes", "--drop", wrong][..], 3, "nothing was started"),
-        ] {
-            let refused = cleanup(more);
-            assert_eq!(code(&refused), exit, "{more:?}: {}", text(&refused));
-            assert!(text(&refused).contains(part), "{more:?}: {}", text(&refused));
-        }
-        assert!(runner.asked().iter().all(|request| !request.op.changes()), "something was started");
-        let begun = cleanup(&["--drop", word]);
-        assert_eq!(code(&begun), 0, "{}", text(&begun));
-        assert!(runner.asked().iter().any(|request| request.op.changes()), "nothing was started");
-    }
-}
-
-#[test]
-fn where_nothing_is_kept_aside_a_cleanup_starts_nothing() {
-    let runner = cleaned(0, 0);
-    let ways: [&[&str]; 5] = [&[], &["--yes"], &["--drop", "main"], &["--dry-run"], &["--output", "json"]];
-    for more in ways {
-        let done = pointsman(&runner.url(), &[&["cleanup", "cfg", "--why", "x"][..], more].concat());
-        assert_eq!(code(&done), 0, "{more:?}: {}", text(&done));
-        let part = if more.contains(&"json") { "\"aside\"" } else { "nothing is kept aside" };
-        assert!(text(&done).contains(part), "{more:?}: {}", text(&done));
-    }
-    assert!(runner.asked().iter().all(|request| !request.op.changes()), "something was started");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! What a cleanup would drop: the tables that copies kept aside, as their receivers say.
 
+use engine::Purpose;
 use schemas::op::Fact;
-use schemas::{Address, Aside, AsideAt, GroupId, Seen, size};
+use schemas::{Address, Aside, AsideAt, Code, GroupId, Problem, Seen, size};
 
 use crate::core::{Core, SILENT_AFTER};
 use crate::seam::Now;
@@ -19,6 +20,24 @@ impl Core {
             resource: half.resource,
         })
         .collect()
+    }
+
+    /// What a copy keeps is dropped once it has ended: its receiver refuses before, and others would have dropped theirs.
+    pub(crate) fn refuse_copying(&self, now: Now, group: &GroupId, checked: &Checked) -> Result<(), Problem> {
+        if checked.purpose != Purpose::Tidy {
+            return Ok(());
+        }
+        let copying = |at: &AsideAt| at.seen.as_ref().is_some_and(|aside| aside.unfinished);
+        match self.aside(now, group, checked).into_iter().find(copying) {
+            None => Ok(()),
+            Some(AsideAt { site, resource, .. }) => {
+                let detail = format!(
+                    "the copy of {resource} at {site} has not ended: pointsman status {group} shows how far it is; one that was \
+                     given up goes on with pointsman reprotect {group} --by copy --why …"
+                );
+                Err(Problem::new(Code::Precondition, detail))
+            }
+        }
     }
 
     fn seen_aside(&self, now: Now, half: &Address) -> Option<Aside> {

@@ -1,7 +1,7 @@
 //! A cleanup says what it drops before it does: which tables, of which site, and whether a ledger of them exists.
 
-use schemas::op::{Fact, Preview};
-use schemas::{Aside, AsideTable, ReplicationSeen, Seen, keeping};
+use schemas::op::{Fact, OpReply, Preview};
+use schemas::{Aside, AsideTable, Code, Problem, ReplicationSeen, Seen, keeping};
 
 use crate::common::{World, receiver};
 
@@ -84,6 +84,37 @@ fn a_waived_ledger_and_a_copy_that_has_not_ended_are_told() {
     }
     assert!(!said.contains("more"), "{said}");
     assert_eq!(sites(&preview), ["secondary"]);
+}
+
+#[test]
+fn what_a_copy_that_has_not_ended_keeps_is_not_dropped_and_neither_is_anything_else() {
+    let mut world = world();
+    says(&mut world, "main.replication.css", Some(kept(2)));
+    says(&mut world, "secondary.replication.csp", Some(Aside { unfinished: true, ..kept(2) }));
+    let preview = world.preview("cleanup");
+    let refused = |problem: &Problem| {
+        let detail = problem.detail.clone().unwrap_or_default();
+        problem.code == Code::Precondition
+            && detail.starts_with("the copy of csp at secondary has not ended")
+            && detail.contains("pointsman reprotect cfg --by copy")
+    };
+    assert!(preview.refusals.iter().any(refused), "{:?}", preview.refusals);
+    match world.ask("cleanup", &[], &[]) {
+        OpReply::Problem(problem) => assert!(refused(&problem), "{problem:?}"),
+        other => panic!("{other:?}"),
+    }
+    // It keeps no other move from being started.
+    assert!(!world.preview("switchover").refusals.iter().any(refused));
+
+    says(&mut world, "secondary.replication.csp", Some(kept(2)));
+    assert!(!world.preview("cleanup").refusals.iter().any(refused));
+}
+
+#[test]
+fn a_cleanup_drops_what_is_kept() {
+    let mut world = world();
+    says(&mut world, "main.replication.css", Some(kept(2)));
+    world.start("cleanup", &[]);
 }
 
 #[test]
