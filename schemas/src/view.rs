@@ -384,6 +384,10 @@ pub struct SiteView {
     /// When it was last proved closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_seen: Option<DateTime<Utc>>,
+    /// Whether each of its databases that is live at one site only was just seen closed. It may count as open all the same:
+    /// what was seen proves nothing while somebody may open it again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub seen_closed: bool,
     /// Why it counts as it does.
     pub why: String,
     /// Services heard within the last 6 s, of all.

@@ -87,10 +87,8 @@ fn state(group: &GroupView, name: &SiteId, site: &SiteView, here: &[&ResourceVie
     let seen = |view: &&ResourceView| matches!(seen(view), Some(Seen::Database(_))) && !view.silent;
     let word = match (site.counts_open, live) {
         (true, true) => "LIVE",
+        (true, false) if site.seen_closed => "seen closed, counts as OPEN",
         (true, false) if !here.iter().any(seen) => "UNKNOWN, counts as OPEN",
-        (true, false) if here.iter().filter(|view| seen(view)).all(|view| is_closed(view)) => {
-            "seen closed, counts as OPEN"
-        }
         (true, false) => "counts as OPEN",
         (false, true) => "CLOSED, recorded as live",
         // Nobody saw it closed: somebody took the risk.
@@ -99,10 +97,6 @@ fn state(group: &GroupView, name: &SiteId, site: &SiteView, here: &[&ResourceVie
         (false, false) => "CLOSED",
     };
     if site.heard == 0 { format!("SILENT, {word}") } else { word.to_owned() }
-}
-
-fn is_closed(view: &ResourceView) -> bool {
-    matches!(seen(view), Some(Seen::Database(database)) if database.access == Access::Closed)
 }
 
 /// Whether everything that it is to receive arrives, as its own services see it.

@@ -74,6 +74,7 @@ pub(crate) fn group(name: &str) -> GroupView {
     let site = |counts_open| SiteView {
         counts_open,
         closed_seen: None,
+        seen_closed: false,
         why: "as observed".into(),
         heard: 5,
         services: 5,

@@ -202,6 +202,23 @@ fn what_a_site_is_goes_by_what_counts() {
             "UNKNOWN, counts as OPEN",
         ),
     ];
+    // Which databases count, and how fresh what was seen is, the runner knows.
+    let one = || json!([view("secondary.database.config", access("closed", 0), NOW, false)]);
+    let both = json!([
+        view("secondary.database.config", access("closed", 0), NOW, false),
+        view("secondary.database.log", access("open", 1), NOW, false),
+    ]);
+    for (resources, seen_closed, expected) in [
+        (one(), true, "seen closed, counts as OPEN"),
+        (both, true, "seen closed, counts as OPEN"),
+        (one(), false, "counts as OPEN"),
+    ] {
+        let group = group(resources);
+        let name: SiteId = "secondary".parse().unwrap();
+        let site = SiteView { counts_open: true, seen_closed, ..group.sites[&name].clone() };
+        let here: Vec<&ResourceView> = group.resources.iter().collect();
+        assert_eq!(state(&group, &name, &site, &here), expected);
+    }
     for (resources, counts_open, why, expected) in cases {
         let group = group(resources);
         let name: SiteId = "secondary".parse().unwrap();

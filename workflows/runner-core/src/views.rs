@@ -297,6 +297,7 @@ impl Core {
         let mut counts_open = false;
         let mut why = String::from("no database of its own");
         let mut closed_seen = None;
+        let mut access = Vec::new();
         if let Some(g) = self.groups.get(group) {
             for resource in &g.plan.one_live {
                 match self.shut(now, group, site, resource) {
@@ -316,24 +317,32 @@ impl Core {
                 {
                     closed_seen = closed_seen.max(Some(at.wall));
                 }
+                access.push(self.access_at(now, &address));
             }
         }
         SiteView {
             counts_open,
             closed_seen,
+            seen_closed: !access.is_empty() && access.iter().all(|access| *access == Some(Access::Closed)),
             why,
             heard: u32::try_from(mine().filter(|r| !r.silent).count()).unwrap_or(u32::MAX),
             services: u32::try_from(mine().count()).unwrap_or(u32::MAX),
         }
     }
 
+    /// How a database was seen lately; none: it was not.
+    fn access_at(&self, now: Now, address: &Address) -> Option<Access> {
+        let (at, seen) = self.observed.get(address)?;
+        let fresh = now.boot < at.boot + crate::core::SILENT_AFTER && !self.mute.contains(address);
+        match &seen.seen {
+            Seen::Database(database) if fresh => Some(database.access),
+            _ => None,
+        }
+    }
+
     /// Whether a database was seen open lately.
     pub(crate) fn is_open_at(&self, now: Now, address: &Address) -> bool {
-        !self.mute.contains(address)
-            && self.observed.get(address).is_some_and(|(at, seen)| {
-                now.boot < at.boot + crate::core::SILENT_AFTER
-                    && matches!(&seen.seen, Seen::Database(d) if d.access != Access::Closed)
-            })
+        self.access_at(now, address).is_some_and(|access| access != Access::Closed)
     }
 
     pub(crate) fn open_sites(&self, now: Now, id: &GroupId) -> Vec<SiteId> {
