@@ -255,8 +255,28 @@ pub struct NameSeen {
 }
 
 impl NameSeen {
-    /// Whether nobody was asked: a client host whose file has no names of its own.
+    /// Whether nobody was asked: a client host whose file has no names of its own. What was pushed there is seen all the same.
     pub fn not_looked_at(&self) -> bool {
-        self.points_at.is_none() && self.answers.is_empty() && self.silent.is_empty()
+        self.points_at.is_none() && self.answers.is_empty() && self.silent.is_empty() && self.pushed.is_none()
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_pushed_or_answered_or_was_silent_was_looked_at() {
+        let looked_at = |text: &str| !serde_json::from_str::<NameSeen>(text).unwrap().not_looked_at();
+        assert!(!looked_at(r#"{"answers":{}}"#));
+        for seen in [
+            r#"{"answers":{},"pushed":"secondary"}"#,
+            r#"{"answers":{},"pointsAt":"main"}"#,
+            r#"{"answers":{},"silent":["cfg.example.net"]}"#,
+            r#"{"answers":{"cfg.example.net":[]}}"#,
+        ] {
+            assert!(looked_at(seen), "{seen}");
+        }
     }
 }
