@@ -53,7 +53,7 @@ pub(crate) struct Common {
         global = true,
         value_name = "FILE",
         env = "POINTSMAN_CONFIG",
-        default_value = paper::runbook::HOST_FILE
+        default_value = config::HOST_FILE
     )]
     pub(crate) config: PathBuf,
     /// How to print

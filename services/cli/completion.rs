@@ -67,7 +67,7 @@ fn known(command: Command) -> Command {
 /// Asks the runner once, by the host's file as it is found without the command line.
 fn ask(op: impl FnOnce() -> Op) -> Option<OpReply> {
     let file = std::env::var_os("POINTSMAN_CONFIG").map(PathBuf::from);
-    let host = config::load_host(&file.unwrap_or_else(|| "/etc/pointsman/host.yaml".into())).ok()?;
+    let host = config::load_host(&file.unwrap_or_else(|| config::HOST_FILE.into())).ok()?;
     crate::runtime().ok()?.block_on(async {
         let asked = async { Bus::connect(&host.bus).await.ok()?.look(op()).await.ok() };
         tokio::time::timeout(WITHIN, asked).await.ok()?

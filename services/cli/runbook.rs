@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use engine::{Definition, Purpose};
-use paper::runbook::{Heading, OwnHost, runbook};
+use paper::runbook::{Heading, OwnHost, names, runbook};
 use paper::{Plan, World};
 use schemas::op::{ByHandAsk, ByHandText, Op, OpReply, ProtectBy};
 use schemas::{Address, BY_HAND_MAX, GroupId, Service, SiteId};
@@ -79,6 +79,8 @@ async fn online(ask: &Runbook, bus: &Bus) -> anyhow::Result<Made> {
     };
     let plan = plan::of_preview(workflow, &preview, ask.lost.as_ref(), bus).await?;
     let texts = texts(group, &plan, bus).await?;
+    // What its records get, as their services say it.
+    let named = names(&preview.input, &plan::world(&plan::group(group, bus).await?, Vec::new()));
     let mut seen = "the runner's definition and what its services saw then".to_owned();
     if let Some(lost) = &ask.lost {
         seen.push_str(&format!(", as if {lost} were lost"));
@@ -94,6 +96,7 @@ async fn online(ask: &Runbook, bus: &Bus) -> anyhow::Result<Made> {
         taken: None,
         rest_of: None,
         left: Some(preview.from.to_string()),
+        names: named,
         own: None,
     };
     Ok(Made { heading, plan, texts })
@@ -177,6 +180,7 @@ fn rest(evidence: &paper::Evidence, world: &World) -> anyhow::Result<Made> {
         taken: None,
         rest_of: Some(evidence.run.short(4)),
         left: started.from.as_ref().map(ToString::to_string),
+        names: names(&started.input, world),
         own: None,
     };
     Ok(Made { heading, plan, texts: Vec::new() })
@@ -223,7 +227,9 @@ fn offline(ask: &Runbook, host: &Path) -> anyhow::Result<Made> {
     };
     let info = definition.info();
     let title = format!("{}:{} of {group}, {from} to {to}", info.name, info.version);
-    let mut plan = plan::from_start(definition, input, &World { lost, addresses, ..World::default() }, None)?;
+    let world = World { lost, addresses, ..World::default() };
+    let named = names(&input, &world);
+    let mut plan = plan::from_start(definition, input, &world, None)?;
     plan.assumptions.insert(0, taken.clone());
     let heading = Heading {
         title,
@@ -235,6 +241,7 @@ fn offline(ask: &Runbook, host: &Path) -> anyhow::Result<Made> {
         taken: Some(taken),
         rest_of: None,
         left: Some(from.to_string()),
+        names: named,
         own: None,
     };
     Ok(Made { heading, plan, texts: Vec::new() })

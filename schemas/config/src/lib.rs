@@ -32,3 +32,6 @@ pub use policy::{
 };
 pub use schema::{FILES, json_schema};
 pub use units::{BadUnit, Percent, Size, Span};
+
+/// The host's file that a command reads where nobody names another one.
+pub const HOST_FILE: &str = "/etc/pointsman/host.yaml";

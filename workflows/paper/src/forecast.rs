@@ -31,7 +31,7 @@ pub struct World {
 
 impl World {
     /// What a record gets at a site, as its own service says it; nothing where nobody knows.
-    fn addresses(&self, record: &Address, to: &SiteId) -> Vec<IpAddr> {
+    pub(crate) fn addresses(&self, record: &Address, to: &SiteId) -> Vec<IpAddr> {
         let seen = self.resources.get(record).and_then(|view| view.observation.as_ref());
         let told = match seen.map(|seen| &seen.seen) {
             Some(Seen::Name(name)) => name.detail.get("addresses").and_then(|all| all.get(to.as_str())),

@@ -1,17 +1,17 @@
 //! A numbered manual for a night without runner or bus: each step with what to do, by our own driver on its
 //! host (`act --here`) or by hand, and boxes to fill in.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::net::IpAddr;
 
+use config::HOST_FILE;
 use schemas::op::ByHandText;
-use schemas::{Action, Address, Effect};
+use schemas::{Action, Address, Effect, Service, SiteId};
 use serde_json::{Map, Value, json};
 
-use crate::forecast::Expected;
+use crate::forecast::{Expected, World};
 use crate::plan::{Plan, PlanStep};
-
-/// The host's file that a command reads where nobody names another one.
-pub const HOST_FILE: &str = "/etc/pointsman/host.yaml";
 
 /// What stands for an address that nobody knows here; the site follows.
 const UNKNOWN: &str = "ADDRESS-AT-";
@@ -23,6 +23,34 @@ pub struct OwnHost {
     pub file: String,
     /// The resources that it serves.
     pub serves: Vec<Address>,
+}
+
+/// A name of the group, and what it gets at each site where that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name {
+    /// The name that clients resolve.
+    pub name: String,
+    /// Its addresses.
+    pub addresses: BTreeMap<SiteId, Vec<IpAddr>>,
+}
+
+/// The names of a group, as the input of its run has them.
+pub fn names(input: &Value, world: &World) -> Vec<Name> {
+    let sites = input.pointer("/group/sites").and_then(Value::as_array);
+    let sites: Vec<SiteId> = sites.into_iter().flatten().filter_map(site).collect();
+    let records = input.pointer("/group/names/records").and_then(Value::as_object);
+    let one = |(resource, record): (&String, &Value)| {
+        let site = site(record.get("at")?)?;
+        let address = Address { site, service: Service::Dns, resource: resource.parse().ok()? };
+        let known = sites.iter().map(|to| (to.clone(), world.addresses(&address, to)));
+        let addresses = known.filter(|(_, all)| !all.is_empty()).collect();
+        Some(Name { name: record.get("name")?.as_str()?.to_owned(), addresses })
+    };
+    records.into_iter().flatten().filter_map(one).collect()
+}
+
+fn site(value: &Value) -> Option<SiteId> {
+    value.as_str()?.parse().ok()
 }
 
 /// Where a runbook comes from.
@@ -40,6 +68,8 @@ pub struct Heading {
     pub rest_of: Option<String>,
     /// The site that is left, which nobody may take for closed without looking.
     pub left: Option<String>,
+    /// The group's names: one that was pointed before stands in no step, and clients follow it all the same.
+    pub names: Vec<Name>,
     /// Of this host it is known which file its commands read.
     pub own: Option<OwnHost>,
 }
@@ -196,7 +226,7 @@ fn act(heading: &Heading, plan: &Plan, step: &PlanStep) -> String {
         }
         // What only an earlier step tells.
         match action {
-            Some(Action::Follow) => name_all(plan, members),
+            Some(Action::Follow) => name_all(heading, plan, members),
             Some(Action::Export) if !members.contains_key("applied") => {
                 members.insert("applied".into(), "APPLIED".into());
             }
@@ -223,17 +253,25 @@ fn act(heading: &Heading, plan: &Plan, step: &PlanStep) -> String {
     line + " --why \"by the runbook\""
 }
 
-/// Gives a client each name that the manual points to the same site, as a run does: its own file need not have them. For an
-/// address that nobody knows here stands a word that is none.
-fn name_all(plan: &Plan, members: &mut Map<String, Value>) {
+/// Gives a client each name of the group, and each that the manual points to the same site, as a run does: its own file need
+/// not have them. For an address that nobody knows here stands a word that is none.
+fn name_all(heading: &Heading, plan: &Plan, members: &mut Map<String, Value>) {
     let Some(to) = members.get("to").and_then(Value::as_str).map(str::to_owned) else { return };
     let mut names = members.get("names").and_then(Value::as_array).cloned().unwrap_or_default();
+    let is = |known: &Value, name: &str| known.get("name").and_then(Value::as_str) == Some(name);
+    for Name { name, addresses } in &heading.names {
+        if !names.iter().any(|known| is(known, name)) {
+            let known = addresses.iter().find(|(site, _)| site.as_str() == to).map(|(_, all)| json!(all));
+            let addresses = known.unwrap_or_else(|| json!([format!("{UNKNOWN}{to}")]));
+            names.push(json!({ "name": name, "addresses": addresses }));
+        }
+    }
     for step in &plan.steps {
         let (call, address) = (&step.foreseen.call, &step.foreseen.address);
         let action = address.as_ref().and_then(|at| Action::of(at.service, &call.action));
         let text = |key: &str| call.args.get(key).and_then(Value::as_str);
         let Some(name) = text("name") else { continue };
-        let there = names.iter().any(|known| known.get("name").and_then(Value::as_str) == Some(name));
+        let there = names.iter().any(|known| is(known, name));
         if action == Some(Action::Point) && text("to") == Some(to.as_str()) && !there {
             names.push(json!({ "name": name, "addresses": [format!("{UNKNOWN}{to}")] }));
         }
@@ -251,4 +289,59 @@ fn quoted(text: &str) -> String {
 fn capital(word: &str) -> String {
     let mut chars = word.chars();
     chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::forecast::Ending;
+    use crate::plan::Estimate;
+
+    fn empty() -> Plan {
+        let estimate = Estimate { ms: None, run: None, how: String::new() };
+        Plan { steps: Vec::new(), ending: Ending::Completed, estimate, assumptions: Vec::new() }
+    }
+
+    /// What a client is told by the rest of a run whose names were pointed already.
+    fn told(world: &World, args: Value) -> Value {
+        let records = json!({
+            "cfg-a": { "name": "a.example.net", "at": "witness" },
+            "cfg-b": { "name": "b.example.net", "at": "witness" },
+        });
+        let input = json!({ "group": { "sites": ["main", "secondary"], "names": { "records": records } } });
+        let heading = Heading { names: names(&input, world), ..Heading::default() };
+        let mut members = args.as_object().cloned().unwrap_or_default();
+        name_all(&heading, &empty(), &mut members);
+        members.remove("names").unwrap_or_default()
+    }
+
+    #[test]
+    fn a_client_is_told_the_names_that_stand_in_no_step() {
+        let to = json!({ "to": "secondary" });
+        assert_eq!(
+            told(&World::default(), to.clone()),
+            json!([
+                { "name": "a.example.net", "addresses": ["ADDRESS-AT-secondary"] },
+                { "name": "b.example.net", "addresses": ["ADDRESS-AT-secondary"] },
+            ])
+        );
+        let record = |resource: &str| -> Option<Address> {
+            let (site, resource) = ("witness".parse().ok()?, resource.parse().ok()?);
+            Some(Address { site, service: Service::Dns, resource })
+        };
+        let at = |site: &str, last: u8| Some((site.parse().ok()?, vec![IpAddr::from([192, 0, 2, last])]));
+        let sites: BTreeMap<SiteId, _> = [at("main", 1), at("secondary", 2)].into_iter().flatten().collect();
+        let addresses = record("cfg-b").map(|record| (record, sites)).into_iter().collect();
+        let world = World { addresses, ..World::default() };
+        let known =
+            json!({ "to": "secondary", "names": [{ "name": "a.example.net", "addresses": ["192.0.2.9"] }] });
+        assert_eq!(
+            told(&world, known),
+            json!([
+                { "name": "a.example.net", "addresses": ["192.0.2.9"] },
+                { "name": "b.example.net", "addresses": ["192.0.2.2"] },
+            ])
+        );
+        assert_eq!(told(&world, json!({})), Value::Null);
+    }
 }
