@@ -17,7 +17,7 @@ use crate::person;
 pub(crate) fn run(ask: &Arm, host: &Path, out: &Output) -> anyhow::Result<Exit> {
     let host = config::load_host(host)?;
     let flag = host.armed_flag();
-    let changed = if ask.off { pull(&flag)? } else { let_go(&flag, &host.state)? };
+    let changed = if ask.off { pull(&flag)? } else { let_go(&flag, &host.state, &person::here(&host.bus))? };
     let state = if ask.off { "The brake is on" } else { "The brake is off" };
     let how = if changed { "" } else { ", as before" };
     out.line(format!("{state}{how}: {}", flag.display()));
@@ -25,12 +25,12 @@ pub(crate) fn run(ask: &Arm, host: &Path, out: &Output) -> anyhow::Result<Exit> 
     Ok(Exit::Done)
 }
 
-fn let_go(flag: &Path, folder: &Path) -> anyhow::Result<bool> {
+fn let_go(flag: &Path, folder: &Path, by: &str) -> anyhow::Result<bool> {
     let context = || format!("could not write {}", flag.display());
     std::fs::create_dir_all(folder).with_context(context)?;
     match File::create_new(flag) {
         Ok(mut file) => {
-            let line = json!({ "by": person::claimed(), "at": Utc::now() });
+            let line = json!({ "by": by, "at": Utc::now() });
             writeln!(file, "{line}").and_then(|()| file.sync_all()).with_context(context)?;
             sync(folder).with_context(context)?;
             Ok(true)

@@ -311,7 +311,7 @@ impl Crew<'_> {
             return self.end(group.clone(), exit::of_run(view.state), text.trim_end().to_owned());
         }
         if changed {
-            let waits: String = view.waits_for.iter().map(|wait| format!(": waits for {wait}")).collect();
+            let waits: String = view.waits_for.iter().map(|wait| format!(", waits: {wait}")).collect();
             let short = text::short(&view.id);
             self.tell(group, &format!("run {short} {}{waits}", text::run_state(view.state)));
         }
@@ -333,7 +333,7 @@ impl Crew<'_> {
             let short = text::short(&followed.id);
             let exit = if followed.gave_way() { Exit::NeedsPerson } else { Exit::Done };
             let how = match followed.waits.first() {
-                Some(wait) => format!("run {short} waits for {wait}"),
+                Some(wait) => format!("run {short} waits: {wait}"),
                 None => format!("run {short} goes on by itself: `pointsman watch {short}`"),
             };
             self.ended.insert(group, (exit, how));

@@ -65,7 +65,20 @@ fn token(name: &str) -> Option<String> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    #[test]
+    fn who_acts_here_is_named_by_the_hosts_file_and_by_what_is_claimed() {
+        let bus = |person: &str| {
+            let bus = format!("{{ servers: [\"nats://127.0.0.1:1\"]{person} }}");
+            let text = format!("version: 1\nsite: a\nbus: {bus}\nstate: state\n");
+            config::parse_host(&text, "host.yaml", "/etc").unwrap().bus
+        };
+        let claimed = super::claimed();
+        assert_eq!(super::here(&bus(", person: anna")), format!("anna ({claimed})"));
+        assert_eq!(super::here(&bus("")), claimed);
+    }
+
     #[test]
     fn a_user_without_an_environment_has_the_name_of_the_users_file() {
         let users = "root:x:0:0:root:/root:/bin/sh\nbroken\nanna:x:1000:1000::/home/anna:/bin/sh\n";

@@ -148,7 +148,7 @@ pub(crate) fn step(step: &StepView, out: &Output) -> String {
         notes.push(format!("counts as closed: {by}"));
     }
     if let Some(wait) = &step.waits_for {
-        notes.push(format!("waits for {wait}"));
+        notes.push(format!("waits: {wait}"));
     }
     if let Some(problem) = &step.problem {
         notes.push(problem.to_string());

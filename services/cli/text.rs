@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use schemas::view::{Mode, ResourceView, RunState, StepState};
-use schemas::{Access, CopyProgress, Half, Observation, ReplicationSeen, Role, RunId, Running, Seen};
+use schemas::{Access, CopyProgress, Half, Observation, ReplicationSeen, Role, RunId, Running, Seen, size};
 use serde::Serialize;
 
 /// The word of a state as it is spelled on the bus.
@@ -79,7 +79,7 @@ pub(crate) fn lasting(duration: Duration) -> String {
 pub(crate) fn resource(view: &ResourceView, now: DateTime<Utc>) -> (String, String) {
     let seen = view.observation.as_ref().map_or_else(|| "never seen".to_owned(), observation);
     let heard = match (view.heard, view.silent) {
-        (None, _) => "never heard".to_owned(),
+        (None, _) => "not heard since the runner's start".to_owned(),
         (Some(at), true) => format!("SILENT since {}", age(at, now)),
         // A service that beats and could not look: what it saw is older than its last word.
         (Some(at), false) => match view.seen_at {
@@ -183,7 +183,6 @@ pub(crate) fn behind(seen: &ReplicationSeen) -> Option<String> {
 
 /// How far an initial copy is.
 fn copied(copy: &CopyProgress) -> String {
-    let size = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
     let mut text = format!("COPIES: {} of {} tables", copy.tables_ready, copy.tables);
     // One that no act began is not measured.
     if copy.bytes_total > 0 {

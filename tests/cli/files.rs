@@ -103,6 +103,7 @@ fn what_would_fail_on_the_night_is_warned_of_by_day() {
     std::fs::write(folder.join("host.yaml"), host).unwrap();
     let check = run(&["config", "check", "--config", "host.yaml"], folder);
     assert_eq!(code(&check), 8, "{}", text(&check));
+    let lost = format!("process.lost: {}/groups/h.yaml names none at `a`", folder.display());
     for part in [
         "groups: there is no file for the group `other`",
         "process.web: repoint: `moon` is no site of a group",
@@ -112,7 +113,7 @@ fn what_would_fail_on_the_night_is_warned_of_by_day() {
         "page.sh is not there, or no program",
         "trigger.run: there is no workflow `failovre`",
         "process.cs: no `check` script",
-        "/groups/h.yaml names none at `a`",
+        lost.as_str(),
     ] {
         assert!(text(&check).contains(part), "`{part}` is not in\n{}", text(&check));
     }
@@ -125,7 +126,8 @@ fn what_would_fail_on_the_night_is_warned_of_by_day() {
 fn the_brake_is_let_go_and_pulled() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let text_of_host = "version: 1\nsite: a\nbus: { servers: [nats://localhost] }\nstate: state\n";
+    let text_of_host =
+        "version: 1\nsite: a\nbus: { servers: [nats://localhost], person: anna }\nstate: state\n";
     std::fs::write(folder.join("host.yaml"), text_of_host).unwrap();
     let flag = folder.join("state/armed");
     for (words, there, part) in [
@@ -137,6 +139,10 @@ fn the_brake_is_let_go_and_pulled() {
         let output = run(&[&["--config", "host.yaml"], words].concat(), folder);
         assert_eq!(code(&output), 0, "{}", text(&output));
         assert_eq!(flag.exists(), there);
+        if there {
+            let said = std::fs::read_to_string(&flag).unwrap();
+            assert!(said.contains("\"by\":\"anna ("), "{said}");
+        }
         assert!(text(&output).contains(part), "{}", text(&output));
     }
 }

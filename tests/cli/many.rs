@@ -102,7 +102,7 @@ fn every_group_of_a_site_moves_in_order_so_many_at_once_and_none_stops_another()
         "busy · order 1 · REFUSED",
         "the disk is full",
         "first · order 5",
-        "run 0002 HELD: waits for step 5 failed: pointsman retry",
+        "run 0002 HELD, waits: step 5 failed: pointsman retry",
         "2 of 5 as they should be",
         "BACKED-OUT",
     ] {

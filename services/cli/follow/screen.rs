@@ -72,7 +72,7 @@ impl<'a> Screen<'a> {
         let waits: Vec<String> = run.waits_for.iter().map(|wait| without_numbers(wait)).collect();
         for (wait, known) in run.waits_for.iter().zip(&waits) {
             if !self.waits.contains(known) {
-                let line = format!("    waits for {wait}");
+                let line = format!("    {}: {wait}", self.out.warn("WAITS"));
                 self.keep(&line);
             }
         }

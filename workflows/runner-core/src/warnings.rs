@@ -1,6 +1,6 @@
 //! What somebody should look at in peace.
 
-use schemas::{Address, GroupId, ReplicationSeen, ReplicationState, Seen, SiteId};
+use schemas::{Address, GroupId, ReplicationSeen, ReplicationState, Seen, SiteId, size};
 use serde_json::Value;
 
 use crate::core::{Core, SILENT_AFTER};
@@ -88,7 +88,6 @@ fn of_source(
         let left = record.left.as_ref().filter(|left| left.site != address.site && !left.drained);
         let since = left.map(|left| format!(" since {}", left.since.format("%H:%M:%SZ"))).unwrap_or_default();
         let kept = seen.kept_bytes.unwrap_or(0);
-        let size = |bytes: u64| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30));
         all.push(match keep {
             Some(keep) if kept >= keep => format!(
                 "{name}: UNPROTECTED{since}, and {} of log are kept, more than reverse.wal_keep ({}): the disk of the \
