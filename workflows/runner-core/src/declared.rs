@@ -15,7 +15,7 @@ use crate::entry::{ByPerson, GroupEntry};
 use crate::group::Record;
 use crate::in_memory::Group;
 use crate::left::Left;
-use crate::protection::{by_copy, reprotect};
+use crate::protection::{by_copy, given_up, reprotect};
 use crate::run::Run;
 use crate::seam::Now;
 
@@ -187,7 +187,11 @@ impl Core {
             let by = by.map_or(String::new(), |by| format!(" ({by})"));
             return Some(format!("{site} receives again what is written at {live}{by}"));
         }
-        self.unfinished(g, live, site).into_iter().next()
+        // Of a receiver that is silent nobody knows whether its copy goes on.
+        let halves = self.halves_of(g, live, site).into_iter();
+        let mut heard = halves.filter(|half| self.is_heard(now, half));
+        let copy = heard.find_map(|half| self.unfinished_copy(&half))?;
+        Some(format!("{copy}; {}", given_up(&g.plan.group)))
     }
 }
 

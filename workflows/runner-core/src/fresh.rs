@@ -32,12 +32,16 @@ impl Core {
         // Until it is back nothing tells how far behind the standby is.
         let source = Address { site: live.clone(), ..address.clone() };
         let unstamped = self.outlived(g, &source).is_some();
-        let remedy = match self.unprotected(now, g, live, &address.site) {
+        let unprotected = self.unprotected(now, g, live, &address.site);
+        // What is in the way of another one is told there.
+        let ours =
+            unprotected.as_ref().and_then(|found| Some((found.why_of(&address.resource)?, &found.remedy)));
+        let remedy = match ours {
             _ if unstamped => {
                 format!("start `pointsman serve` of {source} again: nobody stamps a heartbeat there")
             }
             // No log says more than that.
-            Some(found) => format!("{}; {}", found.why, found.remedy),
+            Some((why, remedy)) => format!("{why}; {remedy}"),
             None => "see what holds it up: `trouble` in pointsman status, then its server's log and the link"
                 .to_owned(),
         };

@@ -5,7 +5,6 @@ use schemas::view::{Mode, ResourceView};
 use schemas::{GroupId, SiteId};
 
 use crate::core::Core;
-use crate::protection::Unprotected;
 use crate::purpose::nothing_live;
 use crate::seam::Now;
 use crate::views::text;
@@ -90,7 +89,7 @@ impl Core {
         let mode = if home { Mode::Normal } else { Mode::FailedOver };
         let left = g.record.left.as_ref().filter(|_| found.stopped && !home);
         let since = left.map_or(String::new(), |left| format!(" since {}", left.since.format("%H:%M:%SZ")));
-        let Unprotected { why, remedy, .. } = &found;
+        let (why, remedy) = (found.why(), &found.remedy);
         let then = way_back("then ");
         (mode, format!("{live} is live, unprotected{since}{debts}: {why}; {remedy}{then}"))
     }

@@ -355,7 +355,7 @@ impl Core {
             lines.push(match self.unprotected(now, g, live, other) {
                 None => CheckLine::green("protected", format!("{other} follows {live}")),
                 Some(found) => {
-                    let text = format!("{other} does not follow {live} ({})", found.whys.join("; "));
+                    let text = format!("{other} does not follow {live} ({})", found.all());
                     CheckLine::amber("protected", text, found.remedy)
                 }
             });

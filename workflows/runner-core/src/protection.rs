@@ -16,14 +16,49 @@ use crate::start::Checked;
 /// Why the other site is not seen to receive what is written at the live one.
 #[derive(Debug)]
 pub(crate) struct Unprotected {
-    /// What is mended first.
-    pub(crate) why: String,
-    /// All that is in the way.
-    pub(crate) whys: Vec<String>,
+    /// All that is in the way, first what is mended first.
+    whys: Vec<Why>,
     /// Which command comes next.
     pub(crate) remedy: String,
     /// Nothing is known to be broken: it does not run, or is not seen.
     pub(crate) stopped: bool,
+}
+
+/// One thing that is in the way.
+#[derive(Debug, Clone)]
+struct Why {
+    /// Of which replication; none: of the whole group.
+    of: Option<ResourceId>,
+    text: String,
+}
+
+impl Why {
+    fn of(half: &Address, text: String) -> Why {
+        Why { of: Some(half.resource.clone()), text }
+    }
+
+    fn of_all(text: String) -> Why {
+        Why { of: None, text }
+    }
+}
+
+impl Unprotected {
+    /// What is mended first.
+    pub(crate) fn why(&self) -> &str {
+        self.whys.first().map_or("", |why| why.text.as_str())
+    }
+
+    /// All that is in the way, in words.
+    pub(crate) fn all(&self) -> String {
+        let all: Vec<&str> = self.whys.iter().map(|why| why.text.as_str()).collect();
+        all.join("; ")
+    }
+
+    /// What is in the way of one replication.
+    pub(crate) fn why_of(&self, replication: &ResourceId) -> Option<&str> {
+        let of = |why: &&Why| why.of.as_ref().is_none_or(|of| of == replication);
+        self.whys.iter().find(of).map(|why| why.text.as_str())
+    }
 }
 
 /// The command that brings a site up to date: by catch-up where it was left with nothing that never came over and was not
@@ -38,6 +73,11 @@ pub(crate) fn reprotect(g: &Group, standby: &SiteId) -> String {
 /// The command that copies a site anew.
 pub(crate) fn by_copy(group: &GroupId) -> String {
     format!("pointsman reprotect {group} --by copy --why …")
+}
+
+/// What goes on with a copy that nobody goes on with by himself.
+pub(crate) fn given_up(group: &GroupId) -> String {
+    format!("one that was given up goes on by {}", by_copy(group))
 }
 
 fn catches_up(g: &Group, standby: &SiteId) -> bool {
@@ -64,23 +104,27 @@ impl Core {
         }
         // Whatever follows from the journal would close the only open site.
         if let Some(moved) = self.elsewhere(g) {
-            let whys = vec![moved.text()];
-            return Some(Unprotected { why: moved.text(), whys, remedy: moved.remedy(), stopped: false });
+            let whys = vec![Why::of_all(moved.text())];
+            return Some(Unprotected { whys, remedy: moved.remedy(), stopped: false });
         }
         let halves = self.halves_of(g, live, other);
-        let unlike: Vec<String> = halves.iter().filter_map(|half| rows_differ(g, half)).collect();
+        let differs = |half: &Address| Some(Why::of(half, rows_differ(g, half)?));
+        let unlike: Vec<Why> = halves.iter().filter_map(differs).collect();
         let broken = self.broken_between(g, live, other).into_iter();
-        let broken: Vec<String> = broken
-            .map(|(half, why)| format!("{} at {} is broken ({why})", half.resource, half.site))
+        let broken: Vec<Why> = broken
+            .map(|(half, why)| {
+                Why::of(&half, format!("{} at {} is broken ({why})", half.resource, half.site))
+            })
             .collect();
-        let copies = self.unfinished(g, live, other);
+        let copied = |half: &Address| Some(Why::of(half, self.unfinished_copy(half)?));
+        let copies: Vec<Why> = halves.iter().filter_map(copied).collect();
         let copy = by_copy(group);
         let remedy = if !unlike.is_empty() {
             copied_anew(group)
         } else if !broken.is_empty() {
             format!("mend that, and it goes on by itself; where that cannot be done, {copy}")
         } else if !copies.is_empty() {
-            format!("it goes on by itself; one that was given up goes on by {copy}")
+            format!("it goes on by itself; {}", given_up(group))
         } else {
             self.runs_again(now, g, live, other)
         };
@@ -89,15 +133,15 @@ impl Core {
         if stopped {
             whys = self.not_running(now, g, live, other);
         }
-        let why = whys.first().cloned().unwrap_or_default();
-        Some(Unprotected { why, whys, remedy, stopped })
+        Some(Unprotected { whys, remedy, stopped })
     }
 
     /// The replications that are not seen to run, in words.
-    fn not_running(&self, now: Now, g: &Group, live: &SiteId, other: &SiteId) -> Vec<String> {
+    fn not_running(&self, now: Now, g: &Group, live: &SiteId, other: &SiteId) -> Vec<Why> {
         let all = self.replications(now, &g.plan.group, live, other);
         if all.is_empty() {
-            return vec![format!("the group's file names no replication from {live} to {other}")];
+            let text = format!("the group's file names no replication from {live} to {other}");
+            return vec![Why::of_all(text)];
         }
         let still = all.into_iter().filter(|(_, state)| !receives(*state));
         still
@@ -113,7 +157,7 @@ impl Core {
                     _ => None,
                 };
                 let trouble = trouble.map_or(String::new(), |trouble| format!(" ({trouble})"));
-                format!("{resource} {what} at {other}{trouble}")
+                Why::of(&receiver, format!("{resource} {what} at {other}{trouble}"))
             })
             .collect()
     }
@@ -135,9 +179,14 @@ impl Core {
             (false, true) => format!("once {other} is back: "),
             (false, false) => "if it does not come back: ".to_owned(),
         };
-        let saves = match catches_up {
-            true => String::new(),
-            false => format!(" (it saves first what only {other} has)"),
+        // Without a slot of its own nobody knows what only it has.
+        let saves = match (catches_up, was_left && g.record.gone(other).is_none()) {
+            (true, _) => String::new(),
+            (false, true) => format!(" (it saves first what only {other} has)"),
+            (false, false) => {
+                " (where it can save nothing it stops and says so: then the same with --waive-ledger)"
+                    .to_owned()
+            }
         };
         format!("{lead}{}{saves}", reprotect(g, other))
     }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use schemas::duration::Iso;
 use schemas::op::{Op, OpReply};
 use schemas::view::{Mode, RunState};
-use schemas::{Code, CopyProgress, Level, LossBound, ReplicationSeen, ReplicationState, RunId, Seen};
+use schemas::{
+    Code, CopyProgress, Declaration, Level, LossBound, ReplicationSeen, ReplicationState, RunId, Seen,
+};
 use serde_json::json;
 
 use crate::common::{GROUP, World, receiver};
@@ -80,6 +82,23 @@ fn status_and_check_say_that_it_is_not_finished() {
     assert_eq!(group.loss.unwrap().verdict, "WITHIN LIMIT");
     assert_eq!(group.sentence, "main is live, protected");
     assert!(group.warnings.is_empty(), "{:?}", group.warnings);
+}
+
+/// Nobody knows whether the copy of a receiver that is silent goes on.
+#[test]
+fn a_declared_outage_names_the_command_for_a_copy_that_was_given_up() {
+    let mut world = world("");
+    let (group, site) = ("cfg".parse().unwrap(), Some("secondary".parse().unwrap()));
+    let declare = Op::Declare { group, what: Declaration::Outage, site };
+    assert!(matches!(world.op("a flood", declare), OpReply::Recorded { .. }));
+    let given_up =
+        format!("{WORDS}; one that was given up goes on by pointsman reprotect cfg --by copy --why …; ");
+    let said = world.group().declared.unwrap().sentence;
+    assert!(said.starts_with(&given_up), "{said}");
+    world.silence("secondary");
+    world.pass(20);
+    let said = world.group().declared.unwrap().sentence;
+    assert!(said.starts_with("secondary is down and will return: "), "{said}");
 }
 
 #[test]

@@ -117,3 +117,25 @@ fn while_the_group_is_failed_over_it_names_the_reprotect() {
         assert!(world.group().sentence.contains(command), "{}", world.group().sentence);
     }
 }
+
+/// What is in the way of one replication is told of that one.
+#[test]
+fn a_line_names_the_reason_of_its_own_replication() {
+    let more =
+        "  more:   { kind: one-live,  replication: { main->secondary: xsp, secondary->main: xss } }\n  log:";
+    let group = format!("{}loss: {{ max: 30s, unknown: ask }}\n", GROUP.replace("  log:", more));
+    let mut world = World::with(&group, Some(Duration::from_secs(60)));
+    world.state.insert("main.database.more".into(), "open".into());
+    world.adopt("main");
+    for half in ["secondary.replication.csp", "secondary.replication.xsp"] {
+        applied(&mut world, half, 60);
+    }
+    let Some(Seen::Replication(seen)) = world.seen.get_mut("secondary.replication.csp") else { panic!() };
+    seen.state = ReplicationState::Stopped;
+    let csp = line(&mut world, LINE).remedy.unwrap();
+    assert!(csp.starts_with("csp does not run at secondary; "), "{csp}");
+    let xsp = line(&mut world, "secondary.replication.xsp:fresh");
+    assert_eq!(xsp.level, Level::Red, "{xsp:?}");
+    let remedy = xsp.remedy.unwrap();
+    assert!(remedy.starts_with("see what holds it up: "), "{remedy}");
+}

@@ -2,7 +2,7 @@
 
 use schemas::op::{Op, OpReply};
 use schemas::view::Mode;
-use schemas::{CheckLine, Level, ReplicationSeen, ReplicationState, Seen};
+use schemas::{CheckLine, Declaration, Level, ReplicationSeen, ReplicationState, Seen};
 
 use crate::common::{World, receiver};
 
@@ -22,7 +22,9 @@ fn receives(world: &mut World, state: ReplicationState) {
 fn a_standby_that_does_not_receive_after_an_adoption_is_told_with_the_command() {
     let mut world = World::new();
     world.adopt("main");
-    let copy = "pointsman reprotect cfg --by copy --why … (it saves first what only secondary has)";
+    // No slot of its own tells what only it has.
+    let copy = "pointsman reprotect cfg --by copy --why … (where it can save nothing it stops and says so: then the same \
+                with --waive-ledger)";
     let later = format!("if it does not come back: {copy}");
     for (state, why, remedy) in [
         (None, "csp is not seen to run at secondary", later.as_str()),
@@ -42,4 +44,22 @@ fn a_standby_that_does_not_receive_after_an_adoption_is_told_with_the_command() 
     receives(&mut world, ReplicationState::Running);
     assert_eq!(world.group().sentence, "main is live, protected");
     assert_eq!(line(&mut world).level, Level::Green);
+}
+
+/// It was left by a failover: what only it has is saved first, unless it was declared gone.
+#[test]
+fn a_copy_of_a_site_that_was_left_saves_what_only_it_has() {
+    let mut world = World::new();
+    world.adopt("main");
+    world.silence("main");
+    let run = world.start("failover", &["main"]);
+    world.run_until(|w| w.run(run).state.ended());
+    let said = world.group().sentence;
+    assert!(said.contains("--by copy --why … (it saves first what only main has)"), "{said}");
+
+    let (group, site) = ("cfg".parse().unwrap(), Some("main".parse().unwrap()));
+    let declare = Op::Declare { group, what: Declaration::Disaster, site };
+    assert!(matches!(world.op("burnt", declare), OpReply::Recorded { .. }));
+    let said = world.group().sentence;
+    assert!(!said.contains("saves first") && said.contains("--waive-ledger"), "{said}");
 }
