@@ -1,12 +1,14 @@
 //! A group that was moved by hand: its databases are seen closed where the journal has it live, and open at the other site.
 //! The journal is what is wrong then. So nobody is told to close or to stop what runs there, or to start what the journal
-//! has live: the world is adopted first.
+//! has live: the world is adopted first. Where the other site fell silent since, somebody looks there before that.
 
-use schemas::{Access, Address, CheckLine, GroupId, Level, ResourceId, Seen, Service, SiteId};
+use chrono::{DateTime, Utc};
+use schemas::{Access, CheckLine, GroupId, Level, ResourceId, SiteId};
 
 use crate::core::Core;
 use crate::in_memory::Group;
 use crate::seam::Now;
+use crate::split::database;
 
 /// Where a group was moved to by hand.
 #[derive(Debug, Clone, Copy)]
@@ -14,19 +16,39 @@ pub(crate) struct Elsewhere<'g> {
     group: &'g GroupId,
     live: &'g SiteId,
     site: &'g SiteId,
+    /// When that site was last seen open, where nobody sees it now.
+    unseen: Option<DateTime<Utc>>,
 }
 
 impl Elsewhere<'_> {
-    /// What is seen.
+    /// Whether that site is seen open now: users may write there.
+    pub(crate) fn is_seen(&self) -> bool {
+        self.unseen.is_none()
+    }
+
+    /// What is seen, or was.
     pub(crate) fn text(&self) -> String {
         let Elsewhere { live, site, .. } = self;
-        format!("{live} counts as live, and is closed; {site} was opened by other hands than Pointsman's")
+        let there = match self.unseen {
+            None => format!("{site} is open, and no run opened it"),
+            Some(at) => format!(
+                "no run opened {site}; {site} was last seen open at {} and is silent",
+                at.format("%H:%M:%SZ")
+            ),
+        };
+        format!("{live} counts as live, and is closed; {there}")
     }
 
     /// What comes first.
     pub(crate) fn remedy(&self) -> String {
-        let Elsewhere { group, site, .. } = self;
-        format!("if that was meant: pointsman adopt {group} --live {site} --why …")
+        let Elsewhere { group, live, site, .. } = self;
+        let adopt = format!("pointsman adopt {group} --live {site} --why …");
+        match self.unseen {
+            None => format!("if that was meant: {adopt}"),
+            Some(_) => format!(
+                "see first whether {site} is still open, start nothing at {live} before; if it is: {adopt}"
+            ),
+        }
     }
 
     /// A line of `check` about a resource that is not as the journal has it.
@@ -36,26 +58,35 @@ impl Elsewhere<'_> {
     }
 }
 
+/// What comes first where a site works beside a live one that nobody sees open: it may be the only one.
+pub(crate) fn look_first(g: &Group, live: &SiteId, site: &SiteId, done: &str) -> String {
+    let group = &g.plan.group;
+    format!(
+        "{live} is not seen open: look there before anything is {done} here; if it was moved by hand: pointsman adopt \
+         {group} --live {site} --why …"
+    )
+}
+
 impl Core {
     /// Where the group was moved to by hand; none while a run moves it, and where only some of its databases are seen so.
-    pub(crate) fn elsewhere<'g>(&self, g: &'g Group) -> Option<Elsewhere<'g>> {
+    pub(crate) fn elsewhere<'g>(&self, now: Now, g: &'g Group) -> Option<Elsewhere<'g>> {
         let live = g.record.live.as_ref()?;
         let site = g.plan.sites.iter().find(|site| *site != live)?;
-        let moved = |database: &ResourceId| {
-            self.seen_since(g, live, database) == Some(Access::Closed)
-                && self.seen_since(g, site, database) == Some(Access::Open)
+        let access = |site: &SiteId, resource: &ResourceId| {
+            self.seen_since(g, &database(site, resource)).map(|(_, access)| access)
+        };
+        // One that is open in part counts as open (law 7).
+        let moved = |resource: &ResourceId| {
+            access(live, resource) == Some(Access::Closed)
+                && matches!(access(site, resource), Some(Access::Open | Access::Partly))
         };
         let all = g.record.active.is_none() && !g.plan.one_live.is_empty();
-        (all && g.plan.one_live.iter().all(moved)).then_some(Elsewhere { group: &g.plan.group, live, site })
-    }
-
-    /// How a database was seen. What was seen before the latest opening tells nothing of it.
-    fn seen_since(&self, g: &Group, site: &SiteId, database: &ResourceId) -> Option<Access> {
-        let address = Address { site: site.clone(), service: Service::Database, resource: database.clone() };
-        let since = |at: &Now| g.record.opened.is_none_or(|since| at.wall > since);
-        match self.observed.get(&address).filter(|(at, _)| since(at)).map(|(_, seen)| &seen.seen) {
-            Some(Seen::Database(seen)) => Some(seen.access),
-            _ => None,
+        if !all || !g.plan.one_live.iter().all(moved) {
+            return None;
         }
+        let there = g.plan.one_live.iter().map(|resource| database(site, resource));
+        let silent = there.filter(|address| !self.is_seen_open(now, g, address));
+        let unseen = silent.filter_map(|address| self.seen_since(g, &address)).map(|(at, _)| at.wall).min();
+        Some(Elsewhere { group: &g.plan.group, live, site, unseen })
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct OnlyReads {
     /// Since when, as it was seen: a site that is silent, since it was last heard.
     pub(crate) since: DateTime<Utc>,
     what: String,
+    /// What is looked at before anything is done, where the group may have been moved by hand.
+    before: Option<String>,
     next: String,
 }
 
@@ -32,19 +34,22 @@ impl OnlyReads {
     /// What is seen, for how long, and which command comes next.
     pub(crate) fn sentence(&self, now: Now) -> String {
         let lasts = (now.wall - self.since).to_std().unwrap_or_default();
-        format!("{}, limited for {}: {}", self.what, lasting(lasts), self.next)
+        let before = self.before.as_ref().map_or(String::new(), |before| format!("{before}; if it is not: "));
+        format!("{}, limited for {}: {before}{}", self.what, lasting(lasts), self.next)
     }
 }
 
 impl Core {
     /// Whether users of the live site can only read, from what is seen now. Where the group was moved by hand they may
-    /// write at the other site.
+    /// write at the other site, as long as that is seen.
     pub(crate) fn limited(&self, now: Now, id: &GroupId, resources: &[ResourceView]) -> Option<OnlyReads> {
         let g = self.groups.get(id)?;
         let live = g.record.live.as_ref()?;
-        if self.elsewhere(g).is_some() {
+        let moved = self.elsewhere(now, g);
+        if moved.is_some_and(|moved| moved.is_seen()) {
             return None;
         }
+        let before = moved.map(|moved| format!("{}; {}", moved.text(), moved.remedy()));
         let other = g.plan.sites.iter().find(|site| *site != live).cloned();
         let failover = format!("pointsman failover {id} --to {} --why …", text(&other));
         let (unwell, _) = self.unwell_parts(g, resources);
@@ -78,7 +83,7 @@ impl Core {
         // It began where the first of them could not do its work any more.
         let since = first.map_or(since, |first| first.min(since));
         let known = g.record.limited.as_ref().filter(|(site, _)| site == live);
-        Some(OnlyReads { since: known.map_or(since, |(_, since)| *since), what, next })
+        Some(OnlyReads { since: known.map_or(since, |(_, since)| *since), what, before, next })
     }
 
     /// A program was looked at: since when it is seen to run without being healthy.
@@ -152,10 +157,7 @@ impl Core {
             return;
         }
         let Some(g) = self.groups.get(group).filter(|g| g.record.active.is_none()) else { return };
-        // Whoever moved it by hand says first what is live.
-        if self.elsewhere(g).is_some() {
-            return;
-        }
+        let moved = self.elsewhere(now, g).is_some_and(|moved| moved.is_seen());
         let Some(live) = g.record.live.clone() else { return };
         let ours = g.plan.resources.iter().chain(&g.plan.clients);
         let resources: Vec<ResourceView> = ours.map(|a| self.resource_view(now, a)).collect();
@@ -163,7 +165,8 @@ impl Core {
         if found.is_some() == g.record.limited.is_some() {
             return;
         }
-        if found.is_none() {
+        // Where it was moved by hand users may write at the other site, whatever is not seen at this one.
+        if found.is_none() && !moved {
             // What this life has not looked at yet does not tell that it is over.
             let unseen = self.unseen_at(now, g, &live);
             for address in &unseen {

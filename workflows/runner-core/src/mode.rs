@@ -15,7 +15,7 @@ impl Core {
     pub(crate) fn mode(&self, now: Now, id: &GroupId, resources: &[ResourceView]) -> (Mode, String) {
         let (mode, sentence) = self.told_mode(now, id, resources);
         match self.hushed(now, id, resources).filter(|_| matches!(mode, Mode::Normal | Mode::FailedOver)) {
-            Some(hushed) => (mode, format!("{hushed}; before that: {sentence}")),
+            Some(hushed) => (mode, format!("{hushed}; as last seen: {sentence}")),
             None => (mode, sentence),
         }
     }
@@ -67,12 +67,12 @@ impl Core {
         let Some((live, other)) = self.live_and_other(id) else {
             return (Mode::Unknown, nothing_live(id, g));
         };
-        // The journal is what is wrong: users may write, and not where it says.
-        if let Some(moved) = self.elsewhere(g) {
-            return (Mode::Unknown, format!("{}; {}", moved.text(), moved.remedy()));
-        }
         if let Some(found) = self.limited(now, id, resources) {
             return (Mode::Limited, found.sentence(now));
+        }
+        // The journal is what is wrong: users may write, and not where it says.
+        if let Some(moved) = self.elsewhere(now, g) {
+            return (Mode::Unknown, format!("{}; {}", moved.text(), moved.remedy()));
         }
         let debts = match g.record.debts.len() {
             0 => String::new(),

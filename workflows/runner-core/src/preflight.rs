@@ -13,6 +13,7 @@ use schemas::{
 use serde_json::Value;
 
 use crate::core::{Asked, Core, SILENT_AFTER, Timer};
+use crate::elsewhere::look_first;
 use crate::entry::GroupEntry;
 use crate::followed::everywhere;
 use crate::fresh::FRESH;
@@ -203,9 +204,10 @@ impl Core {
                 lines.push(CheckLine::amber("answers", "it beats, and did not answer in time", remedy));
                 return lines;
             }
-            let since = self.heard.get(address).map_or("it was never heard".to_owned(), |heard| {
-                format!("last heard {} s ago", now.boot.saturating_sub(heard.boot).as_secs())
-            });
+            let since =
+                self.heard.get(address).map_or("not heard since the runner's start".to_owned(), |heard| {
+                    format!("last heard {} s ago", now.boot.saturating_sub(heard.boot).as_secs())
+                });
             let remedy = "start `pointsman serve` on its host, or look at its link to the bus";
             lines.push(CheckLine::red("answers", format!("silent: {since}"), remedy));
             return lines;
@@ -232,7 +234,7 @@ impl Core {
                 "stop one of them: `nats micro ls` shows where they run",
             ));
         }
-        lines.extend(self.state_line(g, address, &seen.seen));
+        lines.extend(self.state_line(now, g, address, &seen.seen));
         lines.extend(self.fresh_line(now, g, address));
         lines.extend(fence_line(g, address, &seen.seen));
         lines.extend(self.point_line(now, g, address, &seen.seen));
@@ -255,21 +257,20 @@ impl Core {
     }
 
     /// Whether a resource is as it should be in peace, seen from where the group is live.
-    fn state_line(&self, g: &Group, address: &Address, seen: &Seen) -> Option<CheckLine> {
+    fn state_line(&self, now: Now, g: &Group, address: &Address, seen: &Seen) -> Option<CheckLine> {
         let live = g.record.live.as_ref()?;
         // While a run moves the group everything is between two states.
         let peace = g.record.active.is_none() && g.plan.sites.contains(&address.site);
-        let dormant = address.site != *live;
         match seen {
             Seen::Nothing(problem) => {
                 let remedy = format!("pointsman explain {}", problem.code);
                 Some(CheckLine::red("seen", problem.to_string(), remedy))
             }
             Seen::Database(d) if peace && g.plan.one_live.contains(&address.resource) => {
-                Some(self.access_line(g, live, dormant, d.access))
+                Some(self.access_line(now, g, live, &address.site, d.access))
             }
             Seen::Process(p) if peace && live_only(g, address) => {
-                Some(self.runs_line(g, live, dormant, p.running))
+                Some(self.runs_line(now, g, live, &address.site, p.running))
             }
             Seen::Process(p) if peace && runs_everywhere(g, address) => Some(match p.running {
                 Running::Stopped => CheckLine::amber(
@@ -284,20 +285,28 @@ impl Core {
     }
 
     /// Whether a database is open where its group is live, and closed elsewhere.
-    fn access_line(&self, g: &Group, live: &SiteId, dormant: bool, access: Access) -> CheckLine {
-        match (dormant, access, self.elsewhere(g)) {
+    fn access_line(&self, now: Now, g: &Group, live: &SiteId, site: &SiteId, access: Access) -> CheckLine {
+        let dormant = site != live;
+        match (dormant, access, self.elsewhere(now, g)) {
             (true, Access::Open | Access::Partly, Some(moved)) => {
                 moved.line(Level::Red, "closed", "it accepts writes")
             }
+            (true, Access::Open | Access::Partly, None) if self.is_site_seen_open(now, g, live) => {
+                CheckLine::red(
+                    "closed",
+                    format!("it accepts writes although {live} is live"),
+                    "two sites may be written: close it by hand, then look what was written there",
+                )
+            }
             (true, Access::Open | Access::Partly, None) => CheckLine::red(
                 "closed",
-                format!("it accepts writes although {live} is live"),
-                "two sites may be written: close it by hand, then look what was written there",
+                format!("it accepts writes although {live} counts as live"),
+                look_first(g, live, site, "closed"),
             ),
-            (false, Access::Closed | Access::Partly, Some(moved)) => {
+            (false, Access::Closed, Some(moved)) => {
                 moved.line(Level::Amber, "open", "it does not accept writes")
             }
-            (false, Access::Closed | Access::Partly, None) => CheckLine::amber(
+            (false, Access::Closed | Access::Partly, _) => CheckLine::amber(
                 "open",
                 "it is live and does not accept all writes",
                 "pointsman status says what is closed",
@@ -307,15 +316,23 @@ impl Core {
     }
 
     /// Whether a program that runs at the live site only does so.
-    fn runs_line(&self, g: &Group, live: &SiteId, dormant: bool, running: Running) -> CheckLine {
-        match (dormant, running, self.elsewhere(g)) {
+    fn runs_line(&self, now: Now, g: &Group, live: &SiteId, site: &SiteId, running: Running) -> CheckLine {
+        let dormant = site != live;
+        // Of a group with no such database nobody can see where it is open.
+        let serves = || g.plan.one_live.is_empty() || self.is_site_seen_open(now, g, live);
+        match (dormant, running, self.elsewhere(now, g)) {
             (true, Running::Healthy | Running::Unhealthy, Some(moved)) => {
                 moved.line(Level::Red, "dormant", "it runs")
             }
-            (true, Running::Healthy | Running::Unhealthy, None) => CheckLine::red(
+            (true, Running::Healthy | Running::Unhealthy, None) if serves() => CheckLine::red(
                 "dormant",
                 format!("it runs although {live} is live"),
                 "stop it, and take away what starts it beside Pointsman",
+            ),
+            (true, Running::Healthy | Running::Unhealthy, None) => CheckLine::red(
+                "dormant",
+                format!("it runs although {live} counts as live"),
+                look_first(g, live, site, "stopped"),
             ),
             (false, Running::Stopped | Running::Unhealthy, Some(moved)) => {
                 moved.line(Level::Amber, "runs", "it does not run, or is not healthy")

@@ -103,7 +103,7 @@ impl Core {
             return None;
         }
         // Whatever follows from the journal would close the only open site.
-        if let Some(moved) = self.elsewhere(g) {
+        if let Some(moved) = self.elsewhere(now, g) {
             let whys = vec![Why::of_all(moved.text())];
             return Some(Unprotected { whys, remedy: moved.remedy(), stopped: false });
         }

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use schemas::view::RunState;
-use schemas::{Access, Address, GroupId, Seen, Service, SiteId};
+use schemas::{Access, Address, GroupId, ResourceId, Seen, Service, SiteId};
 
 use crate::core::Core;
 use crate::entry::GroupEntry;
+use crate::in_memory::Group;
 use crate::notify::NoticeOf;
 use crate::seam::Now;
 
@@ -17,7 +18,7 @@ const CLOSED_WITHIN: Duration = Duration::from_secs(2);
 impl Core {
     /// A look at a database: is another site open too? Only what was seen since the latest opening counts.
     pub(crate) fn note_split(&mut self, now: Now, address: &Address) {
-        let ours = |g: &&crate::in_memory::Group| g.plan.one_live.contains(&address.resource);
+        let ours = |g: &&Group| g.plan.one_live.contains(&address.resource);
         let mut groups = self.groups.values().filter(ours).filter(|g| g.plan.resources.contains(address));
         let Some(group) = groups.next().map(|g| g.plan.group.clone()) else { return };
         let sites = self.split_sites(now, &group);
@@ -57,18 +58,34 @@ impl Core {
     /// Sites that are open at once; none, or two and more.
     pub(crate) fn split_sites(&self, now: Now, group: &GroupId) -> Vec<SiteId> {
         let Some(g) = self.groups.get(group) else { return Vec::new() };
-        let open = |site: &SiteId| {
-            g.plan.one_live.iter().any(|resource| self.is_seen_open(now, g, &database(site, resource)))
-        };
-        let open: Vec<SiteId> = g.plan.sites.iter().filter(|site| open(site)).cloned().collect();
+        let open = |site: &&SiteId| self.is_site_seen_open(now, g, site);
+        let open: Vec<SiteId> = g.plan.sites.iter().filter(open).cloned().collect();
         if open.len() > 1 { open } else { Vec::new() }
     }
 
+    /// Whether any database of a site that may be open at one site only is seen so.
+    pub(crate) fn is_site_seen_open(&self, now: Now, g: &Group, site: &SiteId) -> bool {
+        g.plan.one_live.iter().any(|resource| self.is_seen_open(now, g, &database(site, resource)))
+    }
+
     /// Whether a database is seen open, since the latest opening of its group.
-    pub(crate) fn is_seen_open(&self, now: Now, g: &crate::in_memory::Group, address: &Address) -> bool {
-        let seen = self.observed.get(address).map(|(at, _)| at.wall);
-        let counts = seen.is_some_and(|at| g.record.opened.is_none_or(|since| at > since));
-        counts && self.is_open_at(now, address)
+    pub(crate) fn is_seen_open(&self, now: Now, g: &Group, address: &Address) -> bool {
+        self.seen_since(g, address).is_some() && self.is_open_at(now, address)
+    }
+
+    /// How a database was last seen, and when. What was seen before the latest opening of its group tells nothing of it.
+    pub(crate) fn seen_since(&self, g: &Group, address: &Address) -> Option<(Now, Access)> {
+        let counts = |at: &Now| g.record.opened.is_none_or(|since| at.wall > since);
+        self.access_of(address).filter(|(at, _)| counts(at))
+    }
+
+    /// How a database was last seen, and when.
+    fn access_of(&self, address: &Address) -> Option<(Now, Access)> {
+        let (at, observation) = self.observed.get(address)?;
+        match &observation.seen {
+            Seen::Database(seen) => Some((*at, seen.access)),
+            _ => None,
+        }
     }
 
     /// Whether two sites were seen open and it is not told yet.
@@ -80,12 +97,13 @@ impl Core {
     fn seen_closed(&self, group: &GroupId, site: &SiteId) -> bool {
         let Some(g) = self.groups.get(group) else { return false };
         g.plan.one_live.iter().all(|resource| {
-            let seen = self.observed.get(&database(site, resource)).map(|(_, seen)| &seen.seen);
-            matches!(seen, Some(Seen::Database(seen)) if seen.access == Access::Closed)
+            let seen = self.access_of(&database(site, resource));
+            seen.is_some_and(|(_, access)| access == Access::Closed)
         })
     }
 }
 
-fn database(site: &SiteId, resource: &schemas::ResourceId) -> Address {
+/// A database of a site.
+pub(crate) fn database(site: &SiteId, resource: &ResourceId) -> Address {
     Address { site: site.clone(), service: Service::Database, resource: resource.clone() }
 }

@@ -66,6 +66,7 @@ fn the_first_seconds_of_a_silence_are_told_before_they_count() {
     assert_eq!(group.mode, Mode::Normal, "an answer may be late");
     let told = "nothing of main answers, heard last ";
     assert!(group.sentence.starts_with(told) && group.sentence.contains("it counts as silent"), "{group:?}");
+    assert!(group.sentence.contains("; as last seen: main is live, "), "{group:?}");
     world.run_until(|w| w.group().mode == Mode::Limited);
     assert!(!world.group().sentence.contains(told), "{}", world.group().sentence);
 }
