@@ -143,7 +143,9 @@ fn a_failback_is_done_by_hand_from_the_printed_manual_and_adopted() {
         until_every(STATUS_EVERY, "the group is protected", WITHIN, || {
             let status = lab.status()?;
             anyhow::ensure!(
-                status.mode == Mode::Normal && status.sentence.contains("is live, protected"),
+                status.mode == Mode::Normal
+                    && status.sentence.contains("is live, protected")
+                    && !status.sentence.starts_with("nothing of "),
                 "{status:?}"
             );
             Ok(Some(status))

@@ -216,7 +216,9 @@ impl Cycle {
         };
         until_every(STATUS_EVERY, &format!("the mode is {mode:?}"), WITHIN, || {
             let status = lab.status()?;
-            let fits = status.mode == mode && status.sentence.contains(sentence);
+            let fits = status.mode == mode
+                && status.sentence.contains(sentence)
+                && !status.sentence.starts_with("nothing of ");
             if fits { Ok(Some(())) } else { Err(anyhow!("{:?}: {}", status.mode, status.sentence)) }
         })
     }
