@@ -36,8 +36,9 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
         "unknown",
         "A mode: the group was not adopted, no site is live, the journal is a copy, or the group was moved by hand. A loss: \
          nobody can tell it, and no bound that was given in advance stands for that.",
-        "`pointsman adopt` takes the world as it is. A loss: mend what hides it, or agree it with whoever owns the data and \
-         say `pointsman accept RUN --data-loss unknown`.",
+        "`pointsman adopt` takes the world as it is; after a move by hand `pointsman adopt GROUP --live SITE`, the site that is \
+         open. A loss: mend what hides it, or agree it with whoever owns the data and say `pointsman accept RUN --data-loss \
+         unknown`.",
     ),
     (
         "unprotected",
