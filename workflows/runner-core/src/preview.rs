@@ -145,7 +145,7 @@ impl Core {
                     views.len(),
                     views.len()
                 ),
-                None => "SILENT, never heard".into(),
+                None => "SILENT, not heard since the runner's start".into(),
             },
             n => {
                 let access = views.iter().filter(|v| !v.silent).find_map(|v| {
