@@ -296,7 +296,8 @@ impl Core {
             let known = self.undrainable(now, &start.group, &checked);
             overrides.retain(|name| known.iter().any(|line| line.name == *name));
             self.refuse_red(now, &start.group, &checked, &overrides)?;
-            self.refuse_unfinished(&start.group, &checked)
+            self.refuse_unfinished(&start.group, &checked)?;
+            self.refuse_copying(now, &start.group, &checked)
         });
         if let Err(problem) = refused {
             return Some(Err(problem));

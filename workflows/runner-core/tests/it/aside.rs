@@ -111,7 +111,7 @@ fn what_a_copy_that_has_not_ended_keeps_is_not_dropped_and_neither_is_anything_e
 }
 
 #[test]
-fn a_cleanup_drops_what_is_kept() {
+fn a_cleanup_of_what_is_kept_starts() {
     let mut world = world();
     says(&mut world, "main.replication.css", Some(kept(2)));
     world.start("cleanup", &[]);
