@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use moves::{
-    Accept, Ack, Adopt, Approve, Cancel, Cleanup, Declare, Done, Drill, Move, Reprotect, Retry, RunWhy,
-    SiteMove, StepWhy, Switch, Triggers, What,
+    Accept, Ack, Adopt, Approve, Begin, Cancel, Cleanup, Declare, Done, Drill, Move, Reprotect, Retry,
+    RunWhy, SiteMove, StepWhy, Switch, Triggers, What,
 };
 pub(crate) use place::{
     Act, Arm, Completion, Config, ConfigAsk, Explain, Init, InitKind, Journal, JournalAsk, Paper, Plan,

@@ -67,14 +67,14 @@ pub(crate) async fn run(
         announce(case, out);
     }
     let refused = cases.iter().filter(|case| matches!(case.plan, Plan::Refused(_))).count();
-    if ask.one.dry_run {
+    if ask.one.begin.dry_run {
         out.value(&json!({ "site": site, "groups": cases.iter().map(as_json).collect::<Vec<_>>() }));
         return Ok(if refused > 0 { Exit::Refused } else { Exit::Done });
     }
     if refused == cases.len() {
         return Err(NotDone(format!("none of the groups at {site} can be moved: nothing was started")).into());
     }
-    confirm(site, cases.len() - refused, ask.one.yes, out)?;
+    confirm(site, cases.len() - refused, ask.one.begin.yes, out)?;
     let mut crew = Crew { workflow, ask, bus, out, under_way: BTreeMap::new(), ended: BTreeMap::new() };
     let mut waiting = VecDeque::new();
     for case in cases {
@@ -115,7 +115,7 @@ async fn plans(workflow: &str, site: &SiteId, ask: &SiteMove, bus: &Bus) -> anyh
     let taken = |name: &String| {
         cases.iter().any(|case| matches!(&case.plan, Plan::Start(_, overrides) if overrides.contains(name)))
     };
-    if let Some(stranger) = ask.one.overrides.iter().find(|name| !taken(name)) {
+    if let Some(stranger) = ask.one.begin.overrides.iter().find(|name| !taken(name)) {
         let message = format!("no red line of these groups is called `{stranger}`: pointsman check");
         return Err(Usage(message).into());
     }
@@ -145,7 +145,7 @@ async fn plan(workflow: &str, group: &GroupId, ask: &SiteMove, bus: &Bus) -> any
             Code::RedPrecondition => {
                 let own =
                     |name: &&String| !overrides.contains(*name) && detail.contains(&format!("{name}: "));
-                ask.one.overrides.iter().filter(own).cloned().collect()
+                ask.one.begin.overrides.iter().filter(own).cloned().collect()
             }
             _ => Vec::new(),
         };
@@ -264,7 +264,7 @@ impl Crew<'_> {
 
     async fn start(&mut self, group: GroupId, preview: &Preview, overrides: &[String]) {
         let op = op(self.workflow, &group, Some(preview.to.clone()), overrides, self.ask, false);
-        match self.bus.change(op, &self.ask.one.why.why, None).await {
+        match self.bus.change(op, &self.ask.one.begin.why.why, None).await {
             Ok(OpReply::Started { run, epoch }) => {
                 self.tell(&group, &format!("run {} epoch {epoch}", text::short(&run)));
                 self.follow(group, run);

@@ -3,10 +3,10 @@
 use std::io::IsTerminal;
 
 use schemas::op::{Op, OpReply, Preview, ProtectBy};
-use schemas::{Code, GroupId, Problem, SiteId, keeping};
+use schemas::{Code, GroupId, LossBound, Problem, SiteId, keeping};
 use serde_json::json;
 
-use crate::args::{Cleanup, Move, Reprotect, SiteMove};
+use crate::args::{Begin, Cleanup, Move, Reprotect, SiteMove};
 use crate::bus::{Bus, strange};
 use crate::exit::{Exit, NotDone, Usage};
 use crate::output::Output;
@@ -31,6 +31,9 @@ pub(crate) async fn one_or_many(
 /// What one kind of move takes beside the rest.
 #[derive(Debug, Default)]
 struct Beside {
+    to: Option<SiteId>,
+    accept_unfenced: Vec<SiteId>,
+    accept_data_loss: Option<LossBound>,
     by: Option<ProtectBy>,
     waive_ledger: bool,
     /// The word that lets tables be dropped.
@@ -39,50 +42,34 @@ struct Beside {
 
 /// `failback`, `establish`, and the moves of one group.
 pub(crate) async fn run(workflow: &str, ask: Move, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
-    begin(workflow, ask, Beside::default(), bus, out).await
+    let Move { group, to, accept_unfenced, accept_data_loss, begin } = ask;
+    let beside = Beside { to, accept_unfenced, accept_data_loss, ..Beside::default() };
+    self::begin(workflow, group, &begin, &beside, bus, out).await
 }
 
 /// `cleanup`.
 pub(crate) async fn cleanup(ask: Cleanup, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
-    let Cleanup { group, drop, why, supersede, overrides, yes, detach, dry_run } = ask;
-    let ask = Move {
-        group,
-        to: None,
-        why,
-        supersede,
-        accept_unfenced: Vec::new(),
-        accept_data_loss: None,
-        overrides,
-        yes,
-        detach,
-        dry_run,
-    };
-    begin(CLEANUP, ask, Beside { drop, ..Beside::default() }, bus, out).await
+    let beside = Beside { drop: ask.drop, ..Beside::default() };
+    begin(CLEANUP, ask.group, &ask.begin, &beside, bus, out).await
 }
 
 /// `reprotect`.
 pub(crate) async fn reprotect(ask: Reprotect, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
     let by = Some(ProtectBy::from(ask.by));
-    let beside = Beside { by, waive_ledger: ask.waive_ledger, drop: None };
-    let Reprotect { group, why, supersede, overrides, yes, detach, dry_run, .. } = ask;
-    let ask = Move {
-        group,
-        to: None,
-        why,
-        supersede,
-        accept_unfenced: Vec::new(),
-        accept_data_loss: None,
-        overrides,
-        yes,
-        detach,
-        dry_run,
-    };
-    begin("reprotect", ask, beside, bus, out).await
+    let beside = Beside { by, waive_ledger: ask.waive_ledger, ..Beside::default() };
+    begin("reprotect", ask.group, &ask.begin, &beside, bus, out).await
 }
 
-async fn begin(workflow: &str, ask: Move, beside: Beside, bus: &Bus, out: &Output) -> anyhow::Result<Exit> {
-    let group = match &ask.group {
-        Some(group) => group.clone(),
+async fn begin(
+    workflow: &str,
+    group: Option<GroupId>,
+    ask: &Begin,
+    beside: &Beside,
+    bus: &Bus,
+    out: &Output,
+) -> anyhow::Result<Exit> {
+    let group = match group {
+        Some(group) => group,
         None => only_group(bus).await?,
     };
     let op = |dry_run: bool, to| Op::Start {
@@ -90,14 +77,14 @@ async fn begin(workflow: &str, ask: Move, beside: Beside, bus: &Bus, out: &Outpu
         group: group.clone(),
         to,
         supersede: ask.supersede.clone(),
-        accept_unfenced: ask.accept_unfenced.clone(),
-        accept_data_loss: ask.accept_data_loss,
+        accept_unfenced: beside.accept_unfenced.clone(),
+        accept_data_loss: beside.accept_data_loss,
         by: beside.by,
         overrides: ask.overrides.clone(),
         waive_ledger: beside.waive_ledger,
         dry_run,
     };
-    let preview = match bus.look(op(true, ask.to.clone())).await? {
+    let preview = match bus.look(op(true, beside.to.clone())).await? {
         OpReply::Preview(preview) => *preview,
         other => return Err(strange(&other)),
     };

@@ -12,30 +12,18 @@ pub(crate) struct Why {
     pub(crate) why: String,
 }
 
-/// A move of a group.
+/// What every start of a run takes.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Move {
-    /// The group; may be left out where there is only one
-    pub(crate) group: Option<GroupId>,
-    /// The site to open; the other one if it is left out
-    #[arg(long, value_name = "SITE")]
-    pub(crate) to: Option<SiteId>,
+pub(crate) struct Begin {
     #[command(flatten)]
     pub(crate) why: Why,
     /// Take over from a run that has not ended: its doubts join the group's list
     #[arg(long, value_name = "RUN")]
     pub(crate) supersede: Option<String>,
-    /// Take the risk that this site still accepts writes
-    #[arg(long, value_name = "SITE")]
-    pub(crate) accept_unfenced: Vec<SiteId>,
-    /// Take the risk that at most so much is lost, such as 2m; `unknown` where nobody can tell how much: no duration
-    /// stands for that
-    #[arg(long, value_name = "DURATION|unknown", value_parser = loss)]
-    pub(crate) accept_data_loss: Option<LossBound>,
     /// Start although this line of `check` is red; recorded
     #[arg(long = "override", value_name = "NAME")]
     pub(crate) overrides: Vec<String>,
-    /// Do not ask for the target's name; never stands for an acceptance
+    /// Do not ask for a name; never enough for an acceptance, a copy or a drop
     #[arg(long)]
     pub(crate) yes: bool,
     /// Do not follow the run
@@ -44,6 +32,25 @@ pub(crate) struct Move {
     /// Only say what would be done
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// A move of a group.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Move {
+    /// The group; may be left out where there is only one
+    pub(crate) group: Option<GroupId>,
+    /// The site to open; the other one if it is left out
+    #[arg(long, value_name = "SITE")]
+    pub(crate) to: Option<SiteId>,
+    /// Take the risk that this site still accepts writes
+    #[arg(long, value_name = "SITE")]
+    pub(crate) accept_unfenced: Vec<SiteId>,
+    /// Take the risk that at most so much is lost, such as 2m; `unknown` where nobody can tell how much: no duration
+    /// stands for that
+    #[arg(long, value_name = "DURATION|unknown", value_parser = loss)]
+    pub(crate) accept_data_loss: Option<LossBound>,
+    #[command(flatten)]
+    pub(crate) begin: Begin,
 }
 
 /// A move of one group, or of every group that is live at a site.
@@ -93,22 +100,7 @@ pub(crate) struct Reprotect {
     #[arg(long)]
     pub(crate) waive_ledger: bool,
     #[command(flatten)]
-    pub(crate) why: Why,
-    /// Take over from a run that has not ended: its doubts join the group's list
-    #[arg(long, value_name = "RUN")]
-    pub(crate) supersede: Option<String>,
-    /// Start although this line of `check` is red; recorded
-    #[arg(long = "override", value_name = "NAME")]
-    pub(crate) overrides: Vec<String>,
-    /// Do not ask for the site's name; never enough for a copy
-    #[arg(long)]
-    pub(crate) yes: bool,
-    /// Do not follow the run
-    #[arg(long)]
-    pub(crate) detach: bool,
-    /// Only say what would be done
-    #[arg(long)]
-    pub(crate) dry_run: bool,
+    pub(crate) begin: Begin,
 }
 
 /// Old tables that go for good.
@@ -120,22 +112,7 @@ pub(crate) struct Cleanup {
     #[arg(long, value_name = "SITE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) drop: Option<String>,
     #[command(flatten)]
-    pub(crate) why: Why,
-    /// Take over from a run that has not ended: its doubts join the group's list
-    #[arg(long, value_name = "RUN")]
-    pub(crate) supersede: Option<String>,
-    /// Start although this line of `check` is red; recorded
-    #[arg(long = "override", value_name = "NAME")]
-    pub(crate) overrides: Vec<String>,
-    /// Never enough here: see `--drop`
-    #[arg(long)]
-    pub(crate) yes: bool,
-    /// Do not follow the run
-    #[arg(long)]
-    pub(crate) detach: bool,
-    /// Only say what would be done
-    #[arg(long)]
-    pub(crate) dry_run: bool,
+    pub(crate) begin: Begin,
 }
 
 /// How a site is brought up to date.
