@@ -40,7 +40,7 @@ pub(crate) async fn run(ask: Adopt, bus: &Bus, out: &Output) -> anyhow::Result<E
         OpReply::Recorded { what, at } => {
             out.line(format!("{}  {what}", out.time(*at)));
             if what.contains("; not: ") {
-                out.line("What was not adopted acts on nothing: adopt again when it answers.");
+                out.line("Who was silent is claimed when it answers; of one whose ledger is new or lost `pointsman check` says so (`adopted`): adopt again then.");
                 return Ok(Exit::NeedsPerson);
             }
         }

@@ -143,8 +143,12 @@ impl Core {
                 entries.push(GroupEntry::LastSeen { address: address.clone(), alive: Some(alive) });
             }
         }
+        let back = entries.iter().any(|entry| matches!(entry, GroupEntry::LastSeen { alive: None, .. }));
         for entry in entries {
             self.append_group(now, group, &entry);
+        }
+        if back {
+            self.check_soon(now, group);
         }
     }
 }

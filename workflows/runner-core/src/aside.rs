@@ -1,12 +1,13 @@
 //! What a cleanup would drop: the tables that copies kept aside, as their receivers say.
 
 use engine::Purpose;
-use schemas::op::Fact;
+use schemas::op::{Fact, ProtectBy};
 use schemas::{Address, Aside, AsideAt, Code, GroupId, Problem, Seen, size};
 
 use crate::core::{Core, SILENT_AFTER};
+use crate::protection::by_copy;
 use crate::seam::Now;
-use crate::start::Checked;
+use crate::start::{Checked, Start};
 
 impl Core {
     /// Each receiver of the group's databases, either way, and what it keeps aside, where that was just seen.
@@ -22,21 +23,34 @@ impl Core {
         .collect()
     }
 
-    /// What a copy keeps is dropped once it has ended: its receiver refuses before, and others would have dropped theirs.
-    pub(crate) fn refuse_copying(&self, now: Now, group: &GroupId, checked: &Checked) -> Result<(), Problem> {
-        if checked.purpose != Purpose::Tidy {
-            return Ok(());
-        }
-        let copying = |at: &AsideAt| at.seen.as_ref().is_some_and(|aside| aside.unfinished);
-        match self.aside(now, group, checked).into_iter().find(copying) {
-            None => Ok(()),
-            Some(AsideAt { site, resource, .. }) => {
-                let detail = format!(
+    /// What copies kept aside keeps a start from being made, by what is freshly seen: a cleanup while a copy goes on, and a
+    /// copy beside what an earlier one kept, which its service would refuse in the midst of the run.
+    pub(crate) fn refuse_aside(&self, now: Now, start: &Start, checked: &Checked) -> Result<(), Problem> {
+        let group = &start.group;
+        let all = || self.aside(now, group, checked).into_iter();
+        let refused = |detail: String| Err(Problem::new(Code::Precondition, detail));
+        let unfinished = |at: &AsideAt| at.seen.as_ref().is_some_and(|aside| aside.unfinished);
+        let kept = |at: &AsideAt| {
+            at.site == checked.to
+                && at.seen.as_ref().is_some_and(|aside| aside.tables > 0 && !aside.unfinished)
+        };
+        match checked.purpose {
+            Purpose::Tidy => match all().find(unfinished) {
+                Some(AsideAt { site, resource, .. }) => refused(format!(
                     "the copy of {resource} at {site} has not ended: pointsman status {group} shows how far it is; one that was \
-                     given up goes on with pointsman reprotect {group} --by copy --why …"
-                );
-                Err(Problem::new(Code::Precondition, detail))
-            }
+                     given up goes on with {}",
+                    by_copy(group)
+                )),
+                None => Ok(()),
+            },
+            Purpose::Protect if start.protect_by == Some(ProtectBy::Copy) => match all().find(kept) {
+                Some(AsideAt { site, resource, .. }) => refused(format!(
+                    "{site} still keeps aside what an earlier copy of {resource} laid aside: pointsman cleanup {group} --why … \
+                     first"
+                )),
+                None => Ok(()),
+            },
+            _ => Ok(()),
         }
     }
 

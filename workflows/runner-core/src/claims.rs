@@ -8,12 +8,14 @@ use schemas::{Address, ClaimReply, ClaimRequest, Code, Epoch, GroupId, Key, Prob
 
 use crate::core::{Asked, Core, Timer};
 use crate::entry::{GroupEntry, Owed, RunEntry};
-use crate::in_memory::Claim;
+use crate::in_memory::{Claim, Group};
 use crate::live::{Live, Owner};
 use crate::rules::Rule;
 use crate::run::{IN_DOUBT, Run};
 use crate::seam::{Answered, Now};
 
+/// Whoever was looked at so shortly before is not silent.
+const LOOKED: Duration = Duration::from_secs(12);
 /// How long one claim's answer is awaited: the service may have to end earlier acts first.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Between two claims that nobody answered.
@@ -187,22 +189,39 @@ impl Core {
         if g.record.holder != Some(run) {
             return;
         }
-        let silent: Vec<Address> = g
-            .plan
-            .resources
-            .iter()
-            .filter(|address| g.claims.get(address) != Some(&Claim::Granted))
-            .filter(|address| !g.record.debts.values().any(|debt| debt.owed.address == **address))
-            .cloned()
-            .collect();
-        for address in silent {
+        let silent = g.plan.resources.iter().filter(|address| g.claims.get(address) != Some(&Claim::Granted));
+        let silent = silent.cloned().collect();
+        self.owe_claims_of(now, group, run, silent, "it did not answer the claim");
+    }
+
+    /// A group was adopted: who was silent then is claimed when it is back, else nothing that it says is of this epoch.
+    pub(crate) fn owe_claims_of_silent(&mut self, now: Now, group: &GroupId) {
+        let Some(g) = self.groups.get(group) else { return };
+        let Some(run) = g.record.holder else { return };
+        // Its look is what an adoption begins with; a beat may not have come yet.
+        let looked = |address: &Address| {
+            let seen = self.observed.get(address).filter(|_| !self.mute.contains(address));
+            seen.is_some_and(|(at, _)| now.boot < at.boot + LOOKED)
+        };
+        let silent =
+            g.plan.resources.iter().filter(|address| !self.is_heard(now, address) && !looked(address));
+        let silent = silent.cloned().collect();
+        self.owe_claims_of(now, group, run, silent, "it was silent when the group was adopted");
+    }
+
+    fn owe_claims_of(&mut self, now: Now, group: &GroupId, run: RunId, of: Vec<Address>, why: &str) {
+        for address in of {
+            let owes = |g: &Group| g.record.debts.values().any(|debt| debt.owed.address == address);
+            if self.groups.get(group).is_none_or(owes) {
+                continue;
+            }
             let owed = Owed {
                 address,
                 action: None,
                 args: serde_json::Value::Null,
                 run,
                 since: now.wall,
-                why: "it did not answer the claim".into(),
+                why: why.into(),
             };
             self.new_debt(now, group, owed);
         }

@@ -205,6 +205,7 @@ impl Core {
             self.owe_ended(now, id);
             self.take_next_file(now, &group);
             self.pay(now, &group, None);
+            self.check_soon(now, &group);
         }
     }
 

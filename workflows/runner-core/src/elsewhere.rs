@@ -1,9 +1,9 @@
-//! A group that was moved by hand: its databases are seen closed where the journal has it live, and open at the other site.
-//! The journal is what is wrong then. So nobody is told to close or to stop what runs there, or to start what the journal
+//! A group that was moved by hand: its databases are open at the other site, and closed where the journal has it live, or
+//! nobody sees them there: such a move is made when that site is lost. The journal is what is wrong then. So nobody is told to close or to stop what runs there, or to start what the journal
 //! has live: the world is adopted first. Where the other site fell silent since, somebody looks there before that.
 
 use chrono::{DateTime, Utc};
-use schemas::{Access, CheckLine, GroupId, Level, ResourceId, SiteId};
+use schemas::{Access, Address, CheckLine, GroupId, Level, ResourceId, Seen, SiteId};
 
 use crate::core::Core;
 use crate::in_memory::Group;
@@ -16,6 +16,8 @@ pub(crate) struct Elsewhere<'g> {
     group: &'g GroupId,
     live: &'g SiteId,
     site: &'g SiteId,
+    /// Whether the live one is seen closed; else it is silent, or cannot be looked at.
+    closed: bool,
     /// When that site was last seen open, where nobody sees it now.
     unseen: Option<DateTime<Utc>>,
 }
@@ -29,14 +31,15 @@ impl Elsewhere<'_> {
     /// What is seen, or was.
     pub(crate) fn text(&self) -> String {
         let Elsewhere { live, site, .. } = self;
+        let here = if self.closed { "is closed" } else { "is not seen" };
         let there = match self.unseen {
-            None => format!("{site} is open, and no run opened it"),
+            None => format!("{site} is open, and no run left it so"),
             Some(at) => format!(
                 "no run opened {site}; {site} was last seen open at {} and is silent",
                 at.format("%H:%M:%SZ")
             ),
         };
-        format!("{live} counts as live, and is closed; {there}")
+        format!("{live} counts as live, and {here}; {there}")
     }
 
     /// What comes first.
@@ -44,7 +47,8 @@ impl Elsewhere<'_> {
         let Elsewhere { group, live, site, .. } = self;
         let adopt = format!("pointsman adopt {group} --live {site} --why …");
         match self.unseen {
-            None => format!("if that was meant: {adopt}"),
+            None if self.closed => format!("if that was meant: {adopt}"),
+            None => format!("if that was meant, start nothing at {live}, and: {adopt}"),
             Some(_) => format!(
                 "see first whether {site} is still open, start nothing at {live} before; if it is: {adopt}"
             ),
@@ -76,17 +80,29 @@ impl Core {
             self.seen_since(g, &database(site, resource)).map(|(_, access)| access)
         };
         // One that is open in part counts as open (law 7).
-        let moved = |resource: &ResourceId| {
-            access(live, resource) == Some(Access::Closed)
-                && matches!(access(site, resource), Some(Access::Open | Access::Partly))
+        let is_open =
+            |resource: &ResourceId| matches!(access(site, resource), Some(Access::Open | Access::Partly));
+        let peace = g.record.active.is_none() && !g.plan.one_live.is_empty();
+        if !peace || !g.plan.one_live.iter().all(is_open) {
+            return None;
+        }
+        let closed = g.plan.one_live.iter().all(|resource| access(live, resource) == Some(Access::Closed));
+        let gone = |resource: &ResourceId| {
+            access(live, resource) == Some(Access::Closed) || self.is_gone(now, &database(live, resource))
         };
-        let all = g.record.active.is_none() && !g.plan.one_live.is_empty();
-        if !all || !g.plan.one_live.iter().all(moved) {
+        if !g.plan.one_live.iter().all(gone) {
             return None;
         }
         let there = g.plan.one_live.iter().map(|resource| database(site, resource));
         let silent = there.filter(|address| !self.is_seen_open(now, g, address));
         let unseen = silent.filter_map(|address| self.seen_since(g, &address)).map(|(at, _)| at.wall).min();
-        Some(Elsewhere { group: &g.plan.group, live, site, unseen })
+        // Nobody sees either site: that is another night.
+        (closed || unseen.is_none()).then_some(Elsewhere { group: &g.plan.group, live, site, closed, unseen })
+    }
+
+    /// Whether a database is silent, or its service answers and cannot look: nobody writes to it as far as anybody sees.
+    fn is_gone(&self, now: Now, address: &Address) -> bool {
+        let blind = self.observed.get(address).is_some_and(|(_, seen)| matches!(seen.seen, Seen::Nothing(_)));
+        blind || !self.is_heard(now, address)
     }
 }

@@ -297,7 +297,7 @@ impl Core {
             overrides.retain(|name| known.iter().any(|line| line.name == *name));
             self.refuse_red(now, &start.group, &checked, &overrides)?;
             self.refuse_unfinished(&start.group, &checked)?;
-            self.refuse_copying(now, &start.group, &checked)
+            self.refuse_aside(now, &start, &checked)
         });
         if let Err(problem) = refused {
             return Some(Err(problem));

@@ -65,6 +65,14 @@ impl Core {
         }
     }
 
+    /// The world has just changed: what the latest round found is not worth showing any more. Rounds come at their times
+    /// all the same.
+    pub(crate) fn check_soon(&mut self, now: Now, group: &GroupId) {
+        if self.preflight_every.is_some() {
+            self.query(now, Purpose::Minute { group: group.clone() });
+        }
+    }
+
     pub(crate) fn ask_check(&mut self, address: &Address, query: u64) {
         let subject = self.prefix.request(address, schemas::Verb::Check);
         let why = Asked::Check { address: address.clone(), query };
@@ -116,7 +124,8 @@ impl Core {
             let passed = match leaves {
                 Leaves::Lost => there || line.line.what == FRESH || BY_DAY.contains(&line.line.what.as_str()),
                 Leaves::Planned => false,
-                Leaves::Live => line.line.what == FRESH,
+                // What runs there is stopped first.
+                Leaves::Live => [FRESH, "dormant"].contains(&line.line.what.as_str()),
             };
             line.line.level == Level::Red && !passed
         };

@@ -81,7 +81,7 @@ impl Core {
             facts.push(Fact { label: "replication".into(), text, verdict: Some("DIFFERS".into()) });
         }
         refusals.extend(self.refuse_unfinished(&start.group, &checked).err());
-        refusals.extend(self.refuse_copying(now, &start.group, &checked).err());
+        refusals.extend(self.refuse_aside(now, start, &checked).err());
         if let Some(g) = g {
             for (key, doubt) in
                 g.record.doubts.iter().filter(|(_, d)| d.action.effect() == schemas::Effect::Opens)

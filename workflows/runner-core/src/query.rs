@@ -309,7 +309,9 @@ impl Core {
                 let entry = GroupEntry::OpAnswered { request, reply: Box::new(reply.clone()) };
                 self.append_group(now, &group, &entry);
                 self.ask_claims(now, &group);
+                self.owe_claims_of_silent(now, &group);
                 self.answer(reply_to, reply);
+                self.check_soon(now, &group);
             }
             Purpose::ByHand { reply_to, texts, .. } => {
                 self.answer(reply_to, OpReply::ByHand(ByHandTexts { texts }));

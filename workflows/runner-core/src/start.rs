@@ -179,7 +179,7 @@ impl Core {
         }
         self.refuse_red(now, &start.group, &checked, &start.overrides)?;
         self.refuse_unfinished(&start.group, &checked)?;
-        self.refuse_copying(now, &start.group, &checked)?;
+        self.refuse_aside(now, &start, &checked)?;
         self.start_run(now, start).map(|(run, epoch)| OpReply::Started { run, epoch: epoch.0 })
     }
 

@@ -1,6 +1,6 @@
 //! A cleanup says what it drops before it does: which tables, of which site, and whether a ledger of them exists.
 
-use schemas::op::{Fact, OpReply, Preview};
+use schemas::op::{Fact, Op, OpReply, Preview, ProtectBy};
 use schemas::{Aside, AsideTable, Code, Problem, ReplicationSeen, Seen, keeping};
 
 use crate::common::{World, receiver};
@@ -108,6 +108,45 @@ fn what_a_copy_that_has_not_ended_keeps_is_not_dropped_and_neither_is_anything_e
 
     says(&mut world, "secondary.replication.csp", Some(kept(2)));
     assert!(!world.preview("cleanup").refusals.iter().any(refused));
+}
+
+/// Its service would refuse it in the midst of the run, when the slot of what only that site has is gone.
+#[test]
+fn a_copy_beside_what_an_earlier_one_kept_is_refused_before_anything_is_done() {
+    let mut world = world();
+    let copy = |world: &mut World| {
+        let start = Op::Start {
+            workflow: "reprotect".into(),
+            group: "cfg".parse().unwrap(),
+            to: None,
+            supersede: None,
+            accept_unfenced: Vec::new(),
+            accept_data_loss: None,
+            by: Some(ProtectBy::Copy),
+            overrides: Vec::new(),
+            waive_ledger: false,
+            dry_run: true,
+        };
+        match world.op("", start) {
+            OpReply::Preview(preview) => preview.refusals.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let refused = |refusals: &[Problem]| {
+        let said = |problem: &Problem| problem.detail.clone().unwrap_or_default();
+        refusals.iter().any(|problem| said(problem).contains("pointsman cleanup cfg --why … first"))
+    };
+    says(&mut world, "secondary.replication.csp", Some(kept(2)));
+    let refusals = copy(&mut world);
+    assert!(refused(&refusals), "{refusals:?}");
+    // One that was given up goes on, and what the live site keeps is in nobody's way.
+    says(&mut world, "secondary.replication.csp", Some(Aside { unfinished: true, ..kept(2) }));
+    let refusals = copy(&mut world);
+    assert!(!refused(&refusals), "{refusals:?}");
+    says(&mut world, "secondary.replication.csp", Some(Aside::default()));
+    says(&mut world, "main.replication.css", Some(kept(2)));
+    let refusals = copy(&mut world);
+    assert!(!refused(&refusals), "{refusals:?}");
 }
 
 #[test]

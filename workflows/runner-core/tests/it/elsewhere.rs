@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::common::{GROUP, World, process};
 
 const ADOPT: &str = "if that was meant: pointsman adopt cfg --live secondary --why …";
-const SEEN: &str = "main counts as live, and is closed; secondary is open, and no run opened it";
+const SEEN: &str = "main counts as live, and is closed; secondary is open, and no run left it so";
 
 /// Main is live by the journal, and everything is at the secondary.
 fn moved() -> World {
@@ -20,7 +20,7 @@ fn moved() -> World {
     for (site, running) in [("main", Running::Stopped), ("secondary", Running::Healthy)] {
         world.seen.insert(format!("{site}.process.cs-primary"), Seen::Process(process(running, None)));
     }
-    world.run_until(|w| w.group().sentence.contains("no run opened it"));
+    world.run_until(|w| w.group().sentence.contains("no run left it so"));
     world
 }
 
@@ -91,6 +91,41 @@ fn look_first(done: &str) -> String {
     )
 }
 
+/// Where main is not seen and the secondary is open, everything that is told names `adopt`, and nothing what would start main,
+/// or close the secondary.
+fn nobody_is_sent_back(world: &mut World) {
+    let text = "main counts as live, and is not seen; secondary is open, and no run left it so";
+    let remedy =
+        "if that was meant, start nothing at main, and: pointsman adopt cfg --live secondary --why …";
+    works_beside(world, text, |_| remedy.to_owned());
+    let group = world.group();
+    assert_eq!((group.mode, group.limited_since), (Mode::Unknown, None), "{}", group.sentence);
+    assert!(group.sentence.contains(text) && group.sentence.ends_with(remedy), "{}", group.sentence);
+    for (name, line) in lines(world) {
+        let remedy = line.remedy.unwrap_or_default();
+        let back =
+            ["reprotect", "failover", "start it again by hand"].iter().any(|word| remedy.contains(word));
+        assert!(!back, "{name}: {remedy}");
+    }
+}
+
+/// Main's database is dead and its service is not, so that it cannot be looked at.
+#[test]
+fn a_blind_service_at_the_site_that_was_left_by_hand_hides_nothing() {
+    let mut world = World::new();
+    world.adopt("main");
+    world.run_until(|w| w.group().mode == Mode::Normal);
+    world.state.insert("main.database.config".into(), json!("dead"));
+    world.state.insert("secondary.database.config".into(), json!("open"));
+    world.seen.insert("secondary.process.cs-primary".into(), Seen::Process(process(Running::Healthy, None)));
+    for name in ["scs-msg", "cs-primary", "cs-backup"] {
+        let stopped = Seen::Process(process(Running::Stopped, None));
+        world.seen.insert(format!("main.process.{name}"), stopped);
+    }
+    world.pass(20);
+    nobody_is_sent_back(&mut world);
+}
+
 /// Main is dead, the secondary was opened by hand, and this runner has not seen how main was left.
 #[test]
 fn the_only_site_that_works_is_closed_by_no_line_of_check() {
@@ -102,7 +137,7 @@ fn the_only_site_that_works_is_closed_by_no_line_of_check() {
     world.state.insert("secondary.database.config".into(), json!("open"));
     world.seen.insert("secondary.process.cs-primary".into(), Seen::Process(process(Running::Healthy, None)));
     world.pass(20);
-    works_beside(&mut world, "although main counts as live", look_first);
+    nobody_is_sent_back(&mut world);
 
     // It is back, and open too.
     world.speak("main");
@@ -179,7 +214,7 @@ fn a_move_by_hand_ends_what_was_told_of_users_that_can_only_read() {
     world.run_until(|w| !limited(w).is_empty());
     world.state.insert("main.database.config".into(), json!("closed"));
     world.state.insert("secondary.database.config".into(), json!("open"));
-    world.run_until(|w| w.group().sentence.contains("no run opened it"));
+    world.run_until(|w| w.group().sentence.contains("no run left it so"));
     world.pass(20);
     assert_eq!(limited(&world).len(), 2);
     assert_eq!(limited(&world)[1], json!({ "site": "main" }));

@@ -86,3 +86,36 @@ fn what_is_owed_of_a_client_is_where_the_names_lead_now() {
     world.failing.clear();
     world.run_until(|w| w.group().debts.is_empty());
 }
+
+/// Main is dead, somebody opened the secondary by hand, and the group is adopted there: main is claimed when it is back, so
+/// that what it says is of this epoch and it counts as closed where it is.
+#[test]
+fn a_site_that_was_silent_when_the_group_was_adopted_is_claimed_when_it_is_back() {
+    let mut world = World::new();
+    world.adopt("main");
+    world.silence("main");
+    world.state.insert("secondary.database.config".into(), json!("open"));
+    pass(&mut world, 20);
+    let live = Some("secondary".parse().unwrap());
+    let adopt = Op::Adopt {
+        group: "cfg".parse().unwrap(),
+        record: live,
+        none_live: false,
+        old_runner_stopped: false,
+    };
+    let reply = world.op("opened by hand", adopt);
+    assert!(matches!(&reply, OpReply::Recorded { what, .. } if what.contains("not:")), "{reply:?}");
+    let group = world.group();
+    let claims = |site: &str| {
+        group.debts.iter().filter(|debt| debt.what == "claim" && debt.address.site.as_str() == site).count()
+    };
+    assert!(claims("main") > 3 && claims("secondary") == 0, "{:#?}", group.debts);
+
+    world.state.insert("main.database.config".into(), json!("closed"));
+    world.speak("main");
+    pass(&mut world, 30);
+    let group = world.group();
+    assert!(group.debts.is_empty(), "{:#?}", group.debts);
+    let main = group.sites.iter().find(|(site, _)| site.as_str() == "main").unwrap().1;
+    assert!(!main.counts_open, "{main:?}");
+}
