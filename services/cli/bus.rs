@@ -90,9 +90,10 @@ impl Bus {
     ///
     /// The runner's problem, or `runner-silent`.
     pub(crate) async fn look(&self, op: Op) -> anyhow::Result<OpReply> {
-        // A preview and the world before `adopt` ask every service first.
+        // A preview and the world before `adopt` ask every service first, and a list of runs reads each of them.
         let within = match op {
             Op::Start { .. } | Op::Adopt { .. } | Op::Check { .. } => CHANGE_WITHIN,
+            Op::Runs { .. } | Op::Evidence { .. } | Op::Definition { .. } => CHANGE_WITHIN,
             _ => LOOK_WITHIN,
         };
         let request = self.request(op, None, None);

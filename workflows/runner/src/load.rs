@@ -1,11 +1,11 @@
 //! What is read when the runner starts: the journal's unfinished runs and groups, and the definitions.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine::Definition;
 use journal::{Entry, Journal, StreamId, StreamKind};
-use runner_core::{Core, ReadRun, Stored};
+use runner_core::{Core, ReadRun, Started, Stored};
 use schemas::view::RunView;
 use schemas::{Digest, GroupId, RunId};
 use thiserror::Error;
@@ -34,6 +34,41 @@ pub enum LoadError {
         /// Why.
         why: String,
     },
+}
+
+/// So many definitions are kept loaded for runs that are read; beyond it they are loaded anew.
+const LOADED_MAX: usize = 32;
+
+/// Definitions of runs that were read, by the digests of their texts: most runs share one, and it takes longer to load than
+/// the run to read.
+#[derive(Default)]
+pub(crate) struct Loaded(Mutex<BTreeMap<Texts, Arc<Definition>>>);
+
+/// A definition's text, and those of its functions.
+type Texts = (Digest, BTreeMap<String, Digest>);
+
+impl Loaded {
+    fn get(
+        &self,
+        started: &Started,
+        text: impl FnMut(&Digest) -> Result<String, String>,
+    ) -> Result<Arc<Definition>, String> {
+        let texts = (started.definition, started.functions.clone());
+        if let Some(known) = self.lock().get(&texts) {
+            return Ok(Arc::clone(known));
+        }
+        let definition = started.load(text)?;
+        let mut all = self.lock();
+        if all.len() >= LOADED_MAX {
+            all.clear();
+        }
+        all.insert(texts, Arc::clone(&definition));
+        Ok(definition)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Texts, Arc<Definition>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The definitions by name, their texts kept under their digests.
@@ -67,15 +102,20 @@ fn bad(stream: &StreamId, why: impl ToString) -> LoadError {
 }
 
 /// Reads one run.
-pub(crate) fn read_run<E>(journal: &Journal<E>, stream: &StreamId) -> Result<ReadRun, LoadError> {
+pub(crate) fn read_run<E>(
+    journal: &Journal<E>,
+    loaded: &Loaded,
+    stream: &StreamId,
+) -> Result<ReadRun, LoadError> {
     let id: RunId = stream.name().parse().map_err(|e| bad(stream, e))?;
     let entries = journal.read(stream, 1).map_err(|e| bad(stream, e))?;
     let entries: Vec<Entry> = entries.collect::<Result<_, _>>().map_err(|e| bad(stream, e))?;
-    fold_run(journal, stream, id, entries)
+    fold_run(journal, loaded, stream, id, entries)
 }
 
 fn fold_run<E>(
     journal: &Journal<E>,
+    loaded: &Loaded,
     stream: &StreamId,
     id: RunId,
     entries: Vec<Entry>,
@@ -87,12 +127,13 @@ fn fold_run<E>(
         let text = journal.get(&kept).map_err(|e| e.to_string())?;
         String::from_utf8(text).map_err(|e| e.to_string())
     };
-    runner_core::read_run(id, entries, |started| started.load(text)).map_err(|e| bad(stream, e))
+    runner_core::read_run(id, entries, |started| loaded.get(started, text)).map_err(|e| bad(stream, e))
 }
 
 /// Takes groups and unfinished runs into the core, as they were read when the journal was opened.
 pub(crate) fn replay<E>(
     journal: &Journal<E>,
+    loaded: &Loaded,
     opened: &mut journal::Opened,
     core: &mut Core,
 ) -> Result<(), LoadError> {
@@ -106,7 +147,7 @@ pub(crate) fn replay<E>(
     for stream in &opened.unfinished {
         let id: RunId = stream.name().parse().map_err(|e| bad(stream, e))?;
         let entries = opened.verified.remove(stream).unwrap_or_default();
-        core.replay_run(fold_run(journal, stream, id, entries)?);
+        core.replay_run(fold_run(journal, loaded, stream, id, entries)?);
     }
     Ok(())
 }
@@ -129,15 +170,20 @@ pub(crate) fn find<E>(journal: &Journal<E>, text: &str) -> Result<StreamId, sche
 }
 
 /// The run that `text` names, among those that ended.
-pub(crate) fn find_ended<E>(journal: &Journal<E>, text: &str) -> Result<RunView, schemas::Problem> {
+pub(crate) fn find_ended<E>(
+    journal: &Journal<E>,
+    loaded: &Loaded,
+    text: &str,
+) -> Result<RunView, schemas::Problem> {
     let stream = find(journal, text)?;
     let unknown = |e: LoadError| schemas::Problem::new(schemas::Code::UnknownRun, e.to_string());
-    Ok(runner_core::show(&read_run(journal, &stream).map_err(unknown)?, true))
+    Ok(runner_core::show(&read_run(journal, loaded, &stream).map_err(unknown)?, true))
 }
 
 /// The runs of a group, newest first; those in memory come first.
 pub(crate) fn list<E>(
     journal: &Journal<E>,
+    loaded: &Loaded,
     group: Option<&GroupId>,
     limit: usize,
     mut first: Vec<RunView>,
@@ -150,7 +196,7 @@ pub(crate) fn list<E>(
         if first.iter().any(|run| line.stream.name() == run.id.to_string()) {
             continue;
         }
-        let Ok(run) = read_run(journal, &line.stream) else { continue };
+        let Ok(run) = read_run(journal, loaded, &line.stream) else { continue };
         let view = runner_core::show(&run, false);
         if group.is_none() || view.group.as_ref() == group {
             first.push(view);

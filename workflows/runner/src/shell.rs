@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bus::{self, Incoming, Replies};
 use crate::evaluate::Evaluations;
-use crate::load::{self, LoadError};
+use crate::load::{self, LoadError, Loaded};
 use crate::oneself::OwnLines;
 use crate::outbox::{Outbox, Recorded};
 use crate::{clock, evidence, oneself, seams};
@@ -137,7 +137,8 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
         preflight_every: options.preflight_every,
     };
     let mut core = Core::new(settings, Box::new(seams::RandomIds), Rules::all(), clock::now());
-    load::replay(&journal, &mut opened, &mut core)?;
+    let loaded = Arc::new(Loaded::default());
+    load::replay(&journal, &loaded, &mut opened, &mut core)?;
     drop(opened);
     let waiting = core.copied_groups();
     if !waiting.is_empty() {
@@ -173,7 +174,8 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
     };
     let carrier = tokio::spawn(carry(out, released, outbox));
 
-    let shell = Shell { core, journal, evaluations, replies, inputs, read_groups: options.read_groups };
+    let read_groups = options.read_groups;
+    let shell = Shell { core, journal, loaded, evaluations, replies, inputs, read_groups };
     // Beside the bus's own tasks: the thread that started the runner would have to be woken for each answer.
     let result = tokio::spawn(shell.run(more, came, stop)).await.unwrap_or(Err(RunError::Closed));
     // The journal's writer hands out what waits and lets go; then the carrier has nothing more to come.
@@ -184,6 +186,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<(), RunErr
 struct Shell {
     core: Core,
     journal: Arc<Journal<Released>>,
+    loaded: Arc<Loaded>,
     evaluations: Evaluations,
     replies: Arc<Mutex<Replies>>,
     inputs: Sender<Input>,
@@ -255,7 +258,8 @@ impl Shell {
             Local::Evaluate { run, at, job } => return self.evaluations.start(run, at, job),
             Local::ReadFiles { by, reply_to } => self.read_files(by, reply_to),
             Local::Show { run, reply_to } => {
-                self.read_aside(reply_to, move |journal| match load::find_ended(journal, &run) {
+                let loaded = Arc::clone(&self.loaded);
+                self.read_aside(reply_to, move |journal| match load::find_ended(journal, &loaded, &run) {
                     Ok(view) => OpReply::Run(Box::new(view)),
                     Err(problem) => OpReply::Problem(problem),
                 });
@@ -273,8 +277,9 @@ impl Shell {
                 });
             }
             Local::List { group, limit, first, reply_to } => {
+                let loaded = Arc::clone(&self.loaded);
                 self.read_aside(reply_to, move |journal| {
-                    OpReply::Runs(load::list(journal, group.as_ref(), limit, first))
+                    OpReply::Runs(load::list(journal, &loaded, group.as_ref(), limit, first))
                 });
             }
         }
