@@ -156,14 +156,19 @@ fn assumptions(steps: &[PlanStep]) -> Vec<String> {
         found.push("each step that can be asked succeeds, and nothing changes meanwhile".to_owned());
     }
     if count(Expected::Owed) > 0 {
-        found.push(format!("{} steps cannot be asked at a lost site, and are owed", count(Expected::Owed)));
+        let of = steps_of(count(Expected::Owed));
+        found.push(format!("at a lost site nobody can be asked, and what is wanted there is owed: {of}"));
     }
     if count(Expected::Waits) > 0 {
-        found.push(format!("what {} steps wait for comes in the end", count(Expected::Waits)));
+        found.push(format!("what is waited for comes in the end: {}", steps_of(count(Expected::Waits))));
     }
     if steps.iter().any(|step| step.foreseen.why == "not looked at") {
         let elsewhere = if count(Expected::Owed) > 0 { " at the other sites" } else { "" };
         found.push(format!("nothing was looked at: every resource{elsewhere} answers"));
     }
     found
+}
+
+fn steps_of(count: usize) -> String {
+    if count == 1 { "1 step".to_owned() } else { format!("{count} steps") }
 }

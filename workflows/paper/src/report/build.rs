@@ -160,7 +160,7 @@ fn decisions(evidence: &Evidence, view: &RunView) -> Vec<Decision> {
     found
 }
 
-fn ledgers(view: &RunView) -> Vec<Ledger> {
+pub(super) fn ledgers(view: &RunView) -> Vec<Ledger> {
     let of = |step: &StepView| {
         let output: ExportOutput = serde_json::from_value(step.output.clone()).ok()?;
         let ExportOutput { ledger, transactions, rows, .. } = output;

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::Evidence;
 use crate::evidence::Noted;
-use crate::report::build::{between, took};
+use crate::report::build::{between, ledgers, took};
 use crate::report::{Objective, Phase};
 
 /// The parts in which clients get their service back, in order.
@@ -127,6 +127,9 @@ pub(super) fn rpo(evidence: &Evidence, view: &RunView) -> Objective {
         }
         _ => None,
     });
+    if evidence.definition.info().purpose == Purpose::Protect {
+        return objective(target, None, saved(view));
+    }
     match told {
         Some((measured, text, by)) => {
             let estimated = measured.is_some();
@@ -142,6 +145,18 @@ pub(super) fn rpo(evidence: &Evidence, view: &RunView) -> Objective {
             objective(target, None, how.into())
         }
         None => objective(target, None, "no step of the run says".into()),
+    }
+}
+
+/// What a run that brings a site up to date says of losses: what only that site had, as far as it was saved.
+fn saved(view: &RunView) -> String {
+    let rows: Vec<u64> = ledgers(view).iter().map(|ledger| ledger.rows).collect();
+    match rows.as_slice() {
+        [] => "nothing is lost by a run that brings a site up to date".to_owned(),
+        rows => format!(
+            "what only the site that it brought up to date had: {} rows, in the ledgers below",
+            rows.iter().sum::<u64>()
+        ),
     }
 }
 
