@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -100,6 +101,8 @@ struct Expected {
 #[derive(Debug)]
 pub struct Client {
     settings: Settings,
+    /// What it was last asked to follow, where its file has no names: that is looked at then.
+    asked: Mutex<Option<FollowArgs>>,
 }
 
 type Resolved = BTreeMap<String, Result<BTreeSet<IpAddr>, String>>;
@@ -107,7 +110,13 @@ type Resolved = BTreeMap<String, Result<BTreeSet<IpAddr>, String>>;
 impl Client {
     /// A driver; resolves nothing yet.
     pub fn new(settings: Settings) -> Client {
-        Client { settings }
+        Client { settings, asked: Mutex::new(None) }
+    }
+
+    /// What it was last asked to follow, where its file says nothing of names.
+    fn asked(&self) -> Option<FollowArgs> {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.clone().filter(|_| self.settings.names.is_empty())
     }
 
     fn expected(&self, action: Action, args: &Value) -> Result<Vec<Expected>, Problem> {
@@ -243,14 +252,18 @@ impl Client {
 
     async fn look_for(&self, expected: &[Expected]) -> Look {
         let resolved = self.resolve_all(expected.iter().map(|e| e.name.as_str())).await;
-        let right = |e: &Expected| match resolved.get(&e.name) {
-            Some(Ok(found)) => !found.is_empty() && found.is_subset(&e.addresses),
-            _ => false,
-        };
         // A name that does not resolve is not the target either: the clients cannot follow it.
         let shown = json!({ "resolves": shown(&resolved) });
-        if expected.iter().all(right) { Look::InEffect(shown) } else { Look::NotInEffect(shown) }
+        if all_lead(expected, &resolved) { Look::InEffect(shown) } else { Look::NotInEffect(shown) }
     }
+}
+
+/// Whether each name leads to its addresses, and to no other.
+fn all_lead(expected: &[Expected], resolved: &Resolved) -> bool {
+    expected.iter().all(|it| match resolved.get(&it.name) {
+        Some(Ok(found)) => !found.is_empty() && found.is_subset(&it.addresses),
+        _ => false,
+    })
 }
 
 async fn resolve(how: &Resolve, guard: &Guard, name: &str) -> Result<BTreeSet<IpAddr>, String> {
@@ -353,7 +366,14 @@ impl Driver for Client {
     }
 
     async fn observe(&self) -> Result<Seen, DriverError> {
-        let resolved = self.resolve_all(self.settings.names.keys().map(String::as_str)).await;
+        let asked = self.asked();
+        let names = asked.iter().flat_map(|asked| &asked.names).map(|it| &it.name);
+        let names = self.settings.names.keys().chain(names).map(String::as_str);
+        let resolved = self.resolve_all(names).await;
+        let points_at = match asked {
+            Some(asked) => all_lead(&asked.names, &resolved).then_some(asked.to),
+            None => self.site_of(&resolved).cloned(),
+        };
         let (mut answers, mut silent) = (BTreeMap::new(), Vec::new());
         for (name, found) in &resolved {
             match found {
@@ -364,7 +384,7 @@ impl Driver for Client {
             }
         }
         Ok(Seen::Name(NameSeen {
-            points_at: self.site_of(&resolved).cloned(),
+            points_at,
             answers,
             silent,
             pushed: self.pushed(),
@@ -393,7 +413,9 @@ impl Driver for Client {
     async fn act(&self, act: &Act) -> Result<Value, DriverError> {
         let deadline = Instant::now() + act.within;
         if act.action == Action::Follow {
-            self.expected(act.action, &act.args).map_err(refused)?;
+            let names = self.expected(act.action, &act.args).map_err(refused)?;
+            let to = read(act.action, &act.args).map_err(refused)?.to;
+            *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(FollowArgs { to, names });
         } else {
             self.change_hosts(act, act.within).await?;
         }

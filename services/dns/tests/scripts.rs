@@ -253,6 +253,24 @@ async fn a_client_has_followed_when_it_resolves_to_the_target() {
     scene.write("flush.sh", "exit 0\n");
     let brought = json!({ "to": "x", "names": [{ "name": NAME, "addresses": ["192.0.2.9"] }] });
     assert!(matches!(client.look(Action::Follow, &brought).await, Look::InEffect(_)));
+
+    // A client whose own file has no names looks at those that it was last asked to follow.
+    let resolve = Resolve::Script(scene.path("resolve.sh"));
+    let bare = Client::new(ClientSettings {
+        names: BTreeMap::new(),
+        ..scene.client_settings(Flush::Nothing, resolve)
+    });
+    let seen = async || match bare.observe().await.unwrap() {
+        Seen::Name(seen) => seen,
+        other => panic!("{other:?}"),
+    };
+    assert!(seen().await.not_looked_at());
+    bare.act(&act_within(Action::Follow, brought.clone(), Duration::from_secs(10))).await.unwrap();
+    assert_eq!(seen().await.points_at, Some(site("x")));
+    std::fs::write(&cache, "192.0.2.10\n").unwrap();
+    let astray = seen().await;
+    assert!(astray.points_at.is_none() && !astray.not_looked_at(), "{astray:?}");
+    std::fs::write(&cache, "192.0.2.9\n").unwrap();
     assert_eq!(
         client.check(Action::Follow, &json!({ "to": "x" })).await.unwrap_err().code,
         Code::BadConfiguration
