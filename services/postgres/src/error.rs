@@ -52,6 +52,9 @@ pub enum PgError {
         /// Why.
         why: String,
     },
+    /// What the host's file does not name, and is asked for.
+    #[error("the host's file names no `{0}` for this resource")]
+    NotNamed(&'static str),
     /// No session came about.
     #[error("no session on {server}: {}", said(.source))]
     Connect {
@@ -107,7 +110,9 @@ impl PgError {
     /// What became of the statement.
     pub fn fate(&self) -> Fate {
         match self {
-            PgError::File { .. } | PgError::Dsn { .. } | PgError::Connect { .. } => Fate::NothingStarted,
+            PgError::File { .. } | PgError::Dsn { .. } | PgError::NotNamed(_) | PgError::Connect { .. } => {
+                Fate::NothingStarted
+            }
             PgError::ConnectTimeout { .. } | PgError::WrongServer { .. } => Fate::NothingStarted,
             // Ended by somebody, or by a shutdown: almost surely without effect, but a look is cheap.
             PgError::Server { sqlstate, .. }
@@ -124,7 +129,9 @@ impl PgError {
     /// The stable code for the bus.
     pub fn code(&self) -> Code {
         match self {
-            PgError::File { .. } | PgError::Dsn { .. } | PgError::Shape(_) => Code::BadConfiguration,
+            PgError::File { .. } | PgError::Dsn { .. } | PgError::NotNamed(_) | PgError::Shape(_) => {
+                Code::BadConfiguration
+            }
             PgError::Connect { source, .. } if source.as_db_error().is_some_and(|e| is_refusal(e.code())) => {
                 Code::BadConfiguration
             }

@@ -12,8 +12,8 @@ use schemas::args::{CompareOutput, Sum, TableCompared};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::PostgresReplication;
 use super::seen::Receiver;
-use super::{PostgresReplication, precondition};
 
 /// A table that changes while it is looked at is looked at so often.
 const TRIES: u32 = 5;
@@ -66,7 +66,7 @@ pub(super) async fn compare(
     subscription: &str,
 ) -> Result<Value, PgError> {
     let seen = Receiver::see(session, subscription).await?;
-    let Some(server) = &driver.peer else { return Err(precondition("no `peer` in the host's file")) };
+    let Some(server) = &driver.peer else { return Err(PgError::NotNamed("peer")) };
     let there = server.look(session.left()).await?;
     there.set(FORMS);
     let published: Vec<Table> = there.json(TABLES, &[&seen.publication]).await?;

@@ -212,7 +212,7 @@ pub(super) async fn copy(
             ));
         }
         let because = reason(driver, args).await?;
-        let Some(server) = &driver.peer else { return Err(precondition("no `peer` in the host's file")) };
+        let Some(server) = &driver.peer else { return Err(PgError::NotNamed("peer")) };
         let conninfo = server.connection_string()?;
         let peer = look_at_peer(driver, server, &seen, session).await?;
         let wanted = ready(driver, server, &seen, session).await?;

@@ -169,7 +169,7 @@ async fn count(
 
 /// As the export is told it later by the run.
 async fn applied(driver: &PostgresReplication, slot: &str) -> Result<Option<Lsn>, PgError> {
-    let Some(peer) = &driver.peer else { return Err(precondition("no `peer` in the host's file")) };
+    let Some(peer) = &driver.peer else { return Err(PgError::NotNamed("peer")) };
     let there = peer.look(PEER_WITHIN).await?;
     let database = driver.settings.database.as_str();
     match there.json(APPLIED, &[&slot, &database, &driver.site]).await {

@@ -60,6 +60,13 @@ pub(super) async fn lines(driver: &PostgresReplication) -> Vec<CheckLine> {
         vec![CheckLine::red("setup", error.to_string(), remedy)]
     });
     lines.insert(0, set_up);
+    if matches!(driver.settings.half, Half::Source { .. }) && driver.peer.is_none() {
+        lines.push(CheckLine::amber(
+            "peer",
+            "after a failover it cannot ask what the other site received, nor tell what only this one has",
+            "name `peer: file:PATH` in its host's file: the connection string to the other site",
+        ));
+    }
     // Its own are looked at beside the database.
     if let Some((own, trusted)) = driver.peer.as_ref().and_then(|peer| peer.certificates().ok()) {
         endings.extend(expiry::endings(Credential::pair(own, trusted)).await);

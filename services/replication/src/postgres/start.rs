@@ -62,7 +62,7 @@ pub(super) async fn start(
     claim: &Claim,
 ) -> Result<Value, PgError> {
     let seen = Receiver::see(session, subscription).await?;
-    let Some(server) = &driver.peer else { return Err(precondition("no `peer` in the host's file")) };
+    let Some(server) = &driver.peer else { return Err(PgError::NotNamed("peer")) };
     let conninfo = server.connection_string()?;
     let peer = look_at_peer(driver, server, &seen, session).await?;
     let [group, epoch, run] = claim.params();
