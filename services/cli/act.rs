@@ -128,6 +128,10 @@ fn confirm(ask: &Act, site: &str, out: &Output) -> anyhow::Result<()> {
                        or take the risk that it is not";
         return Err(Usage(message.to_owned()).into());
     }
+    if ask.accept_unfenced.iter().any(|accepted| accepted.as_str() == site) {
+        let message = format!("`--accept-unfenced {site}` is about this host's own site: name the other one");
+        return Err(Usage(message).into());
+    }
     if ask.yes {
         return Ok(());
     }

@@ -1,6 +1,7 @@
 //! Checking the configuration.
 
-use std::os::unix::fs::PermissionsExt;
+mod programs;
+
 use std::path::Path;
 
 use chrono::Utc;
@@ -58,8 +59,8 @@ fn check(host: &Path, folder: Option<&Path>, out: &Output) -> anyhow::Result<Exi
     warnings.extend(host.iter().flat_map(secrets::readable));
     warnings.extend(host.iter().flat_map(secrets::missing));
     warnings.extend(host.iter().flat_map(unwritten));
-    warnings.extend(host.iter().filter_map(pageless));
-    warnings.extend(host.iter().flat_map(unbootable));
+    warnings.extend(host.iter().filter_map(programs::pager));
+    warnings.extend(host.iter().flat_map(programs::of_host));
     warnings.extend(host.iter().flat_map(|host| unchecked(host, &groups)));
     if let Some(host) = host.as_ref().filter(|host| host.runner.is_some()) {
         let definitions = parts::definitions(host)?;
@@ -71,7 +72,7 @@ fn check(host: &Path, folder: Option<&Path>, out: &Output) -> anyhow::Result<Exi
     warnings.extend(host.iter().flat_map(|host| unclaimed(host, &groups)));
     warnings.extend(groups.iter().flat_map(|group| strangers(group, host.as_ref())));
     if host.as_ref().is_some_and(|host| host.runner.is_some()) {
-        warnings.extend(groups.iter().flat_map(mute));
+        warnings.extend(groups.iter().flat_map(programs::of_group));
     }
     summary(host.as_ref(), &groups, out);
     for warning in &warnings {
@@ -222,31 +223,6 @@ fn unchecked(host: &Host, groups: &[Group]) -> Vec<String> {
     scripts.filter(|settings| dormant(settings.resource)).map(line).collect()
 }
 
-/// Scripts that start a server closed, and cannot be run.
-fn unbootable(host: &Host) -> Vec<String> {
-    let scripts = host.settings(Service::Database).filter_map(|settings| {
-        let script = host.resolve(settings.located.get("boot")?.get("closed")?.as_str()?);
-        let (path, name) = (settings.document.path(), settings.resource);
-        let text = format!(
-            "{path}: database.{name}: boot: closed: {} is not there, or no program",
-            script.display()
-        );
-        (!is_program(&script)).then_some(text)
-    });
-    scripts.collect()
-}
-
-/// A pager that cannot be run.
-fn pageless(host: &Host) -> Option<String> {
-    let page = host.page.as_ref().filter(|page| !is_program(page))?;
-    Some(format!("{}: page: {} is not there, or no program", host.document().path(), page.display()))
-}
-
-fn is_program(path: &Path) -> bool {
-    let found = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file);
-    found.is_some_and(|found| found.permissions().mode() & 0o111 != 0)
-}
-
 /// A trigger that would start what is not there.
 fn unknown_workflow(group: &Group, definitions: &[runner::DefinitionText]) -> Option<String> {
     let run = &group.trigger.run;
@@ -254,20 +230,6 @@ fn unknown_workflow(group: &Group, definitions: &[runner::DefinitionText]) -> Op
     let known = names.iter().any(|name| name == run);
     let names = names.join(", ");
     (!known).then(|| format!("{}: trigger.run: there is no workflow `{run}`: {names}", group.path))
-}
-
-/// Commands that tell people and cannot be run here, where the runner runs.
-fn mute(group: &Group) -> Vec<String> {
-    let notify = &group.notify;
-    [("held", &notify.held), ("failed", &notify.failed), ("completed", &notify.completed)]
-        .into_iter()
-        .filter_map(|(key, command)| {
-            let command = command.as_ref()?;
-            let runs = is_program(command);
-            let command = command.display();
-            (!runs).then(|| format!("{}: notify.{key}: {command} is not there, or no program", group.path))
-        })
-        .collect()
 }
 
 fn summary(host: Option<&Host>, groups: &[Group], out: &Output) {

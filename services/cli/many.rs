@@ -62,7 +62,7 @@ pub(crate) async fn run(
     out: &Output,
 ) -> anyhow::Result<Exit> {
     let cases = plans(workflow, site, ask, bus).await?;
-    out.line(format!("{} groups live at {site} · {}", cases.len(), bus.heading()));
+    out.line(format!("live at {site}: {} group(s) · {}", cases.len(), bus.heading()));
     for case in &cases {
         announce(case, out);
     }

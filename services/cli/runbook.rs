@@ -202,9 +202,20 @@ fn offline(ask: &Runbook, host: &Path) -> anyhow::Result<Made> {
     }
     let definition = definition.ok_or_else(|| Usage(format!("there is no definition `{workflow}`")))?;
     let purpose = definition.info().purpose;
-    let (from, to) = ends(purpose, &found.sites, ask.to.as_ref())?;
+    // What is lost is left.
+    let kept = ask.lost.as_ref().and_then(|lost| found.sites.iter().find(|site| *site != lost));
+    if let Some(lost) = ask.lost.as_ref().filter(|lost| !found.sites.contains(lost)) {
+        return Err(
+            Usage(format!("the group has no site `{lost}`: {}, {}", found.sites[0], found.sites[1])).into()
+        );
+    }
+    let (from, to) = ends(purpose, &found.sites, ask.to.as_ref().or(kept))?;
     let unplanned = definition.schedule().is_some();
-    let lost = if unplanned { vec![from.clone()] } else { Vec::new() };
+    let lost = match &ask.lost {
+        Some(lost) => vec![lost.clone()],
+        None if unplanned => vec![from.clone()],
+        None => Vec::new(),
+    };
     let addresses = addresses(&host);
     let mut input = json!({
         "group": found.to_workflow_input(), "from": from, "to": to, "why": "by the runbook", "events": [],

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::op::OpReply;
-use schemas::view::{DebtView, GroupView, LossView, Mode, RunState, SiteView};
+use schemas::view::{DebtView, GroupView, LossView, Mode, ResourceView, RunState, SiteView};
 use schemas::{Code, DeclaredView, GroupId, Level, Problem, Seen, SiteId};
 use serde_json::Value;
 
@@ -105,6 +105,9 @@ fn print(group: &GroupView, all: bool, out: &Output) {
             out.line(format!("  {line}"));
         }
     }
+    for line in aside(group) {
+        out.line(format!("  {line}"));
+    }
     if let Some(run) = &group.run {
         out.line(format!("  {}", runs::head(run, out)));
         for line in runs::body(run, all, out) {
@@ -193,6 +196,24 @@ fn unseen(group: &GroupView) -> Vec<String> {
         }
     }
     lines
+}
+
+/// What copies kept aside and nobody dropped yet.
+fn aside(group: &GroupView) -> Vec<String> {
+    let kept = |view: &ResourceView| {
+        let Some(Seen::Replication(seen)) = view.observation.as_ref().map(|seen| &seen.seen) else {
+            return None;
+        };
+        let aside = seen.aside.as_ref().filter(|aside| aside.tables > 0 && !aside.unfinished)?;
+        Some(format!(
+            "kept aside at {} by {}: {}; when nobody needs them: pointsman cleanup {} --why …",
+            view.address.site,
+            view.address.resource,
+            aside.words(),
+            group.group
+        ))
+    };
+    group.resources.iter().filter_map(kept).collect()
 }
 
 /// What is owed, a line for each site: how much, of which kinds, why. All of it: a line for each reason.

@@ -113,11 +113,13 @@ fn what_would_fail_on_the_night_is_warned_of_by_day() {
         "page.sh is not there, or no program",
         "trigger.run: there is no workflow `failovre`",
         "process.cs: no `check` script",
+        "process.cs: start: ",
+        "on.sh is not there, or no program",
         lost.as_str(),
     ] {
         assert!(text(&check).contains(part), "`{part}` is not in\n{}", text(&check));
     }
-    for part in ["process.web: no", "process.proxy", "webb"] {
+    for part in ["process.web: no", "process.proxy: no", "webb"] {
         assert!(!text(&check).contains(part), "`{part}` is in\n{}", text(&check));
     }
 }

@@ -98,7 +98,7 @@ fn every_group_of_a_site_moves_in_order_so_many_at_once_and_none_stops_another()
     let shown = text(&done);
     assert_eq!(code(&done), 4, "the worst is the one that needs a person\n{shown}");
     for part in [
-        "5 groups live at main",
+        "live at main: 5 group(s)",
         "busy · order 1 · REFUSED",
         "the disk is full",
         "first · order 5",

@@ -1,6 +1,8 @@
 //! Commented beginnings of the files. Each reads without an error as it stands, and writes out
 //! every default that can hurt.
 
+use std::collections::BTreeSet;
+
 use schemas::SiteId;
 
 /// What a host does; one host may do several of these.
@@ -48,8 +50,8 @@ pub fn defaults() -> String {
 /// The site of [`group`]'s beginning that is not live on the first day.
 const SECOND: &str = "secondary";
 
-/// A beginning of a host's file, at a site if one is named. At `secondary` the replications are the other way round. A dns
-/// server and a name client share one section, so of the two only the first is written.
+/// A beginning of a host's file, at a site if one is named. At `secondary` the replications are the other way round. The
+/// parts come in the order of their kinds, once each: a dns server and a name client share one section.
 pub fn host(kinds: &[HostKind], site: Option<&SiteId>) -> String {
     let at_a_site = kinds.iter().any(|kind| matches!(kind, HostKind::Database | HostKind::Process));
     let site = match site {
@@ -62,13 +64,13 @@ pub fn host(kinds: &[HostKind], site: Option<&SiteId>) -> String {
     let head = include_str!("init/host-head.yaml");
     let mut text =
         head.replacen("site: main                                 # this host's place", &written, 1);
-    let mut dns = false;
-    for kind in kinds {
-        let is_dns = matches!(kind, HostKind::Dns | HostKind::Client);
-        if !(is_dns && dns) {
-            text.push_str(kind.part(site == SECOND));
+    let kinds: BTreeSet<HostKind> = kinds.iter().copied().collect();
+    for kind in &kinds {
+        let part = kind.part(site == SECOND);
+        match *kind == HostKind::Client && kinds.contains(&HostKind::Dns) {
+            true => text.push_str(&part.replacen("\ndns:\n", "\n", 1)),
+            false => text.push_str(part),
         }
-        dns |= is_dns;
     }
     text
 }

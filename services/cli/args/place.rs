@@ -290,7 +290,7 @@ pub(crate) struct Runbook {
     #[arg(long, value_name = "SITE")]
     pub(crate) to: Option<schemas::SiteId>,
     /// As if this site were lost and nothing there answered: the paper for that night, printed by day
-    #[arg(long, value_name = "SITE", conflicts_with_all = ["rest", "offline"])]
+    #[arg(long, value_name = "SITE", conflicts_with = "rest")]
     pub(crate) lost: Option<schemas::SiteId>,
     /// Of `reprotect`: how the site is brought up to date; has to be said with `--offline`
     #[arg(long, value_name = "HOW", conflicts_with = "rest")]

@@ -1,10 +1,10 @@
 //! What is seen of a run that is followed: lines that stay, and on a terminal one line a step that moves.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use schemas::view::{RunView, StepState, StepView};
+use schemas::view::{RunState, RunView, StepState, StepView};
 
 use crate::output::Output;
 use crate::{runs, text};
@@ -22,8 +22,23 @@ fn stays(state: StepState) -> bool {
     }
 }
 
+/// A shorter silence of the runner is not worth a line.
+const SAID_AFTER: Duration = Duration::from_secs(2);
+/// After such a silence it is said what may help.
+const HELP_AFTER: Duration = Duration::from_secs(10);
+/// A wait that is over sooner held nobody up.
+const WAITS_AFTER: Duration = Duration::from_secs(1);
+
 fn without_numbers(text: &str) -> String {
     text.chars().filter(|c| !c.is_ascii_digit()).collect()
+}
+
+/// What was said of a runner's silence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Silent {
+    Unsaid,
+    Said,
+    Helped,
 }
 
 /// Where a followed run is shown.
@@ -35,8 +50,9 @@ pub(super) struct Screen<'a> {
     /// The state in which each step was last written as a line that stays.
     written: BTreeMap<u32, (StepState, u32)>,
     head: String,
-    waits: Vec<String>,
-    silent: bool,
+    /// Without numbers: since when, and whether it was said.
+    waits: Vec<(String, Instant, bool)>,
+    silent: Silent,
     sequence: Option<u64>,
 }
 
@@ -49,14 +65,14 @@ impl<'a> Screen<'a> {
             written: BTreeMap::new(),
             head: String::new(),
             waits: Vec::new(),
-            silent: false,
+            silent: Silent::Unsaid,
             sequence: None,
         }
     }
 
     /// Shows what is new of the run.
     pub(super) fn show(&mut self, run: &RunView) {
-        self.silent = false;
+        self.silent = Silent::Unsaid;
         if self.sequence.replace(run.sequence) != Some(run.sequence) {
             self.out.value(run);
         }
@@ -68,13 +84,27 @@ impl<'a> Screen<'a> {
         for step in &run.steps {
             self.step(step);
         }
-        // A wait that counts down is said once.
-        let waits: Vec<String> = run.waits_for.iter().map(|wait| without_numbers(wait)).collect();
-        for (wait, known) in run.waits_for.iter().zip(&waits) {
-            if !self.waits.contains(known) {
+        self.waits(run);
+    }
+
+    /// What it waits for, once that lasts; one that counts down is said once. A run that only a person goes on with is not
+    /// looked at for long.
+    fn waits(&mut self, run: &RunView) {
+        let now = Instant::now();
+        let goes_on = matches!(run.state, RunState::Running | RunState::Waiting);
+        let mut waits = Vec::new();
+        for wait in &run.waits_for {
+            let bare = without_numbers(wait);
+            let (since, told) = match self.waits.iter().find(|known| known.0 == bare) {
+                Some((_, since, told)) => (*since, *told),
+                None => (now, false),
+            };
+            let due = !goes_on || now - since >= WAITS_AFTER;
+            if due && !told {
                 let line = format!("    {}: {wait}", self.out.warn("WAITS"));
                 self.keep(&line);
             }
+            waits.push((bare, since, told || due));
         }
         self.waits = waits;
     }
@@ -115,13 +145,23 @@ impl<'a> Screen<'a> {
         }
     }
 
-    /// The runner does not answer; said once.
+    /// The runner does not answer. One that was just started anew answers soon; what to do is said of one that does not.
     pub(super) fn silent(&mut self, since: Duration) {
-        if !self.silent {
-            let line = format!("    no answer from the runner for {}; still looking", text::lasting(since));
-            self.keep(&line);
-            self.silent = true;
-        }
+        let said = match (self.silent, since) {
+            (Silent::Unsaid, since) if since >= SAID_AFTER => Silent::Said,
+            (Silent::Said, since) if since >= HELP_AFTER => Silent::Helped,
+            _ => return,
+        };
+        let since = text::lasting(since);
+        let line = match said {
+            Silent::Helped => format!(
+                "    no answer from the runner for {since}: start `pointsman runner` again on its host, or look at its link; \
+                 the run goes on where it was"
+            ),
+            _ => format!("    no answer from the runner for {since}; still looking"),
+        };
+        self.keep(&line);
+        self.silent = said;
     }
 
     /// The run is left alone.
