@@ -147,7 +147,8 @@ impl Core {
         for entry in entries {
             self.append_group(now, group, &entry);
         }
-        if back {
+        let peace = self.groups.get(group).is_some_and(|g| g.record.active.is_none());
+        if back && peace {
             self.check_soon(now, group);
         }
     }

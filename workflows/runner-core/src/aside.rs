@@ -43,13 +43,19 @@ impl Core {
                 )),
                 None => Ok(()),
             },
-            Purpose::Protect if start.protect_by == Some(ProtectBy::Copy) => match all().find(kept) {
-                Some(AsideAt { site, resource, .. }) => refused(format!(
-                    "{site} still keeps aside what an earlier copy of {resource} laid aside: pointsman cleanup {group} --why … \
+            // One that was given up goes on, also beside what has ended of it.
+            Purpose::Protect
+                if start.protect_by == Some(ProtectBy::Copy)
+                    && !all().any(|at| at.site == checked.to && unfinished(&at)) =>
+            {
+                match all().find(kept) {
+                    Some(AsideAt { site, resource, .. }) => refused(format!(
+                        "{site} still keeps aside what an earlier copy of {resource} laid aside: pointsman cleanup {group} --why … \
                      first"
-                )),
-                None => Ok(()),
-            },
+                    )),
+                    None => Ok(()),
+                }
+            }
             _ => Ok(()),
         }
     }

@@ -14,10 +14,10 @@ use crate::rules::Rule;
 use crate::run::{IN_DOUBT, Run};
 use crate::seam::{Answered, Now};
 
-/// Whoever was looked at so shortly before is not silent.
-const LOOKED: Duration = Duration::from_secs(12);
 /// How long one claim's answer is awaited: the service may have to end earlier acts first.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Why a claim is owed.
+const UNANSWERED: &str = "it did not answer the claim";
 /// Between two claims that nobody answered.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -81,9 +81,13 @@ impl Core {
             None => {
                 let again = now.boot + AGAIN;
                 g.claims.insert(address.clone(), Claim::Unanswered { again, undelivered });
-                // While a run is going on it is asked again; later its beat is waited for.
-                if g.record.active.is_some() {
-                    self.timer(again, Timer::Claims(group.clone()));
+                // While a run is going on it is asked again. Else, as after an adoption, it is owed: nothing that it says is
+                // of this epoch before.
+                match (g.record.active, g.record.holder) {
+                    (None, Some(run)) => {
+                        self.owe_claims_of(now, group, run, vec![address.clone()], UNANSWERED);
+                    }
+                    _ => self.timer(again, Timer::Claims(group.clone())),
                 }
                 self.wake_at(now, group, address);
             }
@@ -191,22 +195,7 @@ impl Core {
         }
         let silent = g.plan.resources.iter().filter(|address| g.claims.get(address) != Some(&Claim::Granted));
         let silent = silent.cloned().collect();
-        self.owe_claims_of(now, group, run, silent, "it did not answer the claim");
-    }
-
-    /// A group was adopted: who was silent then is claimed when it is back, else nothing that it says is of this epoch.
-    pub(crate) fn owe_claims_of_silent(&mut self, now: Now, group: &GroupId) {
-        let Some(g) = self.groups.get(group) else { return };
-        let Some(run) = g.record.holder else { return };
-        // Its look is what an adoption begins with; a beat may not have come yet.
-        let looked = |address: &Address| {
-            let seen = self.observed.get(address).filter(|_| !self.mute.contains(address));
-            seen.is_some_and(|(at, _)| now.boot < at.boot + LOOKED)
-        };
-        let silent =
-            g.plan.resources.iter().filter(|address| !self.is_heard(now, address) && !looked(address));
-        let silent = silent.cloned().collect();
-        self.owe_claims_of(now, group, run, silent, "it was silent when the group was adopted");
+        self.owe_claims_of(now, group, run, silent, UNANSWERED);
     }
 
     fn owe_claims_of(&mut self, now: Now, group: &GroupId, run: RunId, of: Vec<Address>, why: &str) {

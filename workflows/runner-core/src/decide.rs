@@ -205,7 +205,10 @@ impl Core {
             self.owe_ended(now, id);
             self.take_next_file(now, &group);
             self.pay(now, &group, None);
-            self.check_soon(now, &group);
+            // What was superseded makes room for a run that has looks of its own.
+            if state != RunState::Fenced {
+                self.check_soon(now, &group);
+            }
         }
     }
 

@@ -1,11 +1,13 @@
 //! A group that was moved by hand: its databases are open at the other site, and closed where the journal has it live, or
-//! nobody sees them there: such a move is made when that site is lost. The journal is what is wrong then. So nobody is told to close or to stop what runs there, or to start what the journal
-//! has live: the world is adopted first. Where the other site fell silent since, somebody looks there before that.
+//! nobody sees them there: such a move is made when that site is lost. The journal is what is wrong then. So nobody is told
+//! to close or to stop what runs there, or to start what the journal has live: the world is adopted first. Where the other
+//! site fell silent since, somebody looks there before that.
 
 use chrono::{DateTime, Utc};
-use schemas::{Access, Address, CheckLine, GroupId, Level, ResourceId, Seen, SiteId};
+use schemas::{Access, Action, Address, CheckLine, GroupId, Level, ResourceId, SiteId};
 
-use crate::core::Core;
+use crate::core::{Core, SILENT_AFTER};
+use crate::group::{Debt, OpenState};
 use crate::in_memory::Group;
 use crate::seam::Now;
 use crate::split::database;
@@ -48,7 +50,9 @@ impl Elsewhere<'_> {
         let adopt = format!("pointsman adopt {group} --live {site} --why …");
         match self.unseen {
             None if self.closed => format!("if that was meant: {adopt}"),
-            None => format!("if that was meant, start nothing at {live}, and: {adopt}"),
+            None => format!(
+                "see first that {live} is closed, or off, and start nothing there; then, if that was meant: {adopt}"
+            ),
             Some(_) => format!(
                 "see first whether {site} is still open, start nothing at {live} before; if it is: {adopt}"
             ),
@@ -88,9 +92,9 @@ impl Core {
         }
         let closed = g.plan.one_live.iter().all(|resource| access(live, resource) == Some(Access::Closed));
         let gone = |resource: &ResourceId| {
-            access(live, resource) == Some(Access::Closed) || self.is_gone(now, &database(live, resource))
+            access(live, resource) == Some(Access::Closed) || self.is_gone(now, g, &database(live, resource))
         };
-        if !g.plan.one_live.iter().all(gone) {
+        if !closed && (self.is_known_open(g, site) || !g.plan.one_live.iter().all(gone)) {
             return None;
         }
         let there = g.plan.one_live.iter().map(|resource| database(site, resource));
@@ -100,9 +104,28 @@ impl Core {
         (closed || unseen.is_none()).then_some(Elsewhere { group: &g.plan.group, live, site, closed, unseen })
     }
 
-    /// Whether a database is silent, or its service answers and cannot look: nobody writes to it as far as anybody sees.
-    fn is_gone(&self, now: Now, address: &Address) -> bool {
-        let blind = self.observed.get(address).is_some_and(|(_, seen)| matches!(seen.seen, Seen::Nothing(_)));
+    /// Whether a database is silent, or its service answers and cannot look for some time: nobody writes to it as far as
+    /// anybody sees. In the first seconds of this life nobody was heard yet.
+    fn is_gone(&self, now: Now, g: &Group, address: &Address) -> bool {
+        if self.is_seen_open(now, g, address) || now.boot < self.began + SILENT_AFTER {
+            return false;
+        }
+        let blind = self.blind.get(address).is_some_and(|since| now.boot >= *since + SILENT_AFTER);
         blind || !self.is_heard(now, address)
+    }
+
+    /// Whether it is known otherwise why a site is open that is not live: a run left it so, both were open at once, or a
+    /// person said that only the link is lost.
+    fn is_known_open(&self, g: &Group, site: &SiteId) -> bool {
+        let closes =
+            |debt: &Debt| debt.owed.action == Some(Action::DisableAccess) && debt.owed.address.site == *site;
+        let opened = |resource: &ResourceId| {
+            matches!(g.record.databases.get(&database(site, resource)), Some(OpenState::Opening { .. }))
+        };
+        g.record.debts.values().any(closes)
+            || g.plan.one_live.iter().any(opened)
+            || !g.record.split.is_empty()
+            || g.split_since.is_some()
+            || g.record.disconnected().is_some()
     }
 }

@@ -124,8 +124,11 @@ impl Core {
             let passed = match leaves {
                 Leaves::Lost => there || line.line.what == FRESH || BY_DAY.contains(&line.line.what.as_str()),
                 Leaves::Planned => false,
-                // What runs there is stopped first.
-                Leaves::Live => [FRESH, "dormant"].contains(&line.line.what.as_str()),
+                Leaves::Live => line.line.what == FRESH,
+                // Beside a group that serves without a database nothing else tells that it was moved by hand.
+                Leaves::Standby => {
+                    line.line.what == FRESH || (line.line.what == "dormant" && !g.plan.one_live.is_empty())
+                }
             };
             line.line.level == Level::Red && !passed
         };

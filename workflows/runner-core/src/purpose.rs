@@ -17,6 +17,8 @@ pub(crate) enum Leaves {
     Planned,
     /// As it is; or none was.
     Live,
+    /// As it is, and what runs at the other one is stopped first.
+    Standby,
 }
 
 impl Checked {
@@ -24,7 +26,8 @@ impl Checked {
         match self.purpose {
             _ if self.unplanned => Leaves::Lost,
             Purpose::Move | Purpose::Return => Leaves::Planned,
-            Purpose::Establish | Purpose::Protect | Purpose::Tidy => Leaves::Live,
+            Purpose::Protect => Leaves::Standby,
+            Purpose::Establish | Purpose::Tidy => Leaves::Live,
         }
     }
 }

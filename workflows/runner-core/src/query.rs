@@ -309,7 +309,6 @@ impl Core {
                 let entry = GroupEntry::OpAnswered { request, reply: Box::new(reply.clone()) };
                 self.append_group(now, &group, &entry);
                 self.ask_claims(now, &group);
-                self.owe_claims_of_silent(now, &group);
                 self.answer(reply_to, reply);
                 self.check_soon(now, &group);
             }

@@ -60,7 +60,9 @@ impl Core {
             (None, None) => {}
             (Some(active), Some(old)) if active == old => {}
             (Some(active), _) => {
-                let detail = format!("run {} has not ended", active.short(4));
+                let told = |run: &Run| format!(" ({} by {})", run.started.workflow, run.started.who.person);
+                let told = self.runs.get(&active).map(told).unwrap_or_default();
+                let detail = format!("run {}{told} has not ended", active.short(4));
                 return Err(Problem::new(Code::GroupBusy, detail));
             }
             (None, Some(old)) => return Err(conflict(format!("run {} has ended", old.short(4)))),

@@ -95,8 +95,8 @@ fn look_first(done: &str) -> String {
 /// or close the secondary.
 fn nobody_is_sent_back(world: &mut World) {
     let text = "main counts as live, and is not seen; secondary is open, and no run left it so";
-    let remedy =
-        "if that was meant, start nothing at main, and: pointsman adopt cfg --live secondary --why …";
+    let remedy = "see first that main is closed, or off, and start nothing there; then, if that was meant: pointsman adopt cfg --live \
+                  secondary --why …";
     works_beside(world, text, |_| remedy.to_owned());
     let group = world.group();
     assert_eq!((group.mode, group.limited_since), (Mode::Unknown, None), "{}", group.sentence);
@@ -219,4 +219,41 @@ fn a_move_by_hand_ends_what_was_told_of_users_that_can_only_read() {
     assert_eq!(limited(&world).len(), 2);
     assert_eq!(limited(&world)[1], json!({ "site": "main" }));
     assert_eq!(world.group().limited_since, None);
+}
+
+/// A failover went on beside main by somebody's acceptance; main wakes up open, its close is not paid yet, and nothing of the
+/// secondary is heard: that is no move by hand, and main is no site to adopt.
+#[test]
+fn a_zombie_beside_a_live_site_that_fell_silent_is_not_offered_for_adoption() {
+    let mut world = World::new();
+    world.adopt("main");
+    world.silence("main");
+    let run = world.start("failover", &["main"]);
+    world.run_until(|w| w.run(run).state.ended());
+    world.pass(10);
+    world.looks_only.insert("main".into());
+    world.state.insert("main.database.config".into(), json!("open"));
+    world.silence("secondary");
+    world.speak("main");
+    world.pass(30);
+    let group = world.group();
+    assert!(!group.sentence.contains("adopt"), "{}", group.sentence);
+    for (name, line) in lines(&mut world) {
+        let remedy = line.remedy.unwrap_or_default();
+        assert!(!remedy.contains("if that was meant"), "{name}: {remedy}");
+    }
+}
+
+/// Both sites were open at once; that one of them fell silent does not make the other one a move by hand.
+#[test]
+fn a_split_of_which_one_side_fell_silent_is_still_one() {
+    let mut world = World::new();
+    world.adopt("main");
+    world.run_until(|w| w.group().mode == Mode::Normal);
+    world.state.insert("secondary.database.config".into(), json!("open"));
+    world.run_until(|w| w.entries.iter().any(|entry| entry.kind == "group.split-brain"));
+    world.silence("main");
+    world.pass(30);
+    let group = world.group();
+    assert!(!group.sentence.contains("if that was meant"), "{}", group.sentence);
 }

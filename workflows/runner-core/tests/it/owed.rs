@@ -105,6 +105,7 @@ fn a_site_that_was_silent_when_the_group_was_adopted_is_claimed_when_it_is_back(
     };
     let reply = world.op("opened by hand", adopt);
     assert!(matches!(&reply, OpReply::Recorded { what, .. } if what.contains("not:")), "{reply:?}");
+    pass(&mut world, 5);
     let group = world.group();
     let claims = |site: &str| {
         group.debts.iter().filter(|debt| debt.what == "claim" && debt.address.site.as_str() == site).count()
