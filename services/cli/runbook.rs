@@ -203,7 +203,12 @@ fn offline(ask: &Runbook, host: &Path) -> anyhow::Result<Made> {
     let definition = definition.ok_or_else(|| Usage(format!("there is no definition `{workflow}`")))?;
     let purpose = definition.info().purpose;
     // What is lost is left.
-    let kept = ask.lost.as_ref().and_then(|lost| found.sites.iter().find(|site| *site != lost));
+    let leaves = matches!(purpose, Purpose::Move | Purpose::Return);
+    let kept = ask.lost.as_ref().filter(|_| leaves);
+    let kept = kept.and_then(|lost| found.sites.iter().find(|site| *site != lost));
+    if ask.lost.is_some() && purpose == Purpose::Protect {
+        return Err(Usage("a lost site is not brought up to date: take `--lost` away".to_owned()).into());
+    }
     if let Some(lost) = ask.lost.as_ref().filter(|lost| !found.sites.contains(lost)) {
         return Err(
             Usage(format!("the group has no site `{lost}`: {}, {}", found.sites[0], found.sites[1])).into()
@@ -211,15 +216,16 @@ fn offline(ask: &Runbook, host: &Path) -> anyhow::Result<Made> {
     }
     let (from, to) = ends(purpose, &found.sites, ask.to.as_ref().or(kept))?;
     let unplanned = definition.schedule().is_some();
-    let lost = match &ask.lost {
-        Some(lost) => vec![lost.clone()],
-        None if unplanned => vec![from.clone()],
-        None => Vec::new(),
-    };
+    if ask.lost.as_ref() == Some(&to) && leaves {
+        return Err(Usage(format!("`{to}` is where it goes: it cannot be the lost one")).into());
+    }
+    // As a run that is started with it: only an unplanned one calls it lost.
+    let called = if unplanned { vec![from.clone()] } else { Vec::new() };
+    let lost: Vec<SiteId> = called.iter().cloned().chain(ask.lost.clone()).collect();
     let addresses = addresses(&host);
     let mut input = json!({
         "group": found.to_workflow_input(), "from": from, "to": to, "why": "by the runbook", "events": [],
-        "lost": lost,
+        "lost": called,
     });
     match (purpose == Purpose::Protect, ask.by) {
         (true, Some(by)) => input["by"] = json!(ProtectBy::from(by)),
@@ -238,6 +244,7 @@ fn offline(ask: &Runbook, host: &Path) -> anyhow::Result<Made> {
     };
     let info = definition.info();
     let title = format!("{}:{} of {group}, {from} to {to}", info.name, info.version);
+    let night = ask.lost.as_ref().map(|lost| format!(", as if {lost} were lost")).unwrap_or_default();
     let world = World { lost, addresses, ..World::default() };
     let named = names(&input, &world);
     let mut plan = plan::from_start(definition, input, &world, None)?;
@@ -246,7 +253,7 @@ fn offline(ask: &Runbook, host: &Path) -> anyhow::Result<Made> {
         title,
         facts: vec![
             ("Printed".into(), Utc::now().format("%Y-%m-%d %H:%M:%S UTC").to_string()),
-            ("From".into(), "this host's files; nothing was looked at".into()),
+            ("From".into(), format!("this host's files; nothing was looked at{night}")),
         ],
         group: group.to_string(),
         taken: Some(taken),
@@ -259,9 +266,8 @@ fn offline(ask: &Runbook, host: &Path) -> anyhow::Result<Made> {
 }
 
 /// Nobody is asked which site is live: the site that is left or that sends, and the one that is opened or that receives,
-/// as they are where the workflow is of use.
-/// At home the first site is live; the way home, and the
-/// protection of who comes back, begin at the second.
+/// as they are where the workflow is of use. At home the first site is live; the way home, and the protection of who comes
+/// back, begin at the second.
 fn ends(purpose: Purpose, sites: &[SiteId; 2], to: Option<&SiteId>) -> anyhow::Result<(SiteId, SiteId)> {
     let [first, second] = sites;
     if let Some(to) = to.filter(|to| !sites.contains(to)) {

@@ -185,7 +185,7 @@ fn followed(evidence: &Evidence) -> Vec<Followed> {
     later.map(|(_, one)| one).take(FOLLOWED).collect()
 }
 
-fn waived(evidence: &Evidence) -> Option<String> {
+pub(super) fn waived(evidence: &Evidence) -> Option<String> {
     evidence.started.input.get("waived")?.as_str().map(str::to_owned)
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::Evidence;
 use crate::evidence::Noted;
-use crate::report::build::{between, ledgers, took};
+use crate::report::build::{between, ledgers, took, waived};
 use crate::report::{Objective, Phase};
 
 /// The parts in which clients get their service back, in order.
@@ -91,6 +91,7 @@ pub(super) fn rto(evidence: &Evidence, view: &RunView, phases: &[Phase]) -> Obje
         None if view.limited.is_some_and(|limited| limited.since < view.started) => {
             (view.started, "the start by a person (users were limited before that)")
         }
+        None if evidence.started.lost.is_empty() => (view.started, "the start by a person"),
         None => (view.started, "the start by a person (when the trouble began is not known here)"),
     };
     let reached = phases.iter().rfind(|phase| SERVING.contains(&phase.name.as_str()));
@@ -128,7 +129,13 @@ pub(super) fn rpo(evidence: &Evidence, view: &RunView) -> Objective {
         _ => None,
     });
     if evidence.definition.info().purpose == Purpose::Protect {
-        return objective(target, None, saved(view));
+        let how = match waived(evidence) {
+            Some(by) => {
+                format!("what only the site that it brought up to date had was not saved: waived by {by}")
+            }
+            None => saved(view),
+        };
+        return objective(target, None, how);
     }
     match told {
         Some((measured, text, by)) => {
@@ -152,11 +159,13 @@ pub(super) fn rpo(evidence: &Evidence, view: &RunView) -> Objective {
 fn saved(view: &RunView) -> String {
     let rows: Vec<u64> = ledgers(view).iter().map(|ledger| ledger.rows).collect();
     match rows.as_slice() {
-        [] => "nothing is lost by a run that brings a site up to date".to_owned(),
-        rows => format!(
-            "what only the site that it brought up to date had: {} rows, in the ledgers below",
-            rows.iter().sum::<u64>()
-        ),
+        [] => "a run that brings a site up to date; it wrote no ledger".to_owned(),
+        rows => {
+            let rows = rows.iter().sum::<u64>();
+            format!(
+                "of what only the site that it brought up to date had, row by row, in the ledgers below: {rows}"
+            )
+        }
     }
 }
 
