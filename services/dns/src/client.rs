@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -30,6 +30,8 @@ use crate::wire;
 
 /// How long one resolution may take; a resolver itself waits for seconds.
 const RESOLVE_WITHIN: Duration = Duration::from_secs(10);
+/// Names that only a request brought are looked at for so long.
+const ASKED_WITHIN: Duration = Duration::from_millis(400);
 
 /// How long one flush may take.
 const FLUSH_WITHIN: Duration = Duration::from_secs(10);
@@ -101,8 +103,8 @@ struct Expected {
 #[derive(Debug)]
 pub struct Client {
     settings: Settings,
-    /// What it was last asked to follow, where its file has no names: that is looked at then.
-    asked: Mutex<Option<FollowArgs>>,
+    /// What each group last had it follow, where its file has no names: that is looked at then.
+    asked: Mutex<BTreeMap<GroupId, FollowArgs>>,
 }
 
 type Resolved = BTreeMap<String, Result<BTreeSet<IpAddr>, String>>;
@@ -110,13 +112,28 @@ type Resolved = BTreeMap<String, Result<BTreeSet<IpAddr>, String>>;
 impl Client {
     /// A driver; resolves nothing yet.
     pub fn new(settings: Settings) -> Client {
-        Client { settings, asked: Mutex::new(None) }
+        Client { settings, asked: Mutex::default() }
     }
 
-    /// What it was last asked to follow, where its file says nothing of names.
+    fn all_asked(&self) -> MutexGuard<'_, BTreeMap<GroupId, FollowArgs>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it was last asked to follow, where its file says nothing of names. Of several groups none is meant.
     fn asked(&self) -> Option<FollowArgs> {
-        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.clone().filter(|_| self.settings.names.is_empty())
+        let asked = self.all_asked();
+        let one = asked.values().next().filter(|_| asked.len() == 1 && self.settings.names.is_empty());
+        one.cloned()
+    }
+
+    /// It is as it should be without an act: what was asked before may be wrong, and is looked at no more.
+    fn forget_unlike(&self, action: Action, args: &Value) {
+        let Ok(args) = read(action, args) else { return };
+        let like = |asked: &FollowArgs| asked.to == args.to && asked.names == args.names;
+        let mut all = self.all_asked();
+        if all.len() == 1 {
+            all.retain(|_, asked| like(asked));
+        }
     }
 
     fn expected(&self, action: Action, args: &Value) -> Result<Vec<Expected>, Problem> {
@@ -369,7 +386,15 @@ impl Driver for Client {
         let asked = self.asked();
         let names = asked.iter().flat_map(|asked| &asked.names).map(|it| &it.name);
         let names = self.settings.names.keys().chain(names).map(String::as_str);
-        let resolved = self.resolve_all(names).await;
+        let names: Vec<&str> = names.collect();
+        // Of names that nobody wrote into its file a dead server must not make the whole host late.
+        let within = if asked.is_some() { ASKED_WITHIN } else { RESOLVE_WITHIN * 2 };
+        let late = |_| {
+            let why = || Err(format!("no answer within {within:?}"));
+            names.iter().map(|name| ((*name).to_owned(), why())).collect()
+        };
+        let resolved = tokio::time::timeout(within, self.resolve_all(names.iter().copied())).await;
+        let resolved: Resolved = resolved.unwrap_or_else(late);
         let points_at = match asked {
             Some(asked) => all_lead(&asked.names, &resolved).then_some(asked.to),
             None => self.site_of(&resolved).cloned(),
@@ -401,6 +426,10 @@ impl Driver for Client {
             Err(problem) => return Look::CannotTell(problem.to_string()),
         };
         match self.look_for(&expected).await {
+            Look::InEffect(found) if action == Action::Follow => {
+                self.forget_unlike(action, args);
+                Look::InEffect(found)
+            }
             Look::InEffect(found)
                 if action == Action::Push && self.pushed() != read(action, args).ok().map(|it| it.to) =>
             {
@@ -415,8 +444,9 @@ impl Driver for Client {
         if act.action == Action::Follow {
             let names = self.expected(act.action, &act.args).map_err(refused)?;
             let to = read(act.action, &act.args).map_err(refused)?.to;
-            *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(FollowArgs { to, names });
+            self.all_asked().insert(act.group.clone(), FollowArgs { to, names });
         } else {
+            self.all_asked().remove(&act.group);
             self.change_hosts(act, act.within).await?;
         }
         let mut pauses = Pauses::up_to(TRY_EVERY);
