@@ -40,7 +40,7 @@ pub(crate) async fn run(ask: Adopt, bus: &Bus, out: &Output) -> anyhow::Result<E
         OpReply::Recorded { what, at } => {
             out.line(format!("{}  {what}", out.time(*at)));
             if what.contains("; not: ") {
-                out.line("Who was silent is claimed when it answers; of one whose ledger is new or lost `pointsman check` says so (`adopted`): adopt again then.");
+                out.line("Who did not answer is claimed when it does; of one whose ledger is new or lost `pointsman check` says so (`adopted`): adopt again then.");
                 return Ok(Exit::NeedsPerson);
             }
         }

@@ -24,7 +24,7 @@ fn of_resource(host: &Host, settings: &Settings<'_>) -> Vec<String> {
     let written = |of: &Located, key: &str| of.get(key).and_then(Located::as_str).map(str::to_owned);
     let mut named: Vec<(String, String)> = Vec::new();
     let by_script = ["driver", "client"].iter().any(|key| written(its, key).as_deref() == Some("exec"));
-    let hosts = ["push", "unpush", "repoint", "pointed"];
+    let hosts = ["push", "unpush", "repoint", "pointed", "resolve"];
     for key in SCRIPTS.into_iter().filter(|key| by_script || hosts.contains(key)) {
         named.extend(written(its, key).map(|script| (key.to_owned(), script)));
     }
