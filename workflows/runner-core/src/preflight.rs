@@ -73,6 +73,14 @@ impl Core {
         }
     }
 
+    /// The world was just taken as it is: what the latest round found is of before. The next one comes at its time, when
+    /// whoever adopted has armed the hosts too; nobody is kept from starting anything until then.
+    pub(crate) fn forget_check(&mut self, group: &GroupId) {
+        if let Some(g) = self.groups.get_mut(group) {
+            g.preflight = Preflight::default();
+        }
+    }
+
     pub(crate) fn ask_check(&mut self, address: &Address, query: u64) {
         let subject = self.prefix.request(address, schemas::Verb::Check);
         let why = Asked::Check { address: address.clone(), query };

@@ -310,7 +310,7 @@ impl Core {
                 self.append_group(now, &group, &entry);
                 self.ask_claims(now, &group);
                 self.answer(reply_to, reply);
-                self.check_soon(now, &group);
+                self.forget_check(&group);
             }
             Purpose::ByHand { reply_to, texts, .. } => {
                 self.answer(reply_to, OpReply::ByHand(ByHandTexts { texts }));
