@@ -439,6 +439,11 @@ fn a_copy_that_differs_protects_nobody() {
         assert_eq!(refused(&mut w, start_of("failback", &[])).code, Code::Precondition);
         assert_eq!(refused(&mut w, by(ProtectBy::CatchUp)).code, Code::Precondition);
         w.ground.unlike.clear();
+        // What the first copy kept aside is looked at and dropped before another one.
+        assert_eq!(refused(&mut w, by(ProtectBy::Copy)).code, Code::Precondition);
+        goes(&mut w, start_of("cleanup", &[]));
+        // This runner looks by itself only; one with a preflight looks when it is asked.
+        w.pass(Duration::from_secs(12));
         goes(&mut w, by(ProtectBy::Copy));
         let view = group(&mut w);
         assert_eq!(view.mode, Mode::Normal, "{}", view.sentence);
