@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_user_without_an_environment_has_the_name_of_the_users_file() {
-        let users = "root:x:0:0:root:/root:/bin/sh\nbroken\nanna:x:1000:1000::/home/anna:/bin/sh\n";
+        let users = "root:x:0:0:root:/:/bin/sh\nbroken\nanna:x:1000:1000::/srv/anna:/bin/sh\n";
         assert_eq!(super::named_in(users, 1000).as_deref(), Some("anna"));
         assert_eq!(super::named_in(users, 7), None);
     }

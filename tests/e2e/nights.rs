@@ -384,7 +384,9 @@ fn secondary_was_opened_by_hand_already() {
                    GRANT INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA public TO cfg_db;
                    INSERT INTO entry (id, n, text) VALUES (900000001, 900000001, 'by hand')";
     lab.postgres[Secondary.index()].psql("config", by_hand).unwrap();
-    status(&lab, "main is silent", |view| view.mode == Mode::Limited);
+    status(&lab, "it is told", |view| {
+        view.mode == Mode::Unknown && view.sentence.contains("pointsman adopt cfg --live secondary")
+    });
 
     // It is told, and nothing is taken for done in silence.
     let why = refused(&lab, &["failover", GROUP, "--to", "secondary", "--yes"]);
