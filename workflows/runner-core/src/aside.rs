@@ -51,7 +51,7 @@ impl Core {
                 match all().find(kept) {
                     Some(AsideAt { site, resource, .. }) => refused(format!(
                         "{site} still keeps aside what an earlier copy of {resource} laid aside: pointsman cleanup {group} --why … \
-                     first"
+                         first"
                     )),
                     None => Ok(()),
                 }

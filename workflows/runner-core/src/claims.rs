@@ -16,8 +16,6 @@ use crate::seam::{Answered, Now};
 
 /// How long one claim's answer is awaited: the service may have to end earlier acts first.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Why a claim is owed.
-const UNANSWERED: &str = "it did not answer the claim";
 /// Between two claims that nobody answered.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -84,10 +82,9 @@ impl Core {
                 // While a run is going on it is asked again. Else, as after an adoption, it is owed: nothing that it says is
                 // of this epoch before.
                 match (g.record.active, g.record.holder) {
-                    (None, Some(run)) => {
-                        self.owe_claims_of(now, group, run, vec![address.clone()], UNANSWERED);
-                    }
-                    _ => self.timer(again, Timer::Claims(group.clone())),
+                    (Some(_), _) => self.timer(again, Timer::Claims(group.clone())),
+                    (None, Some(run)) => self.owe_claim(now, group, run, address.clone()),
+                    (None, None) => {}
                 }
                 self.wake_at(now, group, address);
             }
@@ -194,26 +191,21 @@ impl Core {
             return;
         }
         let silent = g.plan.resources.iter().filter(|address| g.claims.get(address) != Some(&Claim::Granted));
-        let silent = silent.cloned().collect();
-        self.owe_claims_of(now, group, run, silent, UNANSWERED);
+        let silent: Vec<Address> = silent.cloned().collect();
+        for address in silent {
+            self.owe_claim(now, group, run, address);
+        }
     }
 
-    fn owe_claims_of(&mut self, now: Now, group: &GroupId, run: RunId, of: Vec<Address>, why: &str) {
-        for address in of {
-            let owes = |g: &Group| g.record.debts.values().any(|debt| debt.owed.address == address);
-            if self.groups.get(group).is_none_or(owes) {
-                continue;
-            }
-            let owed = Owed {
-                address,
-                action: None,
-                args: serde_json::Value::Null,
-                run,
-                since: now.wall,
-                why: why.into(),
-            };
-            self.new_debt(now, group, owed);
+    /// A claim that was not answered is owed, unless something else is: that claims first.
+    fn owe_claim(&mut self, now: Now, group: &GroupId, run: RunId, address: Address) {
+        let owes = |g: &Group| g.record.debts.values().any(|debt| debt.owed.address == address);
+        if self.groups.get(group).is_none_or(owes) {
+            return;
         }
+        let why = "it did not answer the claim".into();
+        let args = serde_json::Value::Null;
+        self.new_debt(now, group, Owed { address, action: None, args, run, since: now.wall, why });
     }
 
     /// Stops the run until a person decides; says so once.

@@ -91,6 +91,14 @@ fn look_first(done: &str) -> String {
     )
 }
 
+/// Main's programs do not run.
+fn main_stands_still(world: &mut World) {
+    for name in ["scs-msg", "cs-primary", "cs-backup"] {
+        let stopped = Seen::Process(process(Running::Stopped, None));
+        world.seen.insert(format!("main.process.{name}"), stopped);
+    }
+}
+
 /// Where main is not seen and the secondary is open, everything that is told names `adopt`, and nothing what would start main,
 /// or close the secondary.
 fn nobody_is_sent_back(world: &mut World) {
@@ -118,10 +126,7 @@ fn a_blind_service_at_the_site_that_was_left_by_hand_hides_nothing() {
     world.state.insert("main.database.config".into(), json!("dead"));
     world.state.insert("secondary.database.config".into(), json!("open"));
     world.seen.insert("secondary.process.cs-primary".into(), Seen::Process(process(Running::Healthy, None)));
-    for name in ["scs-msg", "cs-primary", "cs-backup"] {
-        let stopped = Seen::Process(process(Running::Stopped, None));
-        world.seen.insert(format!("main.process.{name}"), stopped);
-    }
+    main_stands_still(&mut world);
     world.pass(20);
     nobody_is_sent_back(&mut world);
 }
@@ -203,10 +208,7 @@ fn a_move_by_hand_ends_what_was_told_of_users_that_can_only_read() {
     world.adopt("main");
     world.run_until(|w| w.group().mode == Mode::Normal);
     world.state.insert("main.database.config".into(), json!("dead"));
-    for name in ["scs-msg", "cs-primary", "cs-backup"] {
-        let stopped = Seen::Process(process(Running::Stopped, None));
-        world.seen.insert(format!("main.process.{name}"), stopped);
-    }
+    main_stands_still(&mut world);
     let limited = |w: &World| -> Vec<Value> {
         let all = w.entries.iter().filter(|entry| entry.kind == "group.limited");
         all.map(|entry| json!(entry.body)).collect()

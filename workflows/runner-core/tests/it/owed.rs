@@ -28,6 +28,17 @@ fn entries<'a>(world: &'a World, kind: &'a str) -> impl Iterator<Item = &'a serd
     world.entries.iter().filter(move |entry| entry.kind == kind).map(|entry| &entry.body)
 }
 
+/// The world is taken as it is: the site was opened by hand.
+fn adopted(world: &mut World, live: &str) -> OpReply {
+    let adopt = Op::Adopt {
+        group: "cfg".parse().unwrap(),
+        record: Some(live.parse().unwrap()),
+        none_live: false,
+        old_runner_stopped: false,
+    };
+    world.op("it was opened by hand", adopt)
+}
+
 /// The secondary is lost too, and somebody opens main by hand: what the failover owes would close it again.
 #[test]
 fn a_world_that_is_adopted_is_not_undone_by_what_was_owed_before() {
@@ -43,14 +54,7 @@ fn a_world_that_is_adopted_is_not_undone_by_what_was_owed_before() {
     world.looks_only.insert("main".into());
     world.speak("main");
     pass(&mut world, 4);
-    let live = Some("main".parse().unwrap());
-    let adopt = Op::Adopt {
-        group: "cfg".parse().unwrap(),
-        record: live,
-        none_live: false,
-        old_runner_stopped: false,
-    };
-    let reply = world.op("main was opened by hand", adopt);
+    let reply = adopted(&mut world, "main");
     assert!(matches!(reply, OpReply::Recorded { .. }), "{reply:?}");
     world.looks_only.clear();
     let before = world.acts.len();
@@ -96,14 +100,7 @@ fn a_site_that_was_silent_when_the_group_was_adopted_is_claimed_when_it_is_back(
     world.silence("main");
     world.state.insert("secondary.database.config".into(), json!("open"));
     pass(&mut world, 20);
-    let live = Some("secondary".parse().unwrap());
-    let adopt = Op::Adopt {
-        group: "cfg".parse().unwrap(),
-        record: live,
-        none_live: false,
-        old_runner_stopped: false,
-    };
-    let reply = world.op("opened by hand", adopt);
+    let reply = adopted(&mut world, "secondary");
     assert!(matches!(&reply, OpReply::Recorded { what, .. } if what.contains("not:")), "{reply:?}");
     pass(&mut world, 5);
     let group = world.group();
