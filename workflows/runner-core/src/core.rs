@@ -89,8 +89,8 @@ pub struct Core {
     pub(crate) looked: BTreeMap<Address, crate::gate::Looked>,
     /// Databases whose services answer and cannot look, since when by the boot-time clock.
     pub(crate) blind: BTreeMap<Address, Duration>,
-    /// Programs that run and are not healthy, since when by the boot-time clock.
-    pub(crate) unwell: BTreeMap<Address, Duration>,
+    /// Programs that run and are not healthy.
+    pub(crate) unwell: BTreeMap<Address, crate::limited::Unhealthy>,
     /// The last sign of life of each service.
     pub(crate) alive: BTreeMap<Address, crate::alive::Sign>,
     /// Servers that let nobody in, as the services beside them say.

@@ -20,6 +20,13 @@ use crate::views::text;
 /// A program that is not healthy, and since when.
 type Unwell<'r> = (&'r Address, DateTime<Utc>);
 
+/// Looks at a program that ran and was not healthy, with none between that told otherwise.
+pub(crate) struct Unhealthy {
+    first: Now,
+    /// By the boot-time clock.
+    last: Duration,
+}
+
 /// Why users can only read.
 pub(crate) struct OnlyReads {
     /// Since when, as it was seen: a site that is silent, since it was last heard.
@@ -86,12 +93,16 @@ impl Core {
         Some(OnlyReads { since: known.map_or(since, |(_, since)| *since), what, before, next })
     }
 
-    /// A program was looked at: since when it is seen to run without being healthy.
+    /// A program was looked at: since when it is seen to run without being healthy. A look that could not tell, on a
+    /// busy host, neither lengthens that nor ends it.
     pub(crate) fn note_unwell(&mut self, now: Now, address: &Address, seen: &Observation) {
         match &seen.seen {
             Seen::Process(process) if process.running == Running::Unhealthy && !between(process) => {
-                self.unwell.entry(address.clone()).or_insert(now.boot);
+                let first = Unhealthy { first: now, last: now.boot };
+                self.unwell.entry(address.clone()).or_insert(first).last = now.boot;
             }
+            Seen::Process(process) if process.running == Running::Unknown => {}
+            Seen::Nothing(_) => {}
             _ => drop(self.unwell.remove(address)),
         }
     }
@@ -120,9 +131,8 @@ impl Core {
 
     /// Since when it is not healthy. One look says little: it may be starting.
     fn unwell_since(&self, address: &Address) -> Option<DateTime<Utc>> {
-        let (looked, _) = self.observed.get(address)?;
-        let lasts = looked.boot.saturating_sub(*self.unwell.get(address)?);
-        (lasts >= SILENT_AFTER).then(|| looked.wall - lasts)
+        let seen = self.unwell.get(address)?;
+        (seen.last.saturating_sub(seen.first.boot) >= SILENT_AFTER).then_some(seen.first.wall)
     }
 
     /// Those that are sick beside a healthy copy: nobody's writes wait for them.

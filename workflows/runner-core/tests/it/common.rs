@@ -469,8 +469,11 @@ impl World {
                         detail: Value::Null,
                     }),
                     _ => {
-                        let unhealthy = self.state.get(&name) == Some(&json!("unhealthy"));
-                        let running = if unhealthy { Running::Unhealthy } else { Running::Unknown };
+                        let running = match self.state.get(&name).and_then(Value::as_str) {
+                            Some("unhealthy") => Running::Unhealthy,
+                            Some("healthy") => Running::Healthy,
+                            _ => Running::Unknown,
+                        };
                         Seen::Process(process(running, None))
                     }
                 };
