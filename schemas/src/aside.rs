@@ -65,6 +65,11 @@ impl Aside {
         format!("{tables}, {}", size(self.bytes))
     }
 
+    /// Whether something is kept that may be dropped: the copy that laid it aside has ended.
+    pub fn is_kept(&self) -> bool {
+        self.tables > 0 && !self.unfinished
+    }
+
     /// So many are not named.
     pub fn unnamed(&self) -> u64 {
         self.tables.saturating_sub(u64::try_from(self.largest.len()).unwrap_or(u64::MAX))

@@ -204,7 +204,7 @@ fn aside(group: &GroupView) -> Vec<String> {
         let Some(Seen::Replication(seen)) = view.observation.as_ref().map(|seen| &seen.seen) else {
             return None;
         };
-        let aside = seen.aside.as_ref().filter(|aside| aside.tables > 0 && !aside.unfinished)?;
+        let aside = seen.aside.as_ref().filter(|aside| aside.is_kept())?;
         Some(format!(
             "kept aside at {} by {}: {}; when nobody needs them: pointsman cleanup {} --why …",
             view.address.site,

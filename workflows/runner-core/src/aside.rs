@@ -30,10 +30,7 @@ impl Core {
         let all = || self.aside(now, group, checked).into_iter();
         let refused = |detail: String| Err(Problem::new(Code::Precondition, detail));
         let unfinished = |at: &AsideAt| at.seen.as_ref().is_some_and(|aside| aside.unfinished);
-        let kept = |at: &AsideAt| {
-            at.site == checked.to
-                && at.seen.as_ref().is_some_and(|aside| aside.tables > 0 && !aside.unfinished)
-        };
+        let kept = |at: &AsideAt| at.site == checked.to && at.seen.as_ref().is_some_and(Aside::is_kept);
         match checked.purpose {
             Purpose::Tidy => match all().find(unfinished) {
                 Some(AsideAt { site, resource, .. }) => refused(format!(

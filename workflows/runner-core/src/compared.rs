@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use schemas::{Action, Address, GroupId, SiteId};
+use schemas::{Action, Address, SiteId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -11,7 +11,6 @@ use crate::call::{CallRecord, CallState};
 use crate::core::Core;
 use crate::entry::{SettledAs, Settlement};
 use crate::in_memory::Group;
-use crate::protection::by_copy;
 use crate::run::Run;
 
 /// A receiver that was compared with its source to an end.
@@ -69,13 +68,22 @@ impl Run {
 
 impl Core {
     /// Why a receiver does not protect although it may follow: it was compared, and is not what its source is.
-    pub(crate) fn unlike(g: &Group, receiver: &Address) -> Option<String> {
-        Some(format!("{}: {}", rows_differ(g, receiver)?, copied_anew(&g.plan.group)))
+    pub(crate) fn unlike(&self, g: &Group, receiver: &Address) -> Option<String> {
+        Some(format!("{}: {}", rows_differ(g, receiver)?, self.copied_anew(g, &receiver.site)))
+    }
+
+    /// What ends that.
+    pub(crate) fn copied_anew(&self, g: &Group, standby: &SiteId) -> String {
+        format!(
+            "{}; where somebody has made them alike by hand, pointsman adopt {} --why …",
+            self.copied_to(g, standby),
+            g.plan.group
+        )
     }
 
     /// The same of all receivers from one site to the other.
     pub(crate) fn all_unlike(&self, g: &Group, from: &SiteId, to: &SiteId) -> Vec<String> {
-        self.halves_of(g, from, to).iter().filter_map(|half| Core::unlike(g, half)).collect()
+        self.halves_of(g, from, to).iter().filter_map(|half| self.unlike(g, half)).collect()
     }
 }
 
@@ -84,11 +92,6 @@ pub(crate) fn rows_differ(g: &Group, receiver: &Address) -> Option<String> {
     let tables = g.record.differs.get(receiver)?.join(", ");
     let Address { resource, site, .. } = receiver;
     Some(format!("{resource}: {site} does not hold the same rows as its source ({tables})"))
-}
-
-/// What ends that.
-pub(crate) fn copied_anew(group: &GroupId) -> String {
-    format!("{}; where somebody has made them alike by hand, pointsman adopt {group} --why …", by_copy(group))
 }
 
 fn all() -> Vec<String> {

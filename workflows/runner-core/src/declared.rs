@@ -15,7 +15,7 @@ use crate::entry::{ByPerson, GroupEntry};
 use crate::group::Record;
 use crate::in_memory::Group;
 use crate::left::Left;
-use crate::protection::{by_copy, given_up, reprotect};
+use crate::protection::given_up;
 use crate::run::Run;
 use crate::seam::Now;
 
@@ -161,8 +161,64 @@ impl Core {
         let g = self.groups.get(id)?;
         let Declared { what, site, since, by } = g.record.declared.clone()?;
         let returned = site.as_ref().and_then(|site| self.returned(now, g, site));
-        let sentence = sentence(g, what, site.as_ref(), returned);
+        let sentence = self.sentence(g, what, site.as_ref(), returned);
         Some(DeclaredView { what, site, since, who: by.who, why: by.why, sentence })
+    }
+
+    /// What it means for the group as it stands, and which commands come next.
+    fn sentence(
+        &self,
+        g: &Group,
+        what: Declaration,
+        site: Option<&SiteId>,
+        returned: Option<String>,
+    ) -> String {
+        let id = &g.plan.group;
+        let over = format!("when it is over: pointsman declare over {id} --why …");
+        let Some(site) = site else {
+            return format!(
+                "only the link between the sites is lost: no trigger starts anything, and nobody takes over; {over}"
+            );
+        };
+        let other = g.plan.sites.iter().find(|other| *other != site);
+        let live = g.record.live.as_ref() == Some(site);
+        let failover = match other.filter(|_| live) {
+            Some(other) => format!("pointsman failover {id} --to {other} --why … makes {other} live; "),
+            None => String::new(),
+        };
+        let debts = g.record.debts.values().filter(|debt| debt.owed.address.site == *site).count();
+        let owed = match debts {
+            0 => String::new(),
+            n => format!("; {n} owed there stay owed"),
+        };
+        if let Some(returned) = returned {
+            return format!("{returned}{owed}; {over}");
+        }
+        let copy = self.copied_to(g, site);
+        if what == Declaration::Disaster {
+            return format!(
+                "{site} will not return as it was: {failover}the way home is by copy only, once {site} stands anew: \
+                 {copy}{owed}; {over}"
+            );
+        }
+        let left = g.record.left.as_ref().filter(|left| left.site == *site);
+        let home = match left {
+            _ if live => format!(
+                "what is written there meanwhile is kept for {site} (a slot); the way home is by catch-up where {site} could \
+                 still be drained, else by copy, what only it has saved first"
+            ),
+            Some(left) if g.record.may_catch_up(left) => format!(
+                "what is written meanwhile is kept for it (a slot), and it has nothing that never came over; the way home is by \
+                 catch-up: {}",
+                self.reprotect(g, site)
+            ),
+            Some(_) => format!(
+                "what is written meanwhile is kept for it (a slot), but it may have rows that never came over; the way home is by \
+                 copy, which saves them first: {copy}"
+            ),
+            None => "it receives again what is written meanwhile as soon as it is back".to_owned(),
+        };
+        format!("{site} is down and will return: {failover}{home}{owed}; {over}")
     }
 
     /// The line of a preview.
@@ -207,54 +263,4 @@ fn brought(run: &Run, site: &SiteId) -> Option<&'static str> {
 /// Whether a run was asked for a copy.
 fn copies(run: &Run) -> bool {
     run.started.input.get("by").and_then(Value::as_str) == Some("copy")
-}
-
-/// What it means for the group as it stands, and which commands come next.
-fn sentence(g: &Group, what: Declaration, site: Option<&SiteId>, returned: Option<String>) -> String {
-    let id = &g.plan.group;
-    let over = format!("when it is over: pointsman declare over {id} --why …");
-    let Some(site) = site else {
-        return format!(
-            "only the link between the sites is lost: no trigger starts anything, and nobody takes over; {over}"
-        );
-    };
-    let other = g.plan.sites.iter().find(|other| *other != site);
-    let live = g.record.live.as_ref() == Some(site);
-    let failover = match other.filter(|_| live) {
-        Some(other) => format!("pointsman failover {id} --to {other} --why … makes {other} live; "),
-        None => String::new(),
-    };
-    let debts = g.record.debts.values().filter(|debt| debt.owed.address.site == *site).count();
-    let owed = match debts {
-        0 => String::new(),
-        n => format!("; {n} owed there stay owed"),
-    };
-    if let Some(returned) = returned {
-        return format!("{returned}{owed}; {over}");
-    }
-    let copy = by_copy(id);
-    if what == Declaration::Disaster {
-        return format!(
-            "{site} will not return as it was: {failover}the way home is by copy only, once {site} stands anew: \
-             {copy}{owed}; {over}"
-        );
-    }
-    let left = g.record.left.as_ref().filter(|left| left.site == *site);
-    let home = match left {
-        _ if live => format!(
-            "what is written there meanwhile is kept for {site} (a slot); the way home is by catch-up where {site} could \
-             still be drained, else by copy, what only it has saved first"
-        ),
-        Some(left) if g.record.may_catch_up(left) => format!(
-            "what is written meanwhile is kept for it (a slot), and it has nothing that never came over; the way home is by \
-             catch-up: {}",
-            reprotect(g, site)
-        ),
-        Some(_) => format!(
-            "what is written meanwhile is kept for it (a slot), but it may have rows that never came over; the way home is by \
-             copy, which saves them first: {copy}"
-        ),
-        None => "it receives again what is written meanwhile as soon as it is back".to_owned(),
-    };
-    format!("{site} is down and will return: {failover}{home}{owed}; {over}")
 }

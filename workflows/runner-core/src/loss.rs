@@ -97,7 +97,7 @@ impl Core {
         run: Option<&Run>,
     ) -> Estimate {
         let (source, receiver) = (replication(from, resource), replication(to, resource));
-        let unlike = || self.groups.get(group).and_then(|g| Core::unlike(g, &receiver));
+        let unlike = || self.groups.get(group).and_then(|g| self.unlike(g, &receiver));
         if let Some(text) = self.unfinished_copy(&receiver).or_else(unlike) {
             return Estimate { unfinished: true, ..Estimate::unknown(text) };
         }

@@ -3,10 +3,10 @@
 
 use schemas::check::GroupLine;
 use schemas::{
-    Address, CheckLine, Code, GroupId, Problem, ReplicationState, ResourceId, Seen, Service, SiteId,
+    Address, Aside, CheckLine, Code, GroupId, Problem, ReplicationState, ResourceId, Seen, Service, SiteId,
 };
 
-use crate::compared::{copied_anew, rows_differ};
+use crate::compared::rows_differ;
 use crate::core::Core;
 use crate::in_memory::Group;
 use crate::purpose::Leaves;
@@ -61,15 +61,6 @@ impl Unprotected {
     }
 }
 
-/// The command that brings a site up to date: by catch-up where it was left with nothing that never came over and was not
-/// declared gone, else by copy. Never `establish`, which opens a site where none is open.
-pub(crate) fn reprotect(g: &Group, standby: &SiteId) -> String {
-    match catches_up(g, standby) {
-        true => format!("pointsman reprotect {} --why …", g.plan.group),
-        false => by_copy(&g.plan.group),
-    }
-}
-
 /// The command that copies a site anew.
 pub(crate) fn by_copy(group: &GroupId) -> String {
     format!("pointsman reprotect {group} --by copy --why …")
@@ -90,6 +81,34 @@ fn receives(state: Option<ReplicationState>) -> bool {
 }
 
 impl Core {
+    /// The command that brings a site up to date: by catch-up where it was left with nothing that never came over and was not
+    /// declared gone, else by copy. Never `establish`, which opens a site where none is open.
+    pub(crate) fn reprotect(&self, g: &Group, standby: &SiteId) -> String {
+        match catches_up(g, standby) {
+            true => format!("pointsman reprotect {} --why …", g.plan.group),
+            false => self.copied_to(g, standby),
+        }
+    }
+
+    /// The command that copies a site anew; before it, where an earlier copy laid something aside there, the one that
+    /// drops that: a copy beside it is refused.
+    pub(crate) fn copied_to(&self, g: &Group, standby: &SiteId) -> String {
+        let group = &g.plan.group;
+        let live = g.plan.sites.iter().find(|site| *site != standby);
+        let halves = live.map(|live| self.halves_of(g, live, standby)).unwrap_or_default();
+        let kept = halves.iter().any(|half| match self.observed.get(half).map(|(_, seen)| &seen.seen) {
+            Some(Seen::Replication(seen)) => seen.aside.as_deref().is_some_and(Aside::is_kept),
+            _ => false,
+        });
+        let copy = by_copy(group);
+        match kept {
+            true => format!(
+                "pointsman cleanup {group} --why … (it drops what an earlier copy laid aside at {standby}), and then {copy}"
+            ),
+            false => copy,
+        }
+    }
+
     /// Why a group is not protected, and what mends that; none where it is.
     pub(crate) fn unprotected(
         &self,
@@ -118,9 +137,9 @@ impl Core {
             .collect();
         let copied = |half: &Address| Some(Why::of(half, self.unfinished_copy(half)?));
         let copies: Vec<Why> = halves.iter().filter_map(copied).collect();
-        let copy = by_copy(group);
+        let copy = self.copied_to(g, other);
         let remedy = if !unlike.is_empty() {
-            copied_anew(group)
+            self.copied_anew(g, other)
         } else if !broken.is_empty() {
             format!("mend that, and it goes on by itself; where that cannot be done, {copy}")
         } else if !copies.is_empty() {
@@ -188,7 +207,7 @@ impl Core {
                     .to_owned()
             }
         };
-        format!("{lead}{}{saves}", reprotect(g, other))
+        format!("{lead}{}{saves}", self.reprotect(g, other))
     }
 
     /// The replications of the databases that may be open at one site only, from one site to the other, each
@@ -253,7 +272,7 @@ impl Core {
         let mut lines = Vec::new();
         for (resource, state) in self.replications(now, group, from, to) {
             if matches!(state, Some(ReplicationState::Stopped | ReplicationState::Capturing)) {
-                let remedy = format!("bring that up to date first: {}", reprotect(g, to));
+                let remedy = format!("bring that up to date first: {}", self.reprotect(g, to));
                 let half = Address { site: to.clone(), service: Service::Replication, resource };
                 lines.push(red(half, "stopped", format!("it does not run at {to}"), remedy));
             }

@@ -2,7 +2,7 @@
 
 use schemas::op::{Op, OpReply};
 use schemas::view::Mode;
-use schemas::{CheckLine, Declaration, Level, ReplicationSeen, ReplicationState, Seen};
+use schemas::{Aside, CheckLine, Declaration, Level, ReplicationSeen, ReplicationState, Seen};
 
 use crate::common::{World, receiver};
 
@@ -41,6 +41,17 @@ fn a_standby_that_does_not_receive_after_an_adoption_is_told_with_the_command() 
         assert_eq!(line.text, format!("secondary does not follow main ({why})"));
         assert_eq!(line.remedy.as_deref(), Some(remedy));
     }
+    // A copy beside what an earlier one laid aside would be refused.
+    let aside = Some(Box::new(Aside { tables: 3, ..Aside::default() }));
+    let kept = ReplicationSeen { state: ReplicationState::Stopped, aside, ..receiver() };
+    world.seen.insert("secondary.replication.csp".into(), Seen::Replication(kept));
+    let first =
+        "pointsman cleanup cfg --why … (it drops what an earlier copy laid aside at secondary), and then ";
+    let group = world.group();
+    assert_eq!(
+        group.sentence,
+        format!("main is live, unprotected: csp does not run at secondary; {first}{copy}")
+    );
     receives(&mut world, ReplicationState::Running);
     assert_eq!(world.group().sentence, "main is live, protected");
     assert_eq!(line(&mut world).level, Level::Green);
