@@ -133,6 +133,10 @@ pub struct StepView {
     /// It was in effect already: its service looked, and did nothing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub already: bool,
+    /// When the run came to it, where its intent was made later: it waited for what has to hold before, such as that no
+    /// other site is open, or for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reached: Option<DateTime<Utc>>,
     /// When its intent was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<DateTime<Utc>>,

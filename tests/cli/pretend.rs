@@ -145,6 +145,7 @@ pub(crate) fn step(number: u32, state: &str) -> StepView {
         in_doubt: false,
         settled_by: None,
         already: false,
+        reached: None,
         started: Some("2026-11-25T02:12:31Z".parse().unwrap()),
         ended: (state == "done").then(|| "2026-11-25T02:12:46Z".parse().unwrap()),
         output: json!(null),

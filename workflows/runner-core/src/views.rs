@@ -142,6 +142,7 @@ fn step_view(run: &Run, lives: &BTreeMap<Key, Live>, step: &Step, number: u32) -
         in_doubt: record.is_some_and(|r| r.doubted),
         settled_by,
         already: record.is_some_and(already),
+        reached: record.filter(|r| r.intended > step.since).map(|_| step.since),
         started: Some(record.map_or(step.since, |r| r.intended)),
         // A step that was never intended, such as one at a site known to be lost, ends all the same.
         ended: record.map_or(step.left, |r| r.ended),

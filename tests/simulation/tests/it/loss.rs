@@ -93,6 +93,10 @@ fn a_loss_above_the_limit_waits_for_a_bound_that_covers_it() {
     accept(&mut w, run, 600);
     assert_eq!(w.until_ended(run), RunState::Completed);
     assert!(by(&w).contains("at most 600 s accepted by anna"), "{}", by(&w));
+    let view = w.view(0, run);
+    let opening = view.steps.iter().find(|step| step.function == "database.enable-access").unwrap();
+    let waited = opening.started.unwrap() - opening.reached.unwrap();
+    assert!(waited.num_seconds() >= 60, "three waits of 20 s: {opening:?}");
     w.finish("cfg");
     w.clean();
 }

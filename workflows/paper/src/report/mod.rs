@@ -99,7 +99,8 @@ pub struct Followed {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Phase {
-    /// `detect`, `decide`, `fence`, `drain`, `open`, `start`, `name`, `clients`.
+    /// `detect`, `decide`, `fence`, `drain`, `gate` (an opening waited until it was let through: by proof that no other site
+    /// is open, or by a person), `open`, `start`, `name`, `clients`.
     pub name: String,
     /// When it began.
     pub from: DateTime<Utc>,

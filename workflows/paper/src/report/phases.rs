@@ -16,6 +16,10 @@ use crate::report::{Objective, Phase};
 
 /// The parts in which clients get their service back, in order.
 const SERVING: [&str; 4] = ["open", "start", "name", "clients"];
+/// The time that openings waited to be let through.
+pub(super) const GATE: &str = "gate";
+/// A shorter wait is the looks themselves.
+const WAITED_MS: u64 = 1000;
 
 /// When monitoring first said it, and when the hold-down was over: of the decision that led to the run.
 fn detected(evidence: &Evidence) -> Option<(DateTime<Utc>, Option<DateTime<Utc>>)> {
@@ -60,6 +64,9 @@ pub(super) fn all(evidence: &Evidence, view: &RunView) -> Vec<Phase> {
     }
     for name in names {
         let of = &steps[name];
+        if let Some((from, to, slowest)) = gate(of) {
+            push(GATE, from, Some(to), Some(slowest));
+        }
         let Some(from) = of.iter().filter_map(|step| step.started).min() else { continue };
         let to = match of.iter().any(|step| step.ended.is_none()) {
             true => None,
@@ -69,6 +76,16 @@ pub(super) fn all(evidence: &Evidence, view: &RunView) -> Vec<Phase> {
         push(name, from, to, slowest.max_by_key(|(_, ms)| *ms));
     }
     found
+}
+
+/// From when the run came to the first opening that waited, to when the last of them was let through; and the longest wait.
+fn gate(steps: &[&StepView]) -> Option<(DateTime<Utc>, DateTime<Utc>, (String, u64))> {
+    let opens = steps.iter().filter(|step| step.function == "database.enable-access");
+    let waited = opens.filter_map(|step| {
+        let (from, to) = step.reached.zip(step.started)?;
+        Some((from, to, (step.name.clone(), between(from, to).filter(|ms| *ms >= WAITED_MS)?)))
+    });
+    waited.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1), if a.2.1 < b.2.1 { b.2 } else { a.2 }))
 }
 
 fn target(evidence: &Evidence, which: &str) -> Option<u64> {
@@ -199,7 +216,7 @@ mod tests {
     use journal::Digest;
     use serde_json::json;
 
-    use super::{GroupEntry, Noted, RunView, Started, closed_first};
+    use super::{GroupEntry, Noted, RunView, Started, closed_first, gate};
 
     const RUN: &str = "019abcde-0000-7000-8000-000000007f3a";
 
@@ -227,6 +244,28 @@ mod tests {
             "started": at(5), "sequence": 40, "steps": steps,
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn an_opening_that_waited_is_told_with_how_long() {
+        let of = |reached: &[(&str, &str)], started: u32| {
+            let steps: Vec<_> = reached
+                .iter()
+                .map(|(resource, reached)| {
+                    json!({
+                        "number": 1, "position": "/do/1/act", "name": format!("open {resource}"), "state": "done",
+                        "function": "database.enable-access", "attempts": 1, "inDoubt": false, "reached": reached,
+                        "started": at(started), "ended": at(started + 2),
+                    })
+                })
+                .collect();
+            let steps: Vec<super::StepView> = serde_json::from_value(json!(steps)).unwrap();
+            gate(&steps.iter().collect::<Vec<_>>())
+        };
+        let (first, second) = (at(10), at(15));
+        let found = of(&[("config", second.as_str()), ("more", first.as_str())], 40).unwrap();
+        assert_eq!(found, (at(10).parse().unwrap(), at(40).parse().unwrap(), ("open more".into(), 30_000)));
+        assert_eq!(of(&[("config", "2026-11-25T02:00:39.600Z")], 40), None, "the looks themselves");
     }
 
     fn seen_closed(seconds: u32, epoch: u64) -> Noted<GroupEntry> {
