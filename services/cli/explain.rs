@@ -79,9 +79,7 @@ pub(crate) fn run(ask: &Explain, out: &Output) -> anyhow::Result<Exit> {
             let what = "a SQLSTATE of PostgreSQL's own: its manual lists them in the appendix on error codes";
             return Err(Usage(format!("`{code}` is {what}")).into());
         }
-        let mut near: Vec<(usize, &str)> = all.iter().map(|e| (distance(e.code, code), e.code)).collect();
-        near.sort_unstable();
-        let near: Vec<String> = near.iter().take(3).map(|(_, code)| format!("`{code}`")).collect();
+        let near: Vec<String> = near(&all, code).iter().map(|code| format!("`{code}`")).collect();
         return Err(Usage(format!("`{code}` is no code of ours; near it: {}", near.join(", "))).into());
     };
     out.line(out.strong(entry.code));
@@ -103,20 +101,14 @@ fn as_json(entry: &Entry) -> serde_json::Value {
     json!({ "code": entry.code, "title": entry.title, "cause": entry.cause, "remedy": entry.remedy })
 }
 
-/// How many letters differ (Levenshtein); codes are short, what is typed is cut.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut corner = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let next = (corner + usize::from(x != *y)).min(row[j] + 1).min(row[j + 1] + 1);
-            corner = row[j + 1];
-            row[j + 1] = next;
-        }
-    }
-    row[b.len()]
+/// Three codes that are typed nearly so; codes are short, what is typed is cut.
+fn near(all: &[Entry], typed: &str) -> Vec<&'static str> {
+    let typed: String = typed.chars().take(64).collect();
+    let far = |code: &str| strsim::damerau_levenshtein(code, &typed);
+    let mut codes: Vec<&'static str> = all.iter().map(|entry| entry.code).collect();
+    codes.sort_by_key(|code| (far(code), *code));
+    codes.truncate(3);
+    codes
 }
 
 #[cfg(test)]
@@ -163,8 +155,10 @@ mod tests {
 
     #[test]
     fn a_misspelt_code_is_near_its_own() {
-        assert_eq!(distance("stale-epoch", "stale-epoch"), 0);
-        assert_eq!(distance("stale-epoch", "stale-epok"), 2);
-        assert_eq!(distance("", "abc"), 3);
+        let all = entries();
+        for (typed, meant) in [("stale-epok", "stale-epoch"), ("unreachible", "unreachable")] {
+            assert_eq!(near(&all, typed)[0], meant, "{typed}");
+        }
+        assert_eq!(near(&all, &"x".repeat(100_000)).len(), 3);
     }
 }

@@ -125,6 +125,26 @@ fn what_would_fail_on_the_night_is_warned_of_by_day() {
 }
 
 #[test]
+fn one_wrong_key_is_one_error_at_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    assert_eq!(code(&run(&["init", "--host", "database", "."], folder)), 0);
+    let file = folder.join("host.yaml");
+    let right = std::fs::read_to_string(&file).unwrap();
+    // Both replications need this database.
+    let wrong = right.replacen("    driver: postgres ", "    drivr: postgres ", 1);
+    assert_ne!(wrong, right);
+    std::fs::write(&file, &wrong).unwrap();
+    let check = run(&["config", "check", "--config", "host.yaml"], folder);
+    assert_eq!(code(&check), 2, "{}", text(&check));
+    let line = wrong.lines().position(|line| line.starts_with("    drivr:")).unwrap() + 1;
+    let place = format!("host.yaml:{line}:5");
+    for part in [place.as_str(), "is `drivr` meant to be `driver`?", "\n1 error"] {
+        assert!(text(&check).contains(part), "`{part}` is not in\n{}", text(&check));
+    }
+}
+
+#[test]
 fn the_brake_is_let_go_and_pulled() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -4,7 +4,7 @@
 //! somewhere in a mapping. Its message quotes what did not fit; if that stands in one place only,
 //! the error stands there.
 
-use crate::{Located, Node, Place};
+use crate::{Key, Located, Node, Place};
 
 /// The one place within the value at `place` that the message quotes, else `place` itself.
 pub(crate) fn refine(root: &Located, place: Place, message: &str) -> Place {
@@ -20,6 +20,18 @@ pub(crate) fn refine(root: &Located, place: Place, message: &str) -> Place {
     match found.as_slice() {
         [one] => one.clone(),
         _ => place,
+    }
+}
+
+/// The one key of the mapping at `place` that is nearly the field that the message misses, and an advice. What chooses
+/// among shapes is missed before anybody could say which keys are unknown.
+pub(crate) fn misspelt(root: &Located, place: &Place, message: &str) -> Option<(Place, String)> {
+    let (field, _) = message.strip_prefix("missing field `")?.split_once('`')?;
+    let near = |key: &&Key| (1..=2).contains(&strsim::damerau_levenshtein(&key.name, field));
+    let mut keys = find(root, place)?.entries().iter().map(|(key, _)| key).filter(near);
+    match (keys.next(), keys.next()) {
+        (Some(key), None) => Some((key.place(), format!("is `{}` meant to be `{field}`?", key.name))),
+        _ => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The document as a tree in which everything has a place.
 
-use crate::refine::refine;
+use crate::refine::{misspelt, refine};
 use crate::{Diagnostic, Diagnostics, Place, codes, de, pointer};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Number, Value};
@@ -141,13 +141,16 @@ impl Located {
     pub fn typed<T: DeserializeOwned>(&self, path: &str) -> Result<T, Diagnostics> {
         T::deserialize(self).map_err(|error: de::ShapeError| {
             let place = error.place.unwrap_or_else(|| self.place());
-            let place = refine(self, place, &error.message);
+            let (place, help) = match misspelt(self, &place, &error.message) {
+                Some((place, help)) => (place, Some(help)),
+                None => (refine(self, place, &error.message), None),
+            };
             Diagnostics(vec![Diagnostic {
                 code: codes::SHAPE.to_owned(),
                 message: error.message,
                 path: path.to_owned(),
                 place: Some(place),
-                help: None,
+                help,
             }])
         })
     }

@@ -195,6 +195,7 @@ fn where_serde_forgets_places_the_message_finds_the_one_that_it_quotes() {
         // Quoted twice, or about the whole: it stays at the whole.
         ("d: { driver: exec, start: 5, settle: 5 }", "1:4: document-shape: invalid type: integer `5`"),
         ("d: { driver: exec, start: x }", "1:4: document-shape: missing field `settle`"),
+        ("d: { drivr: exec, start: x, settle: 1 }", "1:6: document-shape: missing field `driver`"),
     ];
     for (text, expected) in cases {
         let document = Document::parse(text, "f.yaml").unwrap();

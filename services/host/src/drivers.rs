@@ -64,11 +64,7 @@ pub fn drivers(
     tell: &Tell,
 ) -> Result<Vec<Served>, Diagnostics> {
     let mut served = Vec::new();
-    let mut wrong: Option<Diagnostics> = None;
-    let mut note = |diagnostics: Diagnostics| match &mut wrong {
-        Some(all) => all.append(diagnostics),
-        None => wrong = Some(diagnostics),
-    };
+    let mut wrong = Diagnostics::default();
     let folder = host.resolve("");
     let life = Life::new(life);
     for service in Service::ALL.iter().copied().filter(|s| only.is_empty() || only.contains(s)) {
@@ -86,40 +82,51 @@ pub fn drivers(
             };
             let built = match service {
                 Service::Dns if settings.located.get("client").is_some() => {
-                    typed::<dns::ClientSettings>(&settings).map(|its| its.driver(&here))
+                    typed::<dns::ClientSettings>(&settings).and_then(|its| Ok(its.driver(&here)?))
                 }
-                Service::Dns => typed::<dns::Record>(&settings).map(|its| its.driver(&here)),
-                Service::Database => {
-                    typed::<database::Settings>(&settings).map(|its| Ok(database(its, &here)))
-                }
+                Service::Dns => typed::<dns::Record>(&settings).and_then(|its| Ok(its.driver(&here)?)),
+                Service::Database => typed::<database::Settings>(&settings).map(|its| database(its, &here)),
                 Service::Replication => typed::<replication::Settings>(&settings)
-                    .map(|its| replication(host, settings.group, its, &here)),
-                Service::Process => typed::<process::Settings>(&settings).map(|its| process(its, &here)),
+                    .and_then(|its| replication(host, settings.group, its, &here)),
+                Service::Process => {
+                    typed::<process::Settings>(&settings).and_then(|its| Ok(process(its, &here)?))
+                }
             };
             match built {
-                Ok(Ok(driver)) => served.push(Served {
+                Ok(driver) => served.push(Served {
                     service,
                     resource: settings.resource.clone(),
                     group: settings.group.cloned(),
                     driver,
                 }),
-                Ok(Err(problem)) => {
+                Err(Wrong::Itself(problem)) => {
                     let message = problem.detail.clone().unwrap_or_else(|| problem.title.clone());
                     let found = settings.document.error(settings.pointer, problem.code.as_str(), message);
-                    note(Diagnostics::from(found));
+                    wrong.append(Diagnostics::from(found));
                 }
-                Err(diagnostics) => note(diagnostics),
+                Err(Wrong::Placed(diagnostics)) => wrong.append(diagnostics),
             }
         }
     }
-    match wrong {
-        Some(all) => Err(all),
-        None => Ok(served),
+    wrong.or(served)
+}
+
+/// Why a resource has no driver.
+enum Wrong {
+    /// Its settings, as a whole.
+    Itself(Box<Problem>),
+    /// With its own places: a line of its settings, or of those of another resource that it needs, which is said once.
+    Placed(Diagnostics),
+}
+
+impl From<Problem> for Wrong {
+    fn from(problem: Problem) -> Wrong {
+        Wrong::Itself(Box::new(problem))
     }
 }
 
-fn typed<T: DeserializeOwned>(settings: &config::Settings<'_>) -> Result<T, Diagnostics> {
-    settings.located.typed(settings.document.path())
+fn typed<T: DeserializeOwned>(settings: &config::Settings<'_>) -> Result<T, Wrong> {
+    settings.located.typed(settings.document.path()).map_err(Wrong::Placed)
 }
 
 fn database(settings: database::Settings, here: &Here<'_>) -> Arc<dyn Driver> {
@@ -154,7 +161,7 @@ fn replication(
     group: Option<&GroupId>,
     settings: replication::Settings,
     here: &Here<'_>,
-) -> Result<Arc<dyn Driver>, Problem> {
+) -> Result<Arc<dyn Driver>, Wrong> {
     let its = match settings {
         replication::Settings::Memory(its) => {
             let model = replication::memory::MemoryReplication { half: its.half };
@@ -169,11 +176,10 @@ fn replication(
         .ok_or_else(|| wrong(format!("this file has no database `{}`", its.database)))?;
     if own.group != group {
         let whose = own.group.map(GroupId::as_str).unwrap_or_default();
-        return Err(wrong(format!("database `{}` belongs to group `{whose}`", its.database)));
+        return Err(wrong(format!("database `{}` belongs to group `{whose}`", its.database)).into());
     }
-    let own: database::Settings = own.located.typed(own.document.path()).map_err(|e| wrong(e.to_string()))?;
-    let database::Settings::Postgres(own) = own else {
-        return Err(wrong(format!("database `{}` is not driven by `postgres`", its.database)));
+    let database::Settings::Postgres(own) = typed(&own)? else {
+        return Err(wrong(format!("database `{}` is not driven by `postgres`", its.database)).into());
     };
     let own = replication::Own { dsn: own.dsn.under(&here.folder), identity: own.identity };
     let place = replication::Place {
