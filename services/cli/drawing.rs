@@ -122,7 +122,7 @@ fn aged(view: &ResourceView, what: &str, now: DateTime<Utc>) -> String {
     match (view.silent, view.heard, view.seen_at) {
         // The runner remembers who spoke since it was started.
         (true, None, _) => format!("{name} NOT HEARD since the runner's start"),
-        (true, Some(at), _) => format!("{name} SILENT since {}, was {what}", text::age(at, now)),
+        (true, Some(at), _) => format!("{name} SILENT, heard last {}, was {what}", text::age(at, now)),
         (false, _, Some(at)) if is_old(view, now) => format!("{name} {what} ({})", text::age(at, now)),
         (false, ..) => format!("{name} {what}"),
     }

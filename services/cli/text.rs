@@ -80,7 +80,7 @@ pub(crate) fn resource(view: &ResourceView, now: DateTime<Utc>) -> (String, Stri
     let seen = view.observation.as_ref().map_or_else(|| "never seen".to_owned(), observation);
     let heard = match (view.heard, view.silent) {
         (None, _) => "not heard since the runner's start".to_owned(),
-        (Some(at), true) => format!("SILENT since {}", age(at, now)),
+        (Some(at), true) => format!("SILENT, heard last {}", age(at, now)),
         // A service that beats and could not look: what it saw is older than its last word.
         (Some(at), false) => match view.seen_at {
             Some(seen) if at - seen > chrono::Duration::seconds(2) => {

@@ -169,7 +169,7 @@ mod tests {
             view("witness.process.fence", runs, NOW, false),
         ]));
         assert!(text.contains("running (43 s ago, heard 1.0 s ago)"), "{text}");
-        assert!(text.contains("was running (SILENT since 1.0 s ago)"), "{text}");
+        assert!(text.contains("was running (SILENT, heard last 1.0 s ago)"), "{text}");
         let fence = text.lines().find(|line| line.contains("fence")).unwrap();
         assert!(fence.trim_end().ends_with("running"), "{text}");
         assert!(text.lines().next().unwrap().contains("witness"), "{text}");

@@ -127,9 +127,9 @@ fn a_lost_site_and_one_that_is_not_as_it_should_be() {
         &group,
         " +--------------------------+                  +--------------------------+
  | main: SILENT, LIVE       |                  | secondary: CLOSED        |
- | config SILENT since 1.0  |       csp        | config closed (1 min 2 s |
- |   s ago, was OPEN, 12    |   -x-> BROKEN    |   ago)                   |
- |   sessions               |       css        | 0 of 2 processes run (1  |
+ | config SILENT, heard     |       csp        | config closed (1 min 2 s |
+ |   last 1.0 s ago, was    |   -x-> BROKEN    |   ago)                   |
+ |   OPEN, 12 sessions      |       css        | 0 of 2 processes run (1  |
  | 2 of 2 processes ran,    | |-- kept 1.5 GiB |   min 2 s ago)           |
  |   SILENT                 |                  | cs-backup UNHEALTHY      |
  | 0 of 5 services heard    |                  | power-a on, switches     |

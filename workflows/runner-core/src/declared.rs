@@ -97,11 +97,12 @@ impl Core {
                 let detail = format!("`{what}` is of the whole group, not of {site}: leave it out");
                 return Err(Problem::new(Code::Malformed, detail));
             }
-            Some(site) if !g.plan.sites.contains(&site) => {
-                return Err(Problem::new(Code::Conflict, format!("`{site}` is no site of `{id}`")));
+            Some(site) => {
+                g.plan.has_site(&site)?;
+                Some(site)
             }
             None if of_a_site => Some(self.silent_site(now, g)?),
-            site => site,
+            None => None,
         };
         let before = g.record.declared.clone();
         if what == Declaration::Over && before.is_none() {

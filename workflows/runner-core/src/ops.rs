@@ -429,10 +429,9 @@ impl Core {
             .get(&run)
             .and_then(|r| Some((r.started.group.clone()?, r.started.epoch)))
             .ok_or_else(|| Problem::new(Code::Conflict, "the run moves no group"))?;
-        let known = self.groups.get(&group).is_some_and(|g| g.plan.sites.contains(site));
-        if !known {
-            return Err(Problem::new(Code::Conflict, format!("`{site}` is no site of `{group}`")));
-        }
+        let unknown = || Problem::new(Code::UnknownGroup, format!("`{group}`"));
+        let g = self.groups.get(&group).ok_or_else(unknown)?;
+        g.plan.has_site(site)?;
         // The site that the run opens is waited for only where it is backed out.
         let opens = self.runs.get(&run).filter(|run| !run.machine.is_backing_out());
         if opens.is_some_and(|run| run.started.from.is_some() && run.started.to.as_ref() == Some(site)) {

@@ -1,7 +1,7 @@
 //! A group's file, reduced to what the core decides by.
 
 use config::{Acceptance, AskOr, FencePath, Group, RefusedOr};
-use schemas::{Address, Service};
+use schemas::{Address, Code, Problem, Service, SiteId};
 
 use crate::notify::Commands;
 use crate::seam::{GroupPlan, LossLimit, Standing, Trigger, TriggerMode};
@@ -11,6 +11,22 @@ fn standing(acceptance: &Acceptance) -> Standing {
         who: acceptance.accepted_by.clone(),
         why: acceptance.why.clone(),
         until: acceptance.until.end(),
+    }
+}
+
+impl GroupPlan {
+    /// That the group has such a site.
+    ///
+    /// # Errors
+    ///
+    /// It has others, which are named.
+    pub(crate) fn has_site(&self, site: &SiteId) -> Result<(), Problem> {
+        if self.sites.contains(site) {
+            return Ok(());
+        }
+        let sites: Vec<&str> = self.sites.iter().map(SiteId::as_str).collect();
+        let detail = format!("`{site}` is no site of `{}`, which has {}", self.group, sites.join(" and "));
+        Err(Problem::new(Code::Conflict, detail))
     }
 }
 

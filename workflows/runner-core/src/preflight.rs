@@ -33,6 +33,8 @@ const PATH_OF: &str = "path-";
 const DORMANT: [&str; 2] = ["autostart", "check-script"];
 /// What was looked at longer ago says nothing about now.
 const LATEST: Duration = Duration::from_secs(180);
+/// What a service that is not let in calls its line.
+const REACHABLE: &str = "reachable";
 /// How long the services may take to look.
 pub(crate) const CHECK_WITHIN: Duration = Duration::from_secs(4);
 /// A difference of clocks that somebody should mend, and one that makes times meaningless.
@@ -228,7 +230,13 @@ impl Core {
                 self.heard.get(address).map_or("not heard since the runner's start".to_owned(), |heard| {
                     format!("last heard {} s ago", now.boot.saturating_sub(heard.boot).as_secs())
                 });
-            let remedy = "start `pointsman serve` on its host, or look at its link to the bus";
+            let remedy = match self.at_no_site(now, address) {
+                Some(other) => format!(
+                    "{other} is heard, and no group has the site {}: if that is it, mend `site:` of its host's file",
+                    other.site
+                ),
+                None => "start `pointsman serve` on its host, or look at its link to the bus".to_owned(),
+            };
             lines.push(CheckLine::red("answers", format!("silent: {since}"), remedy));
             return lines;
         };
@@ -271,9 +279,27 @@ impl Core {
                 let both = address.service == Service::Process && !live_only(g, address);
                 let ours = |line: &&CheckLine| !both || !DORMANT.contains(&line.what.as_str());
                 lines.extend(reply.lines.iter().filter(ours).cloned());
+                // One thing is wrong, and its service has the better words for it.
+                if lines.iter().any(|line| line.what == REACHABLE && line.level == Level::Red) {
+                    lines.retain(|line| line.what != "seen");
+                }
             }
         }
         lines
+    }
+
+    /// What is heard under the same name, at a site that no group has.
+    fn at_no_site(&self, now: Now, address: &Address) -> Option<&Address> {
+        let known = |site: &SiteId| {
+            let mut plans = self.groups.values().map(|g| &g.plan);
+            plans.any(|plan| plan.sites.contains(site) || plan.resources.iter().any(|a| a.site == *site))
+        };
+        let same = |other: &&Address| {
+            (&other.service, &other.resource) == (&address.service, &address.resource)
+                && self.is_heard(now, other)
+                && !known(&other.site)
+        };
+        self.heard.keys().find(same)
     }
 
     /// Whether a resource is as it should be in peace, seen from where the group is live.

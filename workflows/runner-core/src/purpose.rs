@@ -48,8 +48,8 @@ impl Core {
         g: &Group,
         purpose: Purpose,
     ) -> Result<(SiteId, SiteId), Problem> {
-        if let Some(to) = start.to.as_ref().filter(|to| !g.plan.sites.contains(to)) {
-            return Err(conflict(format!("`{to}` is no site of `{}`", start.group)));
+        if let Some(to) = &start.to {
+            g.plan.has_site(to)?;
         }
         if purpose == Purpose::Establish {
             return self.establish(start, g);

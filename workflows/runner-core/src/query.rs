@@ -392,8 +392,8 @@ impl Core {
         if let Some(run) = g.record.active {
             return Some(Problem::new(Code::GroupBusy, format!("run {} has not ended", run.short(4))));
         }
-        if !g.plan.sites.contains(site) {
-            return Some(Problem::new(Code::Conflict, format!("`{site}` is no site of `{group}`")));
+        if let Err(problem) = g.plan.has_site(site) {
+            return Some(problem);
         }
         match &world.live {
             Some(live) if live == site => None,

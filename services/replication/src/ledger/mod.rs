@@ -191,10 +191,7 @@ impl Folder {
         };
         fs::create_dir_all(&self.0).map_err(failed(&self.0))?;
         let part = self.0.join(format!("{name}.part"));
-        let mut options = OpenOptions::new();
-        // Rows of the application: nobody else reads them.
-        let options = options.create(true).truncate(true).write(true).mode(0o600);
-        let file = options.open(&part).map_err(failed(&part))?;
+        let file = own(&part).map_err(failed(&part))?;
         let file = BufWriter::with_capacity(1 << 16, file);
         let (digest, contents) = (Sha256::new(), Sha256::new());
         let mut part = Part { path: part, file, digest, contents, bytes: 0 };
@@ -303,12 +300,17 @@ impl Writer {
         let text = serde_json::to_vec_pretty(&seal).map_err(io::Error::from).map_err(failed(&path))?;
         let part = folder.join(format!("{}.seal.part", seal.file));
         let sealed = folder.join(format!("{}.seal", seal.file));
-        let mut file = File::create(&part).map_err(failed(&part))?;
+        let mut file = own(&part).map_err(failed(&part))?;
         file.write_all(&text).and_then(|()| file.sync_all()).map_err(failed(&part))?;
         fs::rename(&part, &sealed).map_err(failed(&sealed))?;
         File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed(&folder))?;
         Ok(self.folder.output(&seal))
     }
+}
+
+/// A new file, of rows of the application or about them: nobody else reads it.
+fn own(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)
 }
 
 /// A line of the file.
@@ -357,6 +359,8 @@ fn values(relation: &Relation, cells: &[Cell], key: bool) -> Value {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -376,6 +380,10 @@ mod tests {
         let newest = || folder.finished(&head.resource, head.applied).unwrap().map(|seal| seal.file);
         let first = write();
         assert!(first.ends_with("csp-0-64.jsonl"), "{first}");
+        for path in [first.clone(), format!("{first}.seal")] {
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{path}");
+        }
         assert_eq!(write(), first, "nothing came since");
         let text = fs::read(&first).unwrap();
 

@@ -87,6 +87,10 @@ fn an_outage_names_the_failover_and_the_way_home_and_starts_neither() {
     let problem = refused(&mut w, declare_it);
     assert_eq!(problem.code, Code::Malformed);
     assert!(problem.to_string().contains("--site main or --site secondary"), "{problem}");
+    let (id, site) = ("cfg".parse().unwrap(), Some("moon".parse().unwrap()));
+    let moon = Op::Declare { group: id, what: Declaration::Outage, site };
+    let problem = refused(&mut w, moon).to_string();
+    assert!(problem.contains("`moon` is no site of `cfg`, which has main and secondary"), "{problem}");
     w.kill_host_for_good("main");
     w.pass(Duration::from_secs(10));
     let said = declared(&mut w, Declaration::Outage, None);

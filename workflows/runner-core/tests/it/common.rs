@@ -65,7 +65,7 @@ pub(crate) struct World {
     /// All acts, in their order.
     pub(crate) acts: Vec<String>,
     claimed: BTreeMap<String, (Epoch, RunId)>,
-    addresses: Vec<Address>,
+    pub(crate) addresses: Vec<Address>,
     /// Resources on which an act of an earlier life may still be under way.
     pub(crate) unended: BTreeSet<String>,
     /// What each resource's service says of its preconditions.

@@ -5,7 +5,10 @@ use std::time::Duration;
 use crate::common::{GROUP, World, process, receiver};
 use schemas::op::{Op, OpReply};
 use schemas::view::RunState;
-use schemas::{CheckLine, CheckView, Code, Level, NameSeen, Problem, ReplicationSeen, Running, Seen, SiteId};
+use schemas::{
+    Address, CheckLine, CheckView, Code, Level, NameSeen, Problem, ReplicationSeen, Running, Seen, Service,
+    SiteId,
+};
 use serde_json::json;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -60,6 +63,47 @@ fn a_red_line_stops_a_start_until_a_person_names_it() {
     let recorded = kinds(&world, "group.overridden");
     assert_eq!(recorded.len(), 1);
     assert!(recorded[0].body["lines"][0] == "secondary.replication.css:wal-keep", "{:?}", recorded[0]);
+}
+
+/// Its host's file spells the site otherwise.
+#[test]
+fn a_resource_that_is_heard_at_a_site_that_no_group_has_is_named() {
+    let mut world = world(GROUP);
+    world.silence("secondary");
+    let (site, resource) = ("secondry".parse().unwrap(), "config".parse().unwrap());
+    world.addresses.push(Address { site, service: Service::Database, resource });
+    world.pass(30);
+    let remedy = |world: &mut World, name: &str| {
+        let checks = check(world);
+        let line = checks.lines.iter().find(|line| line.name == name).unwrap();
+        line.line.remedy.clone().unwrap()
+    };
+    let said = remedy(&mut world, "secondary.database.config:answers");
+    assert!(
+        said.starts_with("secondry.database.config is heard, and no group has the site secondry"),
+        "{said}"
+    );
+    let said = remedy(&mut world, "secondary.replication.csp:answers");
+    assert!(said.starts_with("start `pointsman serve`"), "{said}");
+}
+
+#[test]
+fn a_database_that_lets_nobody_in_is_red_once() {
+    let mut world = world(GROUP);
+    let address = "secondary.database.config";
+    let nobody = Seen::Nothing(Problem::new(Code::Unreachable, "no session on it"));
+    world.seen.insert(address.into(), nobody);
+    let whats = |world: &mut World| {
+        let checks = check(world);
+        let red = checks.lines.iter().filter(|line| line.line.level == Level::Red);
+        let ours =
+            red.filter_map(|line| line.name.strip_prefix(address)?.strip_prefix(':').map(str::to_owned));
+        ours.collect::<Vec<_>>()
+    };
+    assert_eq!(whats(&mut world), ["seen"]);
+    let line = CheckLine::red("reachable", "connection refused", "pointsman explain unreachable");
+    world.checks.insert(address.into(), vec![line]);
+    assert_eq!(whats(&mut world), ["reachable"]);
 }
 
 #[test]
