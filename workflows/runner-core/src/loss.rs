@@ -356,6 +356,29 @@ impl Core {
         Some(self.told(group, &self.estimate(now, group, &from, &to, run.map(|run| run.id))))
     }
 
+    /// Which bound an opening would wait for that is not given with the command, as far as can be told now; of several
+    /// replications the worst one's.
+    pub(crate) fn bound_asked(&self, now: Now, start: &Start, checked: &Checked) -> Option<String> {
+        let limit = self.groups.get(&start.group)?.plan.loss.as_ref();
+        let standing = limit.and_then(|limit| limit.unknown.as_ref()).is_some_and(|s| now.wall < s.until);
+        let given = start.accept_data_loss;
+        let asked = |found: &Estimate| match found.estimate.filter(|_| !found.unfinished) {
+            _ if found.drained => None,
+            Some(loss) => {
+                let covered = matches!(given, Some(LossBound::AtMost(bound)) if loss <= bound);
+                let more = limit.is_some_and(|limit| loss.0 > limit.max) && !covered;
+                more.then(|| format!("{}s", loss.0.as_secs() + 1))
+            }
+            None => {
+                let gate = found.unfinished || limit.is_some() && !standing;
+                (gate && given != Some(LossBound::Unknown)).then(|| LossBound::UNTOLD.to_owned())
+            }
+        };
+        let all = self.estimates(now, &start.group, &checked.from, &checked.to, None).into_iter();
+        let asked = all.filter_map(|found| Some((found.weight(), asked(&found)?)));
+        asked.max_by_key(|(weight, _)| *weight).map(|(_, bound)| bound)
+    }
+
     /// The line of a preview.
     pub(crate) fn loss_fact(&self, now: Now, start: &Start, checked: &Checked) -> Fact {
         let found = self.estimate(now, &start.group, &checked.from, &checked.to, None);

@@ -8,7 +8,7 @@ use schemas::{GroupId, Problem, ReplicationState, Seen, SiteId};
 use crate::core::Core;
 use crate::preflight::of_names;
 use crate::seam::Now;
-use crate::start::Start;
+use crate::start::{Checked, Start};
 
 impl Core {
     pub(crate) fn preview(&self, now: Now, start: &Start) -> Result<Preview, Problem> {
@@ -55,6 +55,7 @@ impl Core {
         }
         if checked.unplanned {
             facts.push(self.loss_fact(now, start, &checked));
+            facts.extend(self.asks_fact(now, start, &checked));
         }
         if start.protect_by == Some(schemas::op::ProtectBy::Copy) {
             facts.push(crate::loss::copy_fact(start, &checked));
@@ -128,6 +129,27 @@ impl Core {
             aside,
             input: checked.input,
         })
+    }
+
+    /// For which words of a person an unplanned move will wait, one after the other, unless they are given with the command.
+    /// None where it waits for nobody, as far as can be told now. A site that answers is closed and drained first.
+    fn asks_fact(&self, now: Now, start: &Start, checked: &Checked) -> Option<Fact> {
+        let g = self.groups.get(&start.group)?;
+        let from = &checked.from;
+        if g.plan.resources.iter().any(|address| address.site == *from && self.is_heard(now, address)) {
+            return None;
+        }
+        let standing = g.plan.standing.as_ref().is_some_and(|standing| now.wall < standing.until);
+        let proved = g.plan.one_live.iter().all(|one| self.shut(now, &start.group, from, one).is_ok());
+        let unfenced = !proved && !standing && !start.accept_unfenced.contains(from);
+        let words = [
+            unfenced.then(|| format!("--accept-unfenced {from}")),
+            self.bound_asked(now, start, checked).map(|bound| format!("--accept-data-loss {bound}")),
+        ];
+        let words: Vec<String> = words.into_iter().flatten().collect();
+        let text =
+            format!("it waits for a person unless this is given with the command: {}", words.join(" "));
+        (!words.is_empty()).then(|| Fact { label: "asks".into(), text, verdict: Some("WAITS".into()) })
     }
 
     fn site_fact(&self, now: Now, group: &GroupId, site: &SiteId) -> Fact {

@@ -101,6 +101,43 @@ fn a_loss_above_the_limit_waits_for_a_bound_that_covers_it() {
     w.clean();
 }
 
+/// Two words that would be asked for one after the other are named before the run begins.
+#[test]
+fn a_preview_names_the_words_that_a_failover_will_wait_for() {
+    let asks = |w: &mut World, unfenced: bool, data_loss: Option<LossBound>| {
+        let mut op = World::start_op("failover", "cfg", None);
+        if let Op::Start { accept_unfenced, accept_data_loss, dry_run, .. } = &mut op {
+            accept_unfenced.extend(unfenced.then(|| simulation::site("main")));
+            (*accept_data_loss, *dry_run) = (data_loss, true);
+        }
+        let OpReply::Preview(preview) = w.ask_runner(0, "", op) else { panic!("no preview") };
+        let fact = preview.facts.iter().find(|fact| fact.label == "asks");
+        fact.map(|fact| fact.text.rsplit(": ").next().unwrap().to_owned())
+    };
+    let mut w = world(LIMIT, Some(100), |scene| scene);
+    w.pass(Duration::from_secs(10));
+    let all = asks(&mut w, false, None).unwrap();
+    let bound = all.strip_prefix("--accept-unfenced main --accept-data-loss ").unwrap().to_owned();
+    let seconds: u64 = bound.strip_suffix('s').unwrap().parse().unwrap();
+    assert_eq!(asks(&mut w, true, None), Some(format!("--accept-data-loss {seconds}s")));
+    assert_eq!(asks(&mut w, true, Some(at_most(30))), Some(format!("--accept-data-loss {seconds}s")));
+    assert_eq!(asks(&mut w, false, Some(at_most(seconds))).as_deref(), Some("--accept-unfenced main"));
+    // What is named is enough.
+    assert_eq!(asks(&mut w, true, Some(at_most(seconds))), None);
+    let run = failover(&mut w, Some(at_most(seconds)));
+    assert_eq!(w.until_ended(run), RunState::Completed);
+
+    let mut w = world(LIMIT, None, |scene| scene);
+    w.pass(Duration::from_secs(10));
+    assert_eq!(asks(&mut w, true, None).as_deref(), Some("--accept-data-loss unknown"));
+    let run = failover(&mut w, Some(LossBound::Unknown));
+    assert_eq!(w.until_ended(run), RunState::Completed);
+
+    let mut w = world(STANDING, None, |scene| scene);
+    w.pass(Duration::from_secs(10));
+    assert_eq!(asks(&mut w, true, None), None);
+}
+
 #[test]
 fn a_loss_that_cannot_be_told_waits_unless_somebody_took_it_in_advance() {
     let mut w = world(LIMIT, None, |scene| scene);
