@@ -89,12 +89,16 @@ impl World {
             host.core.is_some() && host.resources.iter().any(|r| r.address == asker.address)
         });
         if !there {
-            // The bus says so only of what it delivered to nobody: no copy of it comes later either.
+            // The bus says so only of what it delivered to nobody: no copy of it came before, and none comes later.
+            if self.delivered.contains(&(asker.life, asker.id)) {
+                return;
+            }
             let same = |event: &Event| matches!(event, Event::Ask { from, id, .. } if *from == asker.life && *id == asker.id);
             self.queue.retain(|_, event| !same(event));
             self.frozen.retain(|event| !same(event));
             return self.reply(&asker, Answered::NoResponders);
         }
+        self.delivered.insert((asker.life, asker.id));
         let ask = match read(&asker, frame, body) {
             Ok(ask) => ask,
             Err(problem) => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use journal::memory::Medium;
-use runner_core::{Answered, Input as RunnerInput, ReplyTo};
+use runner_core::{Answered, Input as RunnerInput, ReplyTo, RequestId};
 use schemas::op::OpRequest;
 use schemas::{Address, Code, GroupId, MessageId, Problem};
 use service_core::{Input, Registered};
@@ -16,7 +16,7 @@ use crate::ghosts::Ghosts;
 use crate::ground::{Ground, Point};
 use crate::host::{Asker, Host, Lost};
 use crate::random::Dice;
-use crate::runner::RunnerSlot;
+use crate::runner::{Life, RunnerSlot};
 use crate::scene::Scene;
 
 /// One hop of a message, one move of a driver.
@@ -96,6 +96,8 @@ pub struct World {
     pub(crate) taps: Vec<Tap>,
     pub(crate) cut: BTreeSet<(String, Option<usize>)>,
     pub(crate) frozen: Vec<Event>,
+    /// Requests of which a copy came to somebody.
+    pub(crate) delivered: BTreeSet<(Life, RequestId)>,
     pub(crate) queue: BTreeMap<(Duration, u64), Event>,
     pub(crate) last: u64,
 }
@@ -155,6 +157,7 @@ impl World {
             taps: Vec::new(),
             cut: BTreeSet::new(),
             frozen: Vec::new(),
+            delivered: BTreeSet::new(),
             queue: BTreeMap::new(),
             last: 0,
             scene,

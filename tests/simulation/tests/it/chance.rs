@@ -21,6 +21,8 @@ use crate::common::{pair, ready, whole};
 /// How many seeds, unless `POINTSMAN_SEEDS` says; and for how long at most.
 const SEEDS: u64 = 300;
 const BOUND: Duration = Duration::from_secs(20);
+/// Seeds that once found something, played however slow the machine is.
+const FOUND: [u64; 1] = [109];
 
 #[test]
 fn whatever_happens_the_invariants_hold() {
@@ -31,7 +33,8 @@ fn whatever_happens_the_invariants_hold() {
     let bound = if number("POINTSMAN_SEEDS").is_some() { Duration::MAX } else { BOUND };
     let began = Instant::now();
     let (mut played, mut events) = (0, 0);
-    for seed in first..first + seeds {
+    let found = FOUND.into_iter().filter(|_| first == 1);
+    for seed in found.chain(first..first + seeds) {
         let outcome = std::panic::catch_unwind(|| play(seed));
         match outcome {
             Ok(of_it) => events += of_it,
