@@ -14,7 +14,7 @@ use crate::core::Core;
 use crate::entry::GroupEntry;
 use crate::gate::OPEN_WITHIN;
 use crate::group::{LossAccepted, OpenState};
-use crate::in_memory::LossAsked;
+use crate::in_memory::{Group, LossAsked};
 use crate::live::Owner;
 use crate::rules::Rule;
 use crate::run::Run;
@@ -53,6 +53,13 @@ impl Estimate {
 /// A time in a message, as an estimate: to the millisecond, never negative.
 fn between(from: DateTime<Utc>, to: DateTime<Utc>) -> Iso {
     Iso(Duration::from_millis((to - from).num_milliseconds().max(0).unsigned_abs()))
+}
+
+/// Back to where it was live all the time: nothing was written elsewhere.
+fn stays(g: &Group, from: &SiteId, to: &SiteId) -> bool {
+    let mut opening =
+        g.record.databases.iter().filter(|(_, state)| matches!(state, OpenState::Opening { .. }));
+    g.record.live.as_ref() == Some(to) && !opening.any(|(address, _)| address.site == *from)
 }
 
 fn replication(site: &SiteId, resource: &ResourceId) -> Address {
@@ -213,14 +220,7 @@ impl Core {
         if g.record.loss.as_ref().is_some_and(|loss| loss.run == key.run) {
             return None;
         }
-        // Back to where it was live all the time: nothing was written elsewhere.
-        let opened = g
-            .record
-            .databases
-            .iter()
-            .any(|(address, state)| address.site == *from && matches!(state, OpenState::Opening { .. }));
-        let stays = g.record.live.as_ref() == Some(to) && !opened;
-        (!stays).then(|| (from.clone(), to.clone()))
+        (!stays(g, from, to)).then(|| (from.clone(), to.clone()))
     }
 
     /// Whether an opening may go on as far as its loss goes; else it waits, and looks again.
@@ -357,9 +357,13 @@ impl Core {
     }
 
     /// Which bound an opening would wait for that is not given with the command, as far as can be told now; of several
-    /// replications the worst one's.
+    /// replications the worst one's. Where one cannot be told and another is too late, a bound is asked for after that.
     pub(crate) fn bound_asked(&self, now: Now, start: &Start, checked: &Checked) -> Option<String> {
-        let limit = self.groups.get(&start.group)?.plan.loss.as_ref();
+        let g = self.groups.get(&start.group)?;
+        if stays(g, &checked.from, &checked.to) {
+            return None;
+        }
+        let limit = g.plan.loss.as_ref();
         let standing = limit.and_then(|limit| limit.unknown.as_ref()).is_some_and(|s| now.wall < s.until);
         let given = start.accept_data_loss;
         let asked = |found: &Estimate| match found.estimate.filter(|_| !found.unfinished) {
@@ -374,9 +378,16 @@ impl Core {
                 (gate && given != Some(LossBound::Unknown)).then(|| LossBound::UNTOLD.to_owned())
             }
         };
-        let all = self.estimates(now, &start.group, &checked.from, &checked.to, None).into_iter();
-        let asked = all.filter_map(|found| Some((found.weight(), asked(&found)?)));
-        asked.max_by_key(|(weight, _)| *weight).map(|(_, bound)| bound)
+        let all = self.estimates(now, &start.group, &checked.from, &checked.to, None);
+        let mut asked: Vec<_> =
+            all.iter().filter_map(|found| Some((found.weight(), asked(found)?))).collect();
+        asked.sort();
+        let (_, worst) = asked.pop()?;
+        let bound = asked.into_iter().rev().map(|(_, bound)| bound).find(|bound| *bound != LossBound::UNTOLD);
+        Some(match bound.filter(|_| worst == LossBound::UNTOLD) {
+            Some(bound) => format!("{worst} (and in the run, then, --data-loss {bound})"),
+            None => worst,
+        })
     }
 
     /// The line of a preview.

@@ -3,12 +3,17 @@
 use engine::Purpose;
 use schemas::op::{Fact, Preview};
 use schemas::view::ResourceView;
-use schemas::{GroupId, Problem, ReplicationState, Seen, SiteId};
+use schemas::{Address, GroupId, Problem, ReplicationState, ResourceId, Seen, Service, SiteId};
 
 use crate::core::Core;
+use crate::gate::Shut;
 use crate::preflight::of_names;
 use crate::seam::Now;
 use crate::start::{Checked, Start};
+
+fn database(site: &SiteId, resource: &ResourceId) -> Address {
+    Address { site: site.clone(), service: Service::Database, resource: resource.clone() }
+}
 
 impl Core {
     pub(crate) fn preview(&self, now: Now, start: &Start) -> Result<Preview, Problem> {
@@ -35,21 +40,22 @@ impl Core {
                 &checked.from
             };
             let shut = self.shut(now, &start.group, closed, &resource);
-            let heard = g
-                .is_some_and(|g| g.plan.resources.iter().any(|a| a.site == *closed && self.is_heard(now, a)));
-            let (text, verdict) = match shut {
-                Ok(shut) => {
-                    let verdict =
-                        if matches!(shut, crate::gate::Shut::Acceptance(_)) { "ACCEPTED" } else { "PROVED" };
-                    (format!("{resource} at {closed}: {}", shut.text()), verdict)
-                }
-                Err(_) if checked.unplanned && heard => {
+            // The run has an epoch of its own: what was proved or accepted in the one before does not count in it.
+            let counts = |shut: &Shut| match shut {
+                Shut::FencePath(_) => true,
+                Shut::Proof => !checked.unplanned,
+                Shut::Acceptance(_) => false,
+            };
+            let (text, verdict) = match shut.ok().filter(counts) {
+                Some(shut) => (format!("{resource} at {closed}: {}", shut.text()), "PROVED"),
+                None if !checked.unplanned => (format!("{closed} is closed by the run"), "PLANNED"),
+                None if self.is_heard(now, &database(closed, &resource)) => {
                     (format!("{closed} answers: it is closed and drained first"), "PLANNED")
                 }
-                Err(_) if checked.unplanned => {
-                    (format!("{closed} cannot be asked: it may still accept writes"), "NOT PROVED")
+                None if start.accept_unfenced.contains(closed) => {
+                    (format!("{closed} cannot be asked: accepted with the command"), "ACCEPTED")
                 }
-                Err(_) => (format!("{closed} is closed by the run"), "PLANNED"),
+                None => (format!("{closed} cannot be asked: it may still accept writes"), "NOT PROVED"),
             };
             facts.push(Fact { label: "fence".into(), text, verdict: Some(verdict.into()) });
         }
@@ -132,16 +138,16 @@ impl Core {
     }
 
     /// For which words of a person an unplanned move will wait, one after the other, unless they are given with the command.
-    /// None where it waits for nobody, as far as can be told now. A site that answers is closed and drained first.
+    /// None where it waits for nobody, as far as can be told now. A database whose service answers is closed and drained first.
     fn asks_fact(&self, now: Now, start: &Start, checked: &Checked) -> Option<Fact> {
         let g = self.groups.get(&start.group)?;
         let from = &checked.from;
-        if g.plan.resources.iter().any(|address| address.site == *from && self.is_heard(now, address)) {
-            return None;
-        }
+        let silent = |one: &&ResourceId| !self.is_heard(now, &database(from, one));
+        let mut silent = g.plan.one_live.iter().filter(silent).peekable();
+        silent.peek()?;
         let standing = g.plan.standing.as_ref().is_some_and(|standing| now.wall < standing.until);
-        let proved = g.plan.one_live.iter().all(|one| self.shut(now, &start.group, from, one).is_ok());
-        let unfenced = !proved && !standing && !start.accept_unfenced.contains(from);
+        let off = |one| matches!(self.shut(now, &start.group, from, one), Ok(Shut::FencePath(_)));
+        let unfenced = !silent.all(off) && !standing && !start.accept_unfenced.contains(from);
         let words = [
             unfenced.then(|| format!("--accept-unfenced {from}")),
             self.bound_asked(now, start, checked).map(|bound| format!("--accept-data-loss {bound}")),

@@ -3,6 +3,7 @@
 
 mod alive;
 mod aside;
+mod asks;
 mod blind;
 mod boot;
 mod capturing;
