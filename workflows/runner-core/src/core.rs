@@ -50,10 +50,21 @@ pub(crate) enum Asked {
     Act(Key),
     Outcome(Key),
     Claim(GroupId, Epoch, Address),
-    Observe { address: Address, query: Option<u64> },
-    Check { address: Address, query: u64 },
+    /// `overtaken`: an opening of it was intended, or ended, since.
+    Observe {
+        address: Address,
+        query: Option<u64>,
+        overtaken: bool,
+    },
+    Check {
+        address: Address,
+        query: u64,
+    },
     Adopt(GroupId, Address, u64),
-    ByHand { address: Address, query: u64 },
+    ByHand {
+        address: Address,
+        query: u64,
+    },
 }
 
 /// What a timer is for.
@@ -89,8 +100,8 @@ pub struct Core {
     pub(crate) looked: BTreeMap<Address, crate::gate::Looked>,
     /// Databases whose services answer and cannot look, since when by the boot-time clock.
     pub(crate) blind: BTreeMap<Address, Duration>,
-    /// Programs that run and are not healthy.
-    pub(crate) unwell: BTreeMap<Address, crate::limited::Unhealthy>,
+    /// Programs that do their work, or run and do not.
+    pub(crate) health: BTreeMap<Address, crate::health::Health>,
     /// The last sign of life of each service.
     pub(crate) alive: BTreeMap<Address, crate::alive::Sign>,
     /// Servers that let nobody in, as the services beside them say.
@@ -137,7 +148,7 @@ impl Core {
             observed: BTreeMap::new(),
             looked: BTreeMap::new(),
             blind: BTreeMap::new(),
-            unwell: BTreeMap::new(),
+            health: BTreeMap::new(),
             alive: BTreeMap::new(),
             down: BTreeMap::new(),
             checked: BTreeMap::new(),
@@ -197,6 +208,7 @@ impl Core {
 
     /// After everything was read: claims again, settles what is in doubt, goes on.
     pub fn start(&mut self, now: Now) -> Output {
+        (self.began, self.began_wall) = (now.boot, now.wall);
         self.resume_groups(now);
         self.resume_notices(now);
         self.begin_watch(now);
@@ -382,6 +394,9 @@ impl Core {
             self.flush(run);
         }
         self.out.entries.push(append);
+        if let GroupEntry::Opening { address, .. } = entry {
+            self.overtake(address);
+        }
     }
 
     fn checkpoint(&mut self, now: Now) {
@@ -465,7 +480,9 @@ impl Core {
             Some(Asked::Claim(group, epoch, address)) => {
                 self.on_claim_answered(now, &group, epoch, &address, answer);
             }
-            Some(Asked::Observe { address, query }) => self.on_observed(now, address, query, answer),
+            Some(Asked::Observe { address, query, overtaken }) => {
+                self.on_observed(now, address, query, answer, overtaken);
+            }
             Some(Asked::Check { address, query }) => self.on_checked(now, address, query, answer),
             Some(Asked::Adopt(group, address, query)) => {
                 self.on_adopt_answered(now, &group, &address, query, answer);

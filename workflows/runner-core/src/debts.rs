@@ -15,7 +15,7 @@ use crate::rules::Rule;
 use crate::seam::Now;
 
 /// The bound of one attempt to pay a debt.
-const PAY_WITHIN: Duration = Duration::from_secs(30);
+pub(crate) const PAY_WITHIN: Duration = Duration::from_secs(30);
 /// A debt that could not be paid is not tried again before: its services answer at once, and every try is an entry.
 const PAY_AGAIN: Duration = Duration::from_secs(2);
 /// The first such pause of a close, twice as long each time up to the other one: its site may be open.
@@ -277,6 +277,7 @@ impl Core {
             stage: Stage::AskAgain { at: now.boot },
             deadline: now.boot + PAY_WITHIN,
             undelivered: false,
+            overtaken: self.may_be_overtaken(group, &doubt.address),
             cancelled: true,
             own_bound: None,
             problem: None,
@@ -338,6 +339,7 @@ impl Core {
             stage,
             deadline: now.boot + PAY_WITHIN,
             undelivered: debt.call.is_none(),
+            overtaken: debt.call.is_some() && self.may_be_overtaken(group, &debt.owed.address),
             cancelled: false,
             own_bound: None,
             problem: None,

@@ -86,6 +86,7 @@ impl Core {
             stage,
             deadline: now.boot + bound(call.timeout),
             undelivered: true,
+            overtaken: false,
             cancelled: false,
             own_bound: None,
             problem: None,

@@ -8,10 +8,11 @@ use schemas::{
     Running, Seen, Service, SiteId, YES_COUNTS,
 };
 
-use crate::core::{Core, Timer};
+use crate::core::{Asked, Core, Timer};
+use crate::debts::PAY_WITHIN;
 use crate::entry::{ByPerson, GroupEntry, Owed, SettledAs};
 use crate::in_memory::Group;
-use crate::live::{Live, Stage};
+use crate::live::{Live, SETTLE_GRACE, Stage};
 use crate::rules::Rule;
 use crate::seam::{Now, ReplyTo};
 
@@ -129,6 +130,14 @@ impl Core {
         };
         if !self.runs.get(&key.run).is_some_and(|run| run.goes_on()) {
             return;
+        }
+        // What was begun there while it waited, such as a close that is owed, is settled first.
+        if self.occupant(key).is_some() {
+            let until = now.boot + PAY_WITHIN + SETTLE_GRACE;
+            if let Some(live) = self.lives.get_mut(key) {
+                live.deadline = live.deadline.max(until);
+            }
+            return self.stage(key, Stage::InTurn);
         }
         let guarded = self.groups.get(&group).is_some_and(|g| g.plan.one_live.contains(&address.resource));
         if guarded && self.rules.keep(Rule::Gate) {
@@ -315,8 +324,34 @@ impl Core {
         })
     }
 
+    /// An opening of a database is intended, or has ended: closes that were intended before, and looks that were asked for
+    /// before, are no proof any more, whenever they answer.
+    pub(crate) fn overtake(&mut self, address: &Address) {
+        for live in self.lives.values_mut().filter(|live| live.address == *address) {
+            live.overtaken |= live.effect() == Effect::Closes && live.intended();
+        }
+        for asked in self.asked.values_mut() {
+            match asked {
+                Asked::Observe { address: of, overtaken, .. } if of == address => *overtaken = true,
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether a close that an earlier life intended may have been followed by the opening that counts. Where nobody can
+    /// tell, a look does.
+    pub(crate) fn may_be_overtaken(&self, group: &schemas::GroupId, address: &Address) -> bool {
+        self.groups.get(group).is_some_and(|g| g.record.opening(address) == Some(g.record.epoch))
+    }
+
     /// An observation proves a close if its service holds this epoch and nothing there is unended.
-    pub(crate) fn note_observation(&mut self, now: Now, address: &Address, seen: &Observation) {
+    pub(crate) fn note_observation(
+        &mut self,
+        now: Now,
+        address: &Address,
+        seen: &Observation,
+        overtaken: bool,
+    ) {
         let Seen::Database(database) = &seen.seen else { return };
         if database.access != Access::Closed {
             self.looked.entry(address.clone()).or_default().open = Some(now.boot);
@@ -333,7 +368,7 @@ impl Core {
             return;
         }
         let pending = g.occupied.contains_key(address);
-        if mine && seen.unended.is_empty() && !pending && g.record.epoch.0 > 0 {
+        if mine && seen.unended.is_empty() && !pending && !overtaken && g.record.epoch.0 > 0 {
             g.proofs.insert(address.clone(), now.boot);
             let known = g.record.closed_in_epoch(address).is_some();
             let (id, epoch) = (id.clone(), g.record.epoch);
@@ -345,7 +380,7 @@ impl Core {
         }
     }
 
-    /// A close that was settled as done is a proof.
+    /// A close that was settled as done is a proof, unless an opening was intended after it.
     pub(crate) fn note_closed(
         &mut self,
         now: Now,
@@ -355,8 +390,14 @@ impl Core {
     ) {
         let done =
             matches!(result, SettledAs::Done { answer: Some(Answer::Applied | Answer::AlreadyApplied), .. });
+        // Acts wait for each other; what a person says that he opened does not, nor does a boot.
+        let overtaken = live.overtaken && self.rules.keep(Rule::OneOpenKey);
         let Some(g) = self.groups.get_mut(group) else { return };
-        if live.effect() != Effect::Closes || !done || !g.plan.one_live.contains(&live.address.resource) {
+        if live.effect() != Effect::Closes
+            || !done
+            || overtaken
+            || !g.plan.one_live.contains(&live.address.resource)
+        {
             return;
         }
         g.proofs.insert(live.address.clone(), now.boot);

@@ -25,6 +25,7 @@ mod followed;
 mod fresh;
 mod gate;
 mod group;
+mod health;
 mod in_memory;
 mod left;
 mod limited;

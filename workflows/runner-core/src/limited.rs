@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use schemas::view::ResourceView;
-use schemas::{Address, GroupId, Observation, ProcessSeen, ResourceId, Running, Seen, Service, SiteId};
-use serde_json::Value;
+use schemas::{Address, GroupId, ResourceId, Running, Seen, Service, SiteId};
 
 use crate::core::{Core, SILENT_AFTER};
 use crate::entry::GroupEntry;
@@ -19,13 +18,6 @@ use crate::views::text;
 
 /// A program that is not healthy, and since when.
 type Unwell<'r> = (&'r Address, DateTime<Utc>);
-
-/// Looks at a program that ran and was not healthy, with none between that told otherwise.
-pub(crate) struct Unhealthy {
-    first: Now,
-    /// By the boot-time clock.
-    last: Duration,
-}
 
 /// Why users can only read.
 pub(crate) struct OnlyReads {
@@ -59,7 +51,7 @@ impl Core {
         let before = moved.map(|moved| format!("{}; {}", moved.text(), moved.remedy()));
         let other = g.plan.sites.iter().find(|site| *site != live).cloned();
         let failover = format!("pointsman failover {id} --to {} --why …", text(&other));
-        let (unwell, _) = self.unwell_parts(g, resources);
+        let (unwell, _) = self.unwell_parts(now, g, resources);
         let first = unwell.iter().map(|(_, since)| *since).min();
         let dead = dead_at(g, live, resources);
         let (since, what, next) = if let Some(since) = self.silent_since(now, live, resources) {
@@ -93,53 +85,30 @@ impl Core {
         Some(OnlyReads { since: known.map_or(since, |(_, since)| *since), what, before, next })
     }
 
-    /// A program was looked at: since when it is seen to run without being healthy. A look that could not tell, on a
-    /// busy host, neither lengthens that nor ends it.
-    pub(crate) fn note_unwell(&mut self, now: Now, address: &Address, seen: &Observation) {
-        match &seen.seen {
-            Seen::Process(process) if process.running == Running::Unhealthy && !between(process) => {
-                let first = Unhealthy { first: now, last: now.boot };
-                self.unwell.entry(address.clone()).or_insert(first).last = now.boot;
-            }
-            Seen::Process(process) if process.running == Running::Unknown => {}
-            Seen::Nothing(_) => {}
-            _ => drop(self.unwell.remove(address)),
-        }
-    }
-
-    /// What runs at both sites on what the live site serves, such as proxies, and was not healthy whenever it was looked at
-    /// for some time, each with since when: first those of which no copy that is heard is healthy, then those that are sick
+    /// What runs at both sites on what the live site serves, such as proxies, and was not healthy by every look that told for
+    /// some time, each with since when: first those of which no copy that is heard is healthy, then those that are sick
     /// beside a healthy copy: the live site serves that one.
     fn unwell_parts<'r>(
         &self,
+        now: Now,
         g: &Group,
         resources: &'r [ResourceView],
     ) -> (Vec<Unwell<'r>>, Vec<Unwell<'r>>) {
         let served = served(g);
         let heard: Vec<&ResourceView> =
             resources.iter().filter(|view| !view.silent && served.contains(&view.address)).collect();
-        let healthy = |view: &ResourceView| match self.observed.get(&view.address).map(|(_, seen)| &seen.seen)
-        {
-            Some(Seen::Process(process)) => process.running == Running::Healthy,
-            _ => false,
-        };
-        let unwell = |view: &'r ResourceView| Some((&view.address, self.unwell_since(&view.address)?));
+        let unwell = |view: &'r ResourceView| Some((&view.address, self.unwell_since(now, &view.address)?));
         heard.iter().copied().filter_map(unwell).partition(|(part, _)| {
-            !heard.iter().any(|view| view.address.resource == part.resource && healthy(view))
+            let copy = |view: &&ResourceView| view.address.resource == part.resource;
+            !heard.iter().copied().filter(copy).any(|view| self.is_well(now, &view.address))
         })
-    }
-
-    /// Since when it is not healthy. One look says little: it may be starting.
-    fn unwell_since(&self, address: &Address) -> Option<DateTime<Utc>> {
-        let seen = self.unwell.get(address)?;
-        (seen.last.saturating_sub(seen.first.boot) >= SILENT_AFTER).then_some(seen.first.wall)
     }
 
     /// Those that are sick beside a healthy copy: nobody's writes wait for them.
     pub(crate) fn sick(&self, now: Now, g: &Group) -> Vec<String> {
         let resources: Vec<ResourceView> =
             served(g).iter().map(|part| self.resource_view(now, part)).collect();
-        let (_, single) = self.unwell_parts(g, &resources);
+        let (_, single) = self.unwell_parts(now, g, &resources);
         let said = |(part, since): &Unwell<'_>| {
             let since = since.format("%H:%M:%SZ");
             format!(
@@ -241,17 +210,10 @@ impl Core {
             Some(_) => true,
         };
         let unseen = databases.chain(parts).map(address).filter(|address| !seen(address));
-        let soon =
-            |address: &Address| self.unwell.contains_key(address) && self.unwell_since(address).is_none();
-        let unsure = |address: &Address| !seen(address) || soon(address);
+        let unsure = |address: &Address| !seen(address) || self.may_be_unwell(now, address);
         let served = served(g).into_iter().filter(unsure);
         unseen.chain(served).filter(|address| self.is_heard(now, address)).collect()
     }
-}
-
-/// Whether it is being started or stopped, or only something of it was left behind: that tells nothing of whom it works on.
-fn between(process: &ProcessSeen) -> bool {
-    matches!(process.detail.get("running").and_then(Value::as_str), Some("changing" | "remains"))
 }
 
 /// What runs at the live site only and is seen not to run there, or not well.

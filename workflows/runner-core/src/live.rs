@@ -86,6 +86,8 @@ pub(crate) struct Live {
     pub(crate) deadline: Duration,
     /// Every attempt so far had no responders.
     pub(crate) undelivered: bool,
+    /// An opening of the same database was intended after it: that it closed it, once, says nothing of now.
+    pub(crate) overtaken: bool,
     /// Nobody wants it any longer: no further attempt.
     pub(crate) cancelled: bool,
     /// Of one that nobody wants any longer: its bound before that. Until then it is waited for while its service says that it
@@ -205,7 +207,7 @@ impl Core {
         }
     }
 
-    fn stage(&mut self, key: &Key, stage: Stage) {
+    pub(crate) fn stage(&mut self, key: &Key, stage: Stage) {
         if let Some(live) = self.lives.get_mut(key) {
             live.stage = stage;
         }
@@ -246,12 +248,7 @@ impl Core {
         }
         let Some(live) = self.lives.get(key) else { return };
         let (address, deadline, effect) = (live.address.clone(), live.deadline, live.effect());
-        let occupant = live
-            .group
-            .as_ref()
-            .and_then(|g| self.groups.get(g))
-            .and_then(|g| g.occupied.get(&address).filter(|occupant| *occupant != key).cloned());
-        if let Some(occupant) = occupant.filter(|_| self.rules.keep(Rule::OneOpenKey)) {
+        if let Some(occupant) = self.occupant(key).cloned() {
             let waits = match self.lives.contains_key(&occupant) {
                 true => format!("{occupant} on {address} to be settled"),
                 false => format!(
@@ -270,6 +267,13 @@ impl Core {
             Effect::Opens => self.stage(key, Stage::AtGate),
             _ => self.intend(now, key),
         }
+    }
+
+    /// The other key that is open on its resource: it is settled first.
+    pub(crate) fn occupant(&self, key: &Key) -> Option<&Key> {
+        let live = self.lives.get(key)?;
+        let occupant = self.groups.get(live.group.as_ref()?)?.occupied.get(&live.address);
+        occupant.filter(|occupant| *occupant != key && self.rules.keep(Rule::OneOpenKey))
     }
 
     /// Writes the intent; the first request follows it.

@@ -8,6 +8,7 @@ use crate::core::Core;
 use crate::entry::{ByPerson, GroupEntry};
 use crate::gate::Shut;
 use crate::group::OpenState;
+use crate::live::Live;
 use crate::run::Run;
 use crate::seam::Now;
 
@@ -89,6 +90,11 @@ impl Core {
                 self.look_at(now, &address, None);
             }
             return Err(why);
+        }
+        let closes =
+            |live: &Live| live.address == *address && live.effect() == Effect::Closes && live.intended();
+        if self.lives.values().any(closes) {
+            return Err("a close of it is not settled".into());
         }
         let counted =
             self.groups.get(group).is_some_and(|g| g.record.opening(address) == Some(request.epoch));

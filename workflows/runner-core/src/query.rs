@@ -191,11 +191,18 @@ impl Core {
 
     fn look_within(&mut self, address: &Address, query: Option<u64>, within: Duration) {
         let subject = self.prefix.request(address, Verb::Observe);
-        let why = Asked::Observe { address: address.clone(), query };
+        let why = Asked::Observe { address: address.clone(), query, overtaken: false };
         self.ask(why, subject, Vec::new(), b"{}".to_vec(), within);
     }
 
-    pub(crate) fn on_observed(&mut self, now: Now, address: Address, query: Option<u64>, answer: Answered) {
+    pub(crate) fn on_observed(
+        &mut self,
+        now: Now,
+        address: Address,
+        query: Option<u64>,
+        answer: Answered,
+        overtaken: bool,
+    ) {
         match &answer {
             Answered::Reply(_) => self.mute.remove(&address),
             Answered::NoResponders => self.mute.insert(address.clone()),
@@ -213,8 +220,8 @@ impl Core {
             }
             self.note_alive(now, &address, seen.at);
             self.note_down(now, &address, &seen);
-            self.note_unwell(now, &address, &seen);
-            self.note_observation(now, &address, &seen);
+            self.note_health(now, &address, &seen);
+            self.note_observation(now, &address, &seen, overtaken);
             self.note_replication(now, &address, &seen);
             match (&seen.seen, address.service) {
                 (Seen::Nothing(_), Service::Database) => {

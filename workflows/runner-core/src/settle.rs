@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use engine::InDoubt;
-use schemas::{Action, Address, Answer, Attempt, Code, Key, Position, Problem, Reply};
+use schemas::{Action, Address, Answer, Attempt, Code, Effect, Key, Position, Problem, Reply};
 use serde_json::Value;
 
 use crate::call::CallState;
@@ -225,6 +225,9 @@ impl Core {
         }
         if let Some(group) = &live.group {
             self.free(group, &live.address, key);
+            if live.effect() == Effect::Opens {
+                self.overtake(&live.address);
+            }
             self.note_closed(now, group, &live, &result);
         }
         self.owe_unpush(now, key, &live, Some(&result));
@@ -345,6 +348,7 @@ impl Core {
         let owned = |id: &schemas::GroupId| {
             self.groups.get(id).is_some_and(|g| g.plan.resources.contains(&record.address))
         };
+        let overtaken = group.as_ref().is_some_and(|id| self.may_be_overtaken(id, &record.address));
         let live = Live {
             owner: Owner::Step,
             group: group.filter(owned),
@@ -356,6 +360,7 @@ impl Core {
             stage: Stage::AskAgain { at: now.boot },
             deadline: now.boot + bound(step.call.timeout),
             undelivered: false,
+            overtaken,
             cancelled: false,
             own_bound: None,
             problem: None,
@@ -372,12 +377,16 @@ impl Core {
 
     /// After a restart: what the entries leave open is settled before anything else is done with it.
     pub(crate) fn revive(&mut self, now: Now, key: &Key, state: Option<(CallState, Attempt)>) {
+        let overtaken = self.lives.get(key).is_some_and(|live| {
+            live.group.as_ref().is_some_and(|id| self.may_be_overtaken(id, &live.address))
+        });
         if let Some((CallState::Open, attempt)) = state
             && let Some(live) = self.lives.get_mut(key)
         {
             live.attempt = attempt;
             live.undelivered = false;
             let (group, address) = (live.group.clone(), live.address.clone());
+            live.overtaken = overtaken;
             if let Some(g) = group.and_then(|g| self.groups.get_mut(&g)) {
                 g.occupied.insert(address, key.clone());
             }

@@ -152,6 +152,52 @@ fn it_counts_from_the_first_proxy_that_lost_its_server() {
     assert_eq!(noted(&world), [json!({ "site": "main" })]);
 }
 
+/// A look that ends without an answer says nothing, for as long as what was told before counts.
+#[test]
+fn looks_that_could_not_tell_keep_what_was_told_for_a_while() {
+    let one = |site: &str| format!("{site}.process.proxy-a");
+    let is = |running| Seen::Process(process(running, None));
+    let late = || Seen::Nothing(Problem::new(Code::Failed, "it took longer than 4 s"));
+    let limited = |world: &mut World| world.group().mode == Mode::Limited;
+    let mut world = World::new();
+    world.adopt("main");
+    world.seen.insert(one("main"), is(Running::Healthy));
+    world.seen.insert(one("secondary"), is(Running::Unhealthy));
+    world.pass(30);
+    assert!(!limited(&mut world));
+    // The healthy copy's host is busy.
+    world.seen.insert(one("main"), late());
+    world.pass(30);
+    assert!(!limited(&mut world), "nobody saw it unwell");
+    world.seen.insert(one("main"), is(Running::Unhealthy));
+    world.pass(30);
+    assert!(limited(&mut world));
+    let since = world.group().limited_since;
+
+    // The runner anew, on a busy night: what it has not seen does not end it.
+    let mut world = world.killed(GROUP);
+    for site in ["main", "secondary"] {
+        world.seen.insert(one(site), is(Running::Unknown));
+    }
+    world.pass(30);
+    assert_eq!(noted(&world), [] as [Value; 0]);
+    for site in ["main", "secondary"] {
+        world.seen.insert(one(site), is(Running::Unhealthy));
+    }
+    world.pass(30);
+    assert_eq!(world.group().limited_since, since);
+
+    // Not for ever.
+    for site in ["main", "secondary"] {
+        world.seen.insert(one(site), is(Running::Unknown));
+    }
+    world.pass(60);
+    assert_eq!(world.group().limited_since, since);
+    world.pass(60);
+    assert!(!limited(&mut world));
+    assert_eq!(noted(&world), [json!({ "site": "main" })]);
+}
+
 /// Its log says why; nobody's writes wait for it, and no run begins to count there.
 #[test]
 fn one_sick_proxy_beside_a_healthy_copy_is_a_warning() {
