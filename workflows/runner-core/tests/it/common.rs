@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use engine::Definition;
 use runner_core::{
     Answered, BusRequest, Core, Effect, GroupPlan, Ids, Input, Local, Now, Output, ReplyTo, Rules, Settings,
@@ -72,6 +72,12 @@ pub(crate) struct World {
     pub(crate) checks: BTreeMap<String, Vec<CheckLine>>,
     /// What a resource's service sees, where it is something else than usual.
     pub(crate) seen: BTreeMap<String, Seen>,
+    /// By how many seconds a service's clock is ahead of the runner's.
+    pub(crate) ahead: BTreeMap<String, i64>,
+    /// The version of a service that has not the runner's.
+    pub(crate) versions: BTreeMap<String, String>,
+    /// Resources for which a second service beats, with a ledger of its own.
+    pub(crate) twins: BTreeSet<String>,
     pub(crate) entries: Vec<runner_core::Append>,
     /// Every try to tell people, and when.
     pub(crate) told: Vec<(Duration, runner_core::Telling)>,
@@ -195,6 +201,9 @@ impl World {
             unended: BTreeSet::new(),
             checks: BTreeMap::new(),
             seen: BTreeMap::new(),
+            ahead: BTreeMap::new(),
+            versions: BTreeMap::new(),
+            twins: BTreeSet::new(),
             entries: Vec::new(),
             told: Vec::new(),
             said: Vec::new(),
@@ -244,16 +253,20 @@ impl World {
     }
 
     fn beat(&mut self) {
-        let resources = self.addresses.iter().filter(|address| !self.is_silent(address)).cloned().collect();
-        let ledger = LedgerId(Uuid::from_u128(9));
-        self.queue.push_back(Input::Beat(Beat {
-            resources,
-            ledger,
-            adopted: true,
-            armed: true,
-            version: "0".into(),
-            at: self.now.wall,
-        }));
+        let heard: Vec<Address> =
+            self.addresses.iter().filter(|address| !self.is_silent(address)).cloned().collect();
+        let twins =
+            heard.iter().filter(|address| self.twins.contains(&address.to_string())).cloned().collect();
+        for (ledger, resources) in [(9, heard), (10, twins)] {
+            self.queue.push_back(Input::Beat(Beat {
+                resources,
+                ledger: LedgerId(Uuid::from_u128(ledger)),
+                adopted: true,
+                armed: true,
+                version: "0".into(),
+                at: self.now.wall,
+            }));
+        }
         self.settle();
     }
 
@@ -487,12 +500,12 @@ impl World {
                     ledger,
                     adopted: true,
                     armed: true,
-                    at,
+                    at: at + TimeDelta::seconds(self.ahead.get(&name).copied().unwrap_or(0)),
                 })
             }
             Verb::Check => serde_json::to_vec(&CheckReply {
                 lines: self.checks.get(&name).cloned().unwrap_or_default(),
-                version: env!("CARGO_PKG_VERSION").into(),
+                version: self.versions.get(&name).cloned().unwrap_or(env!("CARGO_PKG_VERSION").into()),
                 at,
             }),
             Verb::ByHand => panic!("nothing is done by hand here"),

@@ -15,6 +15,7 @@ mod fence;
 mod fresh;
 mod ledger;
 mod limited;
+mod lines;
 mod notify;
 mod orphans;
 mod owed;
