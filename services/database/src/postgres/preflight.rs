@@ -36,7 +36,7 @@ pub(super) async fn lines(driver: &PostgresAccess) -> Vec<CheckLine> {
         Ok(seen) => {
             lines.push(CheckLine::green("reachable", seen.server.clone()));
             lines.push(credentials(driver, &session, &seen.role).await);
-            lines.extend(room(&seen));
+            lines.push(disk(seen.folder.as_deref()));
             lines.extend(boot(driver, &seen).await);
         }
         Err(error) => lines.push(CheckLine::red(
@@ -92,16 +92,63 @@ async fn boot(driver: &PostgresAccess, seen: &Seen) -> Option<CheckLine> {
     tokio::task::spawn_blocking(look).await.ok().flatten()
 }
 
-/// Only where the server's disk is this host's.
-fn room(seen: &Seen) -> Option<CheckLine> {
-    let folder = seen.folder.as_deref().filter(|folder| Path::new(folder).is_absolute())?;
-    let disk = rustix::fs::statvfs(folder).ok()?;
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+/// A disk that is another host's, or that this user may not look at, is nobody's to watch here: that is said.
+fn disk(folder: Option<&str>) -> CheckLine {
+    let Some(folder) = folder.filter(|folder| Path::new(folder).is_absolute()) else {
+        return unseen("its server names no folder of this host".to_owned());
+    };
+    match rustix::fs::statvfs(folder) {
+        Ok(disk) => room(folder, disk.f_bavail.saturating_mul(disk.f_frsize)),
+        Err(error) => unseen(format!("{folder} cannot be looked at from this host: {error}")),
+    }
+}
+
+fn unseen(why: String) -> CheckLine {
+    let remedy = "have its service run on the server's host, as a user who may enter that folder; else watch the room there";
+    CheckLine::amber("disk", format!("nobody can tell what room it has: {why}"), remedy)
+}
+
+/// So many bytes are free where the data is.
+fn room(folder: &str, free: u64) -> CheckLine {
     let text = format!("{} MiB are free where {folder} is", free >> 20);
     let remedy = "free space, or make the disk larger: replication keeps what the other site has not read";
-    Some(match free {
+    match free {
         free if free < ROOM.1 => CheckLine::red("disk", text, remedy),
         free if free < ROOM.0 => CheckLine::amber("disk", text, remedy),
         _ => CheckLine::green("disk", text),
-    })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::Level;
+
+    use super::{disk, room};
+
+    #[test]
+    fn a_disk_is_red_below_one_gib_and_amber_below_ten() {
+        for (free, level) in [
+            (0_u64, Level::Red),
+            ((1 << 30) - 1, Level::Red),
+            (1 << 30, Level::Amber),
+            ((10 << 30) - 1, Level::Amber),
+            (10 << 30, Level::Green),
+        ] {
+            let line = room("/data", free);
+            assert_eq!((line.what.as_str(), line.level), ("disk", level), "{free}: {line:?}");
+            assert_eq!(line.remedy.is_some(), level != Level::Green, "{line:?}");
+        }
+        assert!(room("/data", 3 << 20).text.starts_with("3 MiB are free where /data"));
+    }
+
+    #[test]
+    fn a_disk_that_cannot_be_looked_at_is_amber() {
+        for folder in [Some("/nowhere/15/main"), Some("C:/data"), None] {
+            let line = disk(folder);
+            assert_eq!((line.what.as_str(), line.level), ("disk", Level::Amber), "{line:?}");
+            assert!(line.remedy.is_some_and(|remedy| remedy.contains("on the server's host")));
+        }
+        assert!(disk(Some("/nowhere/15/main")).text.contains("/nowhere/15/main cannot be looked at"));
+        assert!(disk(Some("/")).text.contains("MiB are free"));
+    }
 }
