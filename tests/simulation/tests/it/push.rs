@@ -80,6 +80,7 @@ fn the_runner_is_killed_at_each_write_while_hosts_files_are_pushed() {
     };
     let before = ready(whole().untraced()).writes(0);
     let (last, calm) = play(&|_| ());
+    assert!(last > before, "the runner is never killed");
     for write in before + 1..=last {
         let moment = if write % 2 == 0 { Moment::Before } else { Moment::After };
         let (_, now) = play(&|w| w.runner_dies_at(0, write, moment));
