@@ -213,10 +213,14 @@ fn done<'a>(view: &'a RunView, function: &'a str) -> impl Iterator<Item = &'a St
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use journal::Digest;
-    use serde_json::json;
+    use std::sync::Arc;
 
-    use super::{GroupEntry, Noted, RunView, Started, closed_first, gate};
+    use engine::Definition;
+    use journal::Digest;
+    use runner_core::Stored;
+    use serde_json::{Value, json};
+
+    use super::{Evidence, GroupEntry, Noted, RunView, Started, all, closed_first, gate, rto};
 
     const RUN: &str = "019abcde-0000-7000-8000-000000007f3a";
 
@@ -268,11 +272,7 @@ mod tests {
         assert_eq!(of(&[("config", "2026-11-25T02:00:39.600Z")], 40), None, "the looks themselves");
     }
 
-    fn seen_closed(seconds: u32, epoch: u64) -> Noted<GroupEntry> {
-        let entry = json!({
-            "kind": "group.closed", "epoch": epoch, "by": "observed",
-            "address": { "site": "main", "service": "database", "resource": "config" },
-        });
+    fn noted(seconds: u32, entry: Value) -> Noted<GroupEntry> {
         Noted {
             seq: 1,
             at: at(seconds).parse().unwrap(),
@@ -280,6 +280,107 @@ mod tests {
             prev: Digest::of(b"0"),
             link: None,
             entry: serde_json::from_value(entry).unwrap(),
+        }
+    }
+
+    fn seen_closed(seconds: u32, epoch: u64) -> Noted<GroupEntry> {
+        let entry = json!({
+            "kind": "group.closed", "epoch": epoch, "by": "observed",
+            "address": { "site": "main", "service": "database", "resource": "config" },
+        });
+        noted(seconds, entry)
+    }
+
+    /// A failover that was started at second 9, after monitoring said so and these verdicts; by a person where there is none.
+    fn evidence(verdicts: &[(u32, &str)]) -> Evidence {
+        let text = "document: { dsl: '1.0.3', namespace: t, name: failover, version: '1.0.0' }\n\
+                    do: [{ one: { set: { n: 1 } } }]\n";
+        let definition = Definition::load(text, "failover.yaml", &engine::catalog::default());
+        let definition = Arc::new(definition.unwrap_or_else(|problems| panic!("{problems}")));
+        let started = json!({
+            "group": "cfg", "workflow": "failover:1.0.0", "definition": schemas::Digest::of(text.as_bytes()), "epoch": 2,
+            "from": "main", "to": "secondary", "lost": ["main"],
+            "who": { "person": "trigger", "claimed": "e-1 from /prober/a" }, "why": "main is reported lost",
+            "input": { "group": { "target": { "rto": "PT25S" } } },
+        });
+        let first = Stored {
+            seq: 1,
+            at: at(9).parse().unwrap(),
+            kind: "run.started".into(),
+            body: started.as_object().unwrap().clone(),
+        };
+        let run = RUN.parse().unwrap();
+        let loaded = Arc::clone(&definition);
+        let read = runner_core::read_run(run, [first], |_| Ok::<_, String>(loaded)).unwrap();
+        let decision = |&(seconds, verdict): &(u32, &str)| {
+            let entry = json!({
+                "kind": "group.decision", "decision": "d-1", "group": "cfg", "event": "e-1 from /prober/a (witness)",
+                "site": "main", "verdict": verdict,
+            });
+            noted(seconds, entry)
+        };
+        let mut group: Vec<_> = verdicts.iter().map(decision).collect();
+        let of = (!verdicts.is_empty()).then_some("d-1");
+        let begun = json!({
+            "kind": "group.run-started", "run": RUN, "epoch": 2, "workflow": "failover:1.0.0", "from": "main",
+            "to": "secondary", "decision": of,
+        });
+        group.push(noted(9, begun));
+        Evidence {
+            run,
+            started: serde_json::from_value(started).unwrap(),
+            entries: Vec::new(),
+            group,
+            read,
+            definition,
+        }
+    }
+
+    /// That failover as it ended: its clients followed from second 12 to second 30.
+    fn followed() -> RunView {
+        serde_json::from_value(json!({
+            "id": RUN, "group": "cfg", "workflow": "failover:1.0.0", "state": "completed", "epoch": 2, "from": "main",
+            "to": "secondary", "who": { "person": "trigger", "claimed": "e-1" }, "why": "main is reported lost",
+            "started": at(9), "ended": at(40), "sequence": 40,
+            "steps": [{
+                "number": 1, "position": "/do/1/act", "name": "await clients", "state": "done",
+                "function": "group.await-followed", "phase": "clients", "attempts": 1, "inDoubt": false,
+                "started": at(12), "ended": at(30),
+            }],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_run_that_monitoring_led_to_was_detected_and_decided_and_its_rto_begins_with_the_first_word() {
+        let waiting = (1, "waiting: hold-down of 3 s");
+        let red = "ask: red, so it does not start by itself: secondary.replication.css:wal-keep";
+        for (verdicts, mut expected, measured) in [
+            // A person was asked at 4, and approved at 9; the same past a red line, and after the time to approve.
+            (vec![waiting, (4, "ask")], vec![("detect", 3000), ("decide", 5000)], 29_000),
+            (vec![waiting, (4, red)], vec![("detect", 3000), ("decide", 5000)], 29_000),
+            (
+                vec![waiting, (4, "ask"), (7, "held: nobody approved in time")],
+                vec![("detect", 3000), ("decide", 5000)],
+                29_000,
+            ),
+            // It started by itself: nothing lies between the end of the hold-down and the run.
+            (vec![waiting], vec![("detect", 8000), ("decide", 0)], 29_000),
+            (vec![], vec![], 21_000),
+        ] {
+            let (evidence, view) = (evidence(&verdicts), followed());
+            let phases = all(&evidence, &view);
+            let told: Vec<(&str, u64)> =
+                phases.iter().map(|phase| (phase.name.as_str(), phase.took_ms.unwrap())).collect();
+            expected.push(("clients", 18_000));
+            assert_eq!(told, expected, "{verdicts:?}");
+            let rto = rto(&evidence, &view, &phases);
+            assert_eq!((rto.target_ms, rto.measured_ms), (Some(25_000), Some(measured)), "{rto:?}");
+            assert_eq!(rto.met, Some(measured <= 25_000), "{rto:?}");
+            let since =
+                if verdicts.is_empty() { "the start by a person" } else { "the first word of monitoring" };
+            assert!(rto.how.starts_with(&format!("from {since}")), "{rto:?}");
+            assert!(rto.how.ends_with("to the end of the phase clients"), "{rto:?}");
         }
     }
 
