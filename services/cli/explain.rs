@@ -74,7 +74,7 @@ pub(crate) fn run(ask: &Explain, out: &Output) -> anyhow::Result<Exit> {
     };
     // As it is printed: `PARTLY OPEN`, or a whole line's name, `main.database.config:closable`.
     let printed = code.rsplit(':').next().unwrap_or(code).trim().replace([' ', '_'], "-");
-    let Some(entry) = all.iter().find(|entry| entry.code.eq_ignore_ascii_case(&printed)) else {
+    let Some(entry) = find(&all, &printed) else {
         if is_sqlstate(code) {
             let what = "a SQLSTATE of PostgreSQL's own: its manual lists them in the appendix on error codes";
             return Err(Usage(format!("`{code}` is {what}")).into());
@@ -89,6 +89,13 @@ pub(crate) fn run(ask: &Explain, out: &Output) -> anyhow::Result<Exit> {
     out.line(format!("\n{}{}\nDo:   {}", entry.label, entry.cause, entry.remedy));
     out.value(&as_json(entry));
     Ok(Exit::Done)
+}
+
+/// What is printed so; the lines `path-NAME`, one for each record, are one word.
+fn find<'a>(all: &'a [Entry], printed: &str) -> Option<&'a Entry> {
+    let named = |code: &str| all.iter().find(|entry| entry.code.eq_ignore_ascii_case(code));
+    let of_record = printed.to_ascii_lowercase().starts_with("path-");
+    named(printed).or_else(|| named("path").filter(|_| of_record))
 }
 
 /// Two digits or letters of a class, three of a condition.
@@ -112,8 +119,18 @@ fn near(all: &[Entry], typed: &str) -> Vec<&'static str> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+
+    /// The name of each line of `check`, and of those that a planned move is refused for.
+    const LINES: &str = "adopted answers armed autostart broken bus check check-script clock closable closed \
+        credentials disk dormant doubts fence-path fresh hosts instances look open owed path \
+        path-cs-primary peer points protected publication reachable repoint runner-bus runs schema \
+        scripts seen setup setup-version slot stopped tables trigger ttl unit unpublished update \
+        version wal-keep write";
 
     #[test]
     fn codes_are_there_once_and_say_what_to_do() {
@@ -151,6 +168,50 @@ mod tests {
         assert_eq!(label("one-prober"), Some(WHY));
         let unpublished = all.iter().find(|entry| entry.code == "unpublished");
         assert!(unpublished.is_some_and(|entry| entry.remedy.contains("`local_tables`")));
+    }
+
+    #[test]
+    fn each_line_of_check_is_explained() {
+        let all = entries();
+        for line in LINES.split(' ') {
+            let found = find(&all, line);
+            assert!(found.is_some_and(|entry| entry.label == WHAT), "{line}");
+        }
+        assert_eq!(find(&all, "path-cs-primary").unwrap().code, "path");
+        assert!(find(&all, "pathological").is_none());
+    }
+
+    /// A new line of a service, or of the runner, has to be written into that list.
+    #[test]
+    fn the_list_of_the_lines_is_whole() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut folders = vec![root.join("services"), root.join("workflows")];
+        let mut named = 0;
+        while let Some(folder) = folders.pop() {
+            for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if path.is_dir() && !path.ends_with("tests") {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|end| end == "rs") {
+                    named += lines_of(&path);
+                }
+            }
+        }
+        assert!(named > 50, "{named} lines");
+    }
+
+    /// How many lines a source names as such; each of them is in the list.
+    fn lines_of(source: &Path) -> usize {
+        let text = std::fs::read_to_string(source).unwrap();
+        let mut named = 0;
+        for after in text.split("CheckLine::").skip(1) {
+            let made = ["green(", "amber(", "red("].into_iter().find_map(|level| after.strip_prefix(level));
+            let word = made.and_then(|rest| rest.trim_start().strip_prefix('"')?.split('"').next());
+            if let Some(word) = word {
+                assert!(LINES.split(' ').any(|line| line == word), "{word} of {}", source.display());
+                named += 1;
+            }
+        }
+        named
     }
 
     #[test]

@@ -184,6 +184,16 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
         "Start `pointsman serve` on its host, or mend its way to the bus.",
     ),
     (
+        "check",
+        "Whether the service of a resource says in time what would stand in the way of its acts.",
+        "Update it where it is older than the runner; else look at its log, and at what is behind it: it hangs or is very slow.",
+    ),
+    (
+        "seen",
+        "Whether the service of a resource can see it at all.",
+        "The line names what is in the way, and the code to explain.",
+    ),
+    (
         "adopted",
         "Whether a service's ledger was taken into service: a new or lost one acts on nothing.",
         "`pointsman adopt`.",
@@ -229,8 +239,8 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
     ),
     (
         "disk",
-        "Whether the database's disk has room.",
-        "Make room: a slot keeps log while the other site is away.",
+        "Whether the database's disk has room, and whether its service can see that.",
+        "Make room: a slot keeps log while the other site is away. Where it is seen from no host, watch it there.",
     ),
     (
         "closable",
@@ -277,8 +287,8 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
     ),
     (
         "path",
-        "Whether a name can be changed without the site that would be left.",
-        "Give it an update path elsewhere.",
+        "Whether a name can be changed without the site that would be left; `path-NAME` says it of a record of the group's file.",
+        "Give it an update path elsewhere: `update:` and `verify:` of the host's file; of a record its `at:`, a third place.",
     ),
     (
         "hosts",
