@@ -12,6 +12,8 @@ use crate::system::System;
 const QUIET: Duration = Duration::from_secs(15);
 /// The live site stamps one every 5 s: an estimate beyond this is of a link that is cut.
 const HEARTBEATS: Duration = Duration::from_secs(15);
+/// Longer than `fence.within`: an acceptance that stands in the group's file would be taken within that.
+const FENCE: Duration = Duration::from_secs(8);
 
 /// `up` is normal. Without the link nothing starts, since the witness hears both, and status says so, and who can only
 /// read. Then a drill.
@@ -116,6 +118,43 @@ fn main_cut_lives_on_and_is_closed_when_it_is_heard_again() {
     while since.elapsed() < Duration::from_secs(3) {
         assert!(system.is_closed("main").unwrap(), "main is open again");
     }
+}
+
+/// The same cut, where the group's file accepts nothing in advance: main goes on alone, the failover that monitoring
+/// started opens nothing, and a person's word opens the other site.
+#[test]
+fn main_cut_lives_on_and_nothing_opens_before_somebody_accepts_that() {
+    let Some(system) = System::up_asking() else { return };
+    system.written_at("main");
+    system.cut(&["main"]);
+    let run = system.until("the run waits for an acceptance", || {
+        let run = system.status()?.run.context("no run")?;
+        match run.waits_for.iter().any(|wait| wait.contains("--unfenced main")) {
+            true => Ok(run),
+            false => Err(anyhow!("{:?}, waits for {:?}", run.state, run.waits_for)),
+        }
+    });
+    let since = Instant::now();
+    while since.elapsed() < FENCE {
+        assert!(system.is_closed("secondary").unwrap(), "secondary is open, and nobody accepted that");
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    assert_eq!((system.masters("main").as_str(), system.masters("secondary").as_str()), ("1", "0"));
+    assert_eq!(system.ask_proxy("main", "WRITE 900000001 isolated").unwrap(), "OK 900000001");
+    let id = run.id.to_string();
+    let main = "main".parse::<SiteId>().unwrap();
+    let status = system.status().unwrap();
+    assert!(status.sites[&main].counts_open, "{:?}", status.sites);
+    let waits = status.run.map(|run| run.waits_for).unwrap_or_default();
+    assert!(waits.iter().any(|wait| wait.contains("--unfenced main")), "{waits:?}");
+
+    let done = system.pointsman(&["accept", &id, "--unfenced", "main", "--why", "its power is off, seen"]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+    assert_eq!(system.failed_over().id, run.id);
+    system.written_at("secondary");
+    let status = system.status().unwrap();
+    assert!(status.sites[&main].why.contains("accepted by operator"), "{:?}", status.sites);
+    assert!(!status.debts.is_empty(), "nothing is owed at a site that nobody hears");
 }
 
 /// Main hears all and is not heard: unknown counts as open, so the other site opens by the acceptance in the group's

@@ -11,6 +11,7 @@ use lab::system::until_every;
 use schemas::op::OpReply;
 use schemas::view::{GroupView, RunState, RunView};
 use serde::de::DeserializeOwned;
+use tempfile::TempDir;
 
 const PROJECT: &str = "pointsman-test";
 const IMAGE: &str = "pointsman-test/lab:1";
@@ -22,6 +23,8 @@ pub(crate) const EVERY: Duration = Duration::from_secs(1);
 
 /// A system in normal service.
 pub(crate) struct System {
+    /// What it reads beside what ships.
+    _asking: Option<TempDir>,
     /// Addresses are fixed, so there is one at a time on a machine.
     _alone: File,
 }
@@ -81,9 +84,36 @@ fn build() {
     done(command("docker").args(["build", "--quiet", "--tag", IMAGE]).arg(folder.path()));
 }
 
+/// A copy of the group's file that asks a person where nothing proves a site closed, as `init` writes it, and `compose.yml`,
+/// which only adds that the runner reads this copy. What ships is not touched.
+fn asking() -> TempDir {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let shipped = fs::read_to_string(root().join("deploy/witness/groups/cfg.yaml")).unwrap();
+    let line = |line: &str| if line.starts_with("  unproved:") { "  unproved: ask" } else { line }.to_owned();
+    let asks = shipped.lines().map(line).collect::<Vec<_>>().join("\n") + "\n";
+    assert_ne!(asks, shipped, "it has no `unproved`");
+    let groups = folder.path().join("groups");
+    fs::create_dir(&groups).unwrap();
+    fs::write(groups.join("cfg.yaml"), asks).unwrap();
+    let volume = format!("{}:/deploy/witness/groups:ro", groups.display());
+    let adds = format!("services:\n  runner:\n    volumes: [\"{volume}\"]\n");
+    fs::write(folder.path().join("compose.yml"), adds).unwrap();
+    folder
+}
+
 impl System {
     /// Brings all up, and returns when the first day is over. Nothing unless it is asked for.
     pub(crate) fn up() -> Option<System> {
+        System::up_with(|| None)
+    }
+
+    /// The same, where nobody has accepted in advance that a site may still write.
+    pub(crate) fn up_asking() -> Option<System> {
+        System::up_with(|| Some(asking()))
+    }
+
+    /// The same, with a file of compose beside the one that ships.
+    fn up_with(beside: impl FnOnce() -> Option<TempDir>) -> Option<System> {
         if std::env::var_os("POINTSMAN_COMPOSE").is_none() {
             println!("NOT RUN: minutes, and docker: make test-compose");
             return None;
@@ -97,7 +127,12 @@ impl System {
         alone.lock().unwrap();
         down(); // What an earlier run left that was killed.
         build();
-        let system = System { _alone: alone };
+        let asking = beside();
+        if let Some(folder) = &asking {
+            let adds = folder.path().join("compose.yml");
+            up.env("COMPOSE_FILE", format!("docker-compose.yml:{}", adds.display()));
+        }
+        let system = System { _asking: asking, _alone: alone };
         done(up.args(["up", "--no-build", "--detach"]));
         let setup = system.container("setup");
         let mut wait = command("timeout");
