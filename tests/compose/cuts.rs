@@ -26,6 +26,12 @@ fn up_is_normal_a_lost_link_is_told_and_a_failover_is_one_command() {
     });
     system.written_at("main");
     system.until("every container with a health check is healthy", || system.all_healthy());
+    for site in ["main", "secondary"] {
+        system.until("the site's control server is attached to main's Message Server", || {
+            let said = system.ask_control(site, "PING")?;
+            if said == "PONG control attached 10.57.1.10" { Ok(()) } else { Err(anyhow!("{site}: {said}")) }
+        });
+    }
     let before = system.newest_run().unwrap().id;
 
     system.cut(&["main", "secondary"]);
@@ -52,12 +58,13 @@ fn up_is_normal_a_lost_link_is_told_and_a_failover_is_one_command() {
     );
     system.written_at("main");
     assert_eq!(system.newest_run().unwrap().id, before, "a run has started");
-    // Its proxies have lost their master: there, users can only read. Main's have it.
-    system.until("status names the proxies that can only read", || {
+    // Its proxies have lost their master: there, users can only read. Its control server is attached to nobody, and not
+    // healthy either. Main's have all that.
+    system.until("status names the proxies that can only read, and the control server that is alone", || {
         let status = system.status()?;
         let named = |part: &str| status.warnings.iter().any(|line| line.contains(part));
-        let told =
-            named("proxy-a at secondary") && named("proxy-b at secondary") && !named("proxy-a at main");
+        let there = ["proxy-a at secondary", "proxy-b at secondary", "site-scs at secondary"].map(named);
+        let told = there == [true; 3] && !named("proxy-a at main") && !named("site-scs at main");
         if told { Ok(()) } else { Err(anyhow!("{:?}: {:?}", status.mode, status.warnings)) }
     });
     assert!(system.is_closed("secondary").unwrap());

@@ -293,8 +293,17 @@ impl System {
 
     /// Asks a proxy of a site one line, from its own host.
     pub(crate) fn ask_proxy(&self, site: &str, line: &str) -> anyhow::Result<String> {
-        let address = if site == "main" { "10.57.1.10:7041" } else { "10.57.2.10:7041" };
-        self.said(site, &["lab-standin", "ask", address, line])
+        self.ask(site, 7041, line)
+    }
+
+    /// The same of a site's own control server.
+    pub(crate) fn ask_control(&self, site: &str, line: &str) -> anyhow::Result<String> {
+        self.ask(site, 7022, line)
+    }
+
+    fn ask(&self, site: &str, port: u16, line: &str) -> anyhow::Result<String> {
+        let host = if site == "main" { "10.57.1.10" } else { "10.57.2.10" };
+        self.said(site, &["lab-standin", "ask", &format!("{host}:{port}"), line])
     }
 
     /// Waits until nothing is owed and nothing doubtful.
