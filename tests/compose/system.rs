@@ -6,7 +6,8 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use lab::standin::{MASTER_LOCK, running};
+use lab::standin::running;
+use lab::system::live::MASTER_SESSIONS;
 use lab::system::until_every;
 use schemas::op::OpReply;
 use schemas::view::{GroupView, RunState, RunView};
@@ -258,12 +259,7 @@ impl System {
 
     /// How many master sessions the configuration database of a site has.
     pub(crate) fn masters(&self, site: &str) -> String {
-        let (high, low) = (MASTER_LOCK >> 32, MASTER_LOCK & 0xffff_ffff);
-        let sql = format!(
-            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
-               AND classid = {high} AND objid = {low}"
-        );
-        self.sql(site, &sql).unwrap()
+        self.sql(site, &MASTER_SESSIONS).unwrap()
     }
 
     /// Whether nobody can write at a site: neither log in, nor has the grants, nor a session.

@@ -41,6 +41,9 @@ pub fn schema(role: &str) -> String {
 /// The key of the advisory lock that makes a session the master session of its database.
 pub const MASTER_LOCK: i64 = 0x504f_494e_5453;
 
+/// How a server asks for it. Who asks and is not given it is the backup, and asks again until it is.
+pub const MASTER_ASKS: &str = "SELECT pg_try_advisory_lock($1)";
+
 /// Milliseconds since 1970, for the files of writer and reader.
 #[must_use]
 pub fn now_ms() -> i64 {

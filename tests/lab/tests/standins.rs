@@ -12,7 +12,9 @@ use lab::port::Port;
 use lab::postgres::{Postgres, PostgresOptions};
 use lab::standin::running::{self, StandIn};
 use lab::standin::schema;
+use lab::system::live::MASTER_SESSIONS;
 use lab::system::users::acknowledged;
+use tokio_postgres::NoTls;
 
 const WAIT: Duration = Duration::from_secs(3);
 const NAME: &str = "cs.example.test";
@@ -126,6 +128,30 @@ fn one_of_a_pair_is_primary_and_the_other_takes_over() {
     until_says(two, "PING", "PONG primary");
     assert_eq!(ask(two, "READ 1"), "ROW 1 hello world");
     assert_eq!(postgres.psql("config", "SELECT holder FROM master_session").unwrap(), "cs-backup");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_master_session_is_counted_whoever_started_it() {
+    let postgres = config_database("127.0.1.2");
+    let counted = || postgres.psql("config", &MASTER_SESSIONS).unwrap();
+    assert_eq!(counted(), "0");
+    let (_one_port, one) = port_of("127.0.1.3");
+    let (_two_port, two) = port_of("127.0.1.4");
+    let _primary = master(one, &postgres, "cs-primary");
+    until_says(one, "PING", "PONG primary");
+    let _backup = master(two, &postgres, "cs-backup");
+    until_says(two, "PING", "PONG backup");
+    assert_eq!(counted(), "1", "a pair has one");
+
+    // Of no pair: it asks nobody for the lock, and writes.
+    let dsn = postgres.dsn("cfg_db", "config");
+    let (stranger, connection) = tokio_postgres::connect(&dsn, NoTls).await.unwrap();
+    let connected = tokio::spawn(connection);
+    stranger.batch_execute("INSERT INTO entry (n, text) VALUES (-1, 'of a stranger')").await.unwrap();
+    assert_eq!(counted(), "2", "the lock is held once, and two work");
+    drop(stranger);
+    connected.await.unwrap().unwrap();
+    until("it is gone", counted, |count| count == "1");
 }
 
 #[test]

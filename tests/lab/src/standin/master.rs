@@ -18,8 +18,8 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::{Client, Config, NoTls};
 
-use super::MASTER_LOCK;
 use super::line::{Lines, listen};
+use super::{MASTER_ASKS, MASTER_LOCK};
 
 const TRY_AGAIN: Duration = Duration::from_millis(200);
 /// A database that is silent for longer has lost the session.
@@ -91,7 +91,7 @@ async fn hold_session(config: &Config, holder: &str, role: &watch::Sender<Role>)
 }
 
 async fn take_lock(client: &Client) -> anyhow::Result<bool> {
-    let asking = client.query_one("SELECT pg_try_advisory_lock($1)", &[&MASTER_LOCK]);
+    let asking = client.query_one(MASTER_ASKS, &[&MASTER_LOCK]);
     Ok(timeout(SILENCE, asking).await.context("silence")??.get(0))
 }
 

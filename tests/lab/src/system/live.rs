@@ -4,13 +4,17 @@ use std::sync::LazyLock;
 
 use super::plan::{NAMES, PROXIES, Site};
 use super::{Lab, marked};
-use crate::standin::MASTER_LOCK;
+use crate::standin::{MASTER_ASKS, MASTER_LOCK};
 
-/// Counts the master sessions of the database that is asked.
+/// Counts the master sessions of the database that is asked, whoever started them: a session that has the master's lock or
+/// waits for it, and one of the servers' role that works without it: the lock is never held twice, so it alone would hide a
+/// second one. A pair is one: its backup has asked for the lock and nothing else.
 pub static MASTER_SESSIONS: LazyLock<String> = LazyLock::new(|| {
     format!(
-        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
-            AND classid = {} AND objid = {}",
+        "SELECT count(*) FROM pg_stat_activity s WHERE datname = current_database()
+            AND (usename = 'cfg_db' AND query NOT IN ('', '{MASTER_ASKS}')
+              OR EXISTS (SELECT FROM pg_locks l WHERE l.pid = s.pid AND l.locktype = 'advisory'
+                           AND l.objsubid = 1 AND l.classid = {} AND l.objid = {}))",
         MASTER_LOCK >> 32,
         MASTER_LOCK & 0xffff_ffff
     )
