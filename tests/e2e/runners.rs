@@ -1,4 +1,4 @@
-//! Two runners: a second one on the same folder, and one with a copy of the journal, as after a restore.
+//! Two runners: a second one on the same folder, one with a copy of the journal, as after a restore, and one that takes over.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use lab::process::{Process, Program};
-use lab::system::plan::{PROCESSES, Site};
-use lab::system::until;
+use lab::system::plan::{GROUP, PROCESSES, Site};
+use lab::system::{STATUS_EVERY, until, until_every};
+use schemas::view::{Mode, RunState, WorldView};
 use schemas::{Action, Service};
 
 use crate::bench::{Bench, WITHIN};
+use crate::nights::{refused, status};
 
 /// What a runner tells others, heard from the moment that this returns.
 struct Events {
@@ -124,5 +126,75 @@ fn a_second_runner_neither_shares_a_journal_nor_goes_on_with_a_copy_of_it() {
     lab.lives_at(Site::Main);
     lab.nothing_lost(Site::Main);
     lab.no_read_failed();
+    lab.passed();
+}
+
+/// The runner's host is lost half way, with both sites closed, and one on another host takes over with what was exported. The
+/// old host comes back when it is not wanted any more.
+#[test]
+fn the_runners_host_is_lost_half_way_and_another_one_takes_over() {
+    let mut lab = Bench::start("take-over");
+    let killer = lab.killer(&[(Site::Secondary, Service::Replication, "css", Action::Capture)]);
+    lab.begin("switchover", Site::Secondary);
+    until("the runner is killed half way", WITHIN, || Ok(killer.fired())).unwrap();
+    lab.kill_runner().unwrap();
+    let closed = |lab: &Bench| !lab.is_open(Site::Main) && !lab.is_open(Site::Secondary);
+    assert!(closed(&lab), "main is closed before the slot is asked for, and nobody opens secondary");
+
+    let (desk, folder) = (lab.desk(), lab.plan.host("wrun"));
+    let export = folder.join("export.jsonl").display().to_string();
+    lab.pointsman.text(&desk, &["journal", "export", "--to", &export]).unwrap();
+    let copy = folder.join("elsewhere");
+    let mut elsewhere = second_runner(&desk, &folder.join("state/journal"), &copy);
+    let file = copy.with_extension("yaml");
+    lab.pointsman.text(&file, &["journal", "import", &export]).unwrap();
+    let why = lab.pointsman.text(&file, &["runner"]).unwrap_err().to_string();
+    assert!(why.contains("--take-over"), "{why}");
+    elsewhere.args.push("--take-over".into());
+    let elsewhere = Process::start(&elsewhere).unwrap();
+
+    // What the old one had under way is over, and nothing is begun before somebody has looked at the world.
+    let view = status(&lab, "all are heard, and the journal is a copy", |view| {
+        view.sentence.contains("the journal is a copy") && view.resources.iter().all(|part| !part.silent)
+    });
+    assert_eq!(view.mode, Mode::Unknown, "{}", view.sentence);
+    assert!(view.run.is_none(), "an old run goes on: {view:#?}");
+    let run = lab.newest_run().unwrap().unwrap();
+    assert_eq!(run.state, RunState::Fenced, "{run:#?}");
+    let why = refused(&lab, &["failover", GROUP, "--to", "secondary", "--yes"]);
+    assert!(why.contains("journal-imported"), "{why}");
+    let look = ["adopt", GROUP, "--dry-run", "--why", "where is it live?"];
+    let world: WorldView = lab.pointsman.look(&desk, &look).unwrap();
+    assert_eq!(world.live, None, "{world:#?}");
+    let none = ["adopt", GROUP, "--none-live", "--yes", "--why", "the runner's host is lost"];
+    // On a busy machine a service may be late: then it is adopted again.
+    until_every(STATUS_EVERY, "it is adopted", WITHIN, || lab.pointsman.text(&desk, &none).map(Some))
+        .unwrap();
+    lab.mode(Mode::Unknown, "pointsman establish");
+    let epoch = lab.status().unwrap().epoch;
+    assert!(epoch > run.epoch, "{epoch:?} after {:?}", run.epoch);
+
+    // The old host is on again, and its runner would go on with the move: it is obeyed by nobody.
+    let mut events = Events::listen(&lab.bus.urls()[2]);
+    let before = effects(&lab);
+    lab.start_runner().unwrap();
+    let ended = events.next("run-ended", &run.id.to_string());
+    assert!(ended.contains("fenced") && ended.contains("stale-epoch"), "{ended}");
+    lab.kill_runner().unwrap();
+    assert_eq!(effects(&lab), before, "the old runner did something");
+    assert!(closed(&lab), "the old runner opened a site");
+
+    // Main serves as before, and then the move is begun anew and comes to its end.
+    lab.moved("establish", Site::Main);
+    lab.written_at(Site::Main);
+    lab.lives_at(Site::Main);
+    lab.mode(Mode::Normal, "main is live, protected");
+    lab.moved("switchover", Site::Secondary);
+    lab.written_at(Site::Secondary);
+    lab.lives_at(Site::Secondary);
+    lab.nothing_lost(Site::Secondary);
+    lab.nothing_lost(Site::Main);
+    lab.no_read_failed();
+    elsewhere.kill().unwrap();
     lab.passed();
 }
