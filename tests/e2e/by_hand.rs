@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use lab::system::loss::By;
 use lab::system::plan::{GROUP, PROCESSES, Role, Site};
 use lab::system::{STATUS_EVERY, until_every};
-use schemas::view::Mode;
+use schemas::view::{Mode, WorldView};
 
 use crate::bench::{Bench, WITHIN};
 
@@ -68,6 +68,19 @@ fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
+/// The site that `adopt` itself takes for the live one, from its first answer that names one: nobody tells it.
+fn proposed(lab: &Bench) -> Site {
+    until_every(STATUS_EVERY, "adopt finds a live site", WITHIN, || {
+        let words = ["adopt", GROUP, "--dry-run", "--why", "where is it live?"];
+        let world: WorldView = lab.pointsman.look(&lab.desk(), &words)?;
+        match world.live {
+            Some(live) => Ok(Site::named(live.as_str())),
+            None => Err(anyhow::anyhow!("{}", world.objections.join("; "))),
+        }
+    })
+    .unwrap()
+}
+
 #[test]
 fn a_failover_is_done_by_hand_from_the_printed_manual_and_adopted() {
     let mut lab = Bench::start("by-hand");
@@ -117,6 +130,7 @@ fn a_failover_is_done_by_hand_from_the_printed_manual_and_adopted() {
         lab.start_services(host).unwrap();
     }
     lab.start_runner().unwrap();
+    assert_eq!(proposed(&lab), Site::Secondary);
     let words = ["adopt", GROUP, "--live", "secondary", "--yes", "--why", "done by hand"];
     let recorded = until_every(STATUS_EVERY, "the runner adopts what was done", WITHIN, || {
         let output =
@@ -134,7 +148,7 @@ fn a_failover_is_done_by_hand_from_the_printed_manual_and_adopted() {
     lab.passed();
 }
 
-/// Both sites are there, and nothing of Pointsman runs: the way home by its printed manual, and the page's every step.
+/// Both sites are there, and nothing of Pointsman runs: the way home, each step that its manual prints, by Pointsman's drivers.
 #[test]
 fn a_failback_is_done_by_hand_from_the_printed_manual_and_adopted() {
     let mut lab = Bench::start("failback-by-hand");
@@ -185,6 +199,7 @@ fn a_failback_is_done_by_hand_from_the_printed_manual_and_adopted() {
         lab.start_services(host).unwrap();
     }
     lab.start_runner().unwrap();
+    assert_eq!(proposed(&lab), Site::Main);
     until_every(STATUS_EVERY, "the runner adopts what was done", WITHIN, || {
         let output = sh(&lab, "wrun", "pointsman adopt cfg --live main --yes --why hand");
         anyhow::ensure!(output.status.code() == Some(0), "{}", text(&output));
