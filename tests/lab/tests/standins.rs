@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use lab::bind::{Bind, BindOptions, Record};
+use lab::folder::Folder;
 use lab::nats::{Nats, NatsOptions};
 use lab::port::Port;
 use lab::postgres::{Postgres, PostgresOptions};
@@ -218,20 +219,25 @@ fn a_control_server_is_attached_to_the_message_server_that_runs() {
     until_says(at, "PING", "PONG control attached 127.0.1.6");
 }
 
+/// A start script that starts nothing, and how often it ran so far.
+fn counted(files: &Folder) -> (String, impl Fn() -> usize + use<>) {
+    let (script, started) = (files.join("start"), files.join("started"));
+    std::fs::write(&script, format!("#!/bin/sh\necho again >>'{}'\n", started.display())).unwrap();
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let times = move || std::fs::read_to_string(&started).unwrap_or_default().lines().count();
+    (script.display().to_string(), times)
+}
+
 #[test]
 fn a_control_server_starts_again_what_it_controls() {
     let ports = ["127.0.1.6", "127.0.1.5", "127.0.1.3"].map(port_of);
     let [message, at, controlled] = [0, 1, 2].map(|number: usize| ports[number].1.to_string());
-    let files = lab::folder::Folder::new("control").unwrap();
-    let (script, started) = (files.join("start"), files.join("started"));
-    std::fs::write(&script, format!("#!/bin/sh\necho again >>'{}'\n", started.display())).unwrap();
-    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let script = script.display().to_string();
+    let files = Folder::new("control").unwrap();
+    let (script, times) = counted(&files);
     let words = ["control", "--listen", &at, "--message", &message, "--controls", &controlled, "--restart"];
     let words: Vec<&str> = words.into_iter().chain([script.as_str()]).collect();
     let _control = StandIn::start(&words).unwrap();
     until_says(ports[1].1, "PING", "PONG control alone");
-    let times = || std::fs::read_to_string(&started).unwrap_or_default().lines().count();
     std::thread::sleep(Duration::from_millis(600));
     assert_eq!(times(), 0, "it started what it never saw running");
     for expected in 1..=2 {
@@ -242,8 +248,30 @@ fn a_control_server_starts_again_what_it_controls() {
         std::thread::sleep(Duration::from_millis(600));
         assert_eq!(times(), expected - 1, "silence is no end");
         one.process().kill().unwrap();
-        until("it is started again", times, |count| *count == expected);
+        until("it is started again", &times, |count| *count == expected);
     }
+}
+
+#[test]
+fn the_second_control_server_of_a_pair_waits_until_the_first_is_gone() {
+    let ports = ["127.0.1.6", "127.0.1.5", "127.0.1.14", "127.0.1.3"].map(port_of);
+    let [message, first, second, controlled] = [0, 1, 2, 3].map(|number: usize| ports[number].1.to_string());
+    let files = Folder::new("pair").unwrap();
+    let (script, times) = counted(&files);
+    let leads = StandIn::start(&["control", "--listen", &first, "--message", &message]).unwrap();
+    until_says(ports[1].1, "PING", "PONG control alone");
+    let pair = ["--first", &first, "--controls", &controlled, "--restart", &script];
+    let words = ["control", "--listen", &second, "--message", &message];
+    let _second = StandIn::start(&[&words[..], &pair].concat()).unwrap();
+    until_says(ports[2].1, "PING", "PONG control alone");
+    let one = StandIn::start(&["message", "--listen", &controlled]).unwrap();
+    until_says(ports[3].1, "PING", "PONG message ok");
+    std::thread::sleep(Duration::from_millis(600)); // Three looks: it was seen.
+    one.process().kill().unwrap();
+    std::thread::sleep(Duration::from_millis(600));
+    assert_eq!(times(), 0, "the first one runs");
+    leads.process().kill().unwrap();
+    until("it is started again", &times, |count| *count == 1);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! It is attached to a message server by a connection with a heartbeat: to the first of those it is told that
 //! runs, since the dedicated one of the dormant site does not. And it starts again what it controls: what it
 //! has seen running and what then refuses connections, as its original does. So whoever stops the masters has
-//! to stop their control server first.
+//! to stop their control server first; both, where it is one of a pair: the second does so once the first is gone.
 //!
 //! `PING` → `PONG control attached ADDRESS`, or `PONG control alone`.
 
@@ -39,6 +39,9 @@ pub struct Options {
     /// How each of them is started, in the same order.
     #[arg(long)]
     pub restart: Vec<PathBuf>,
+    /// The first of its pair: while that one runs, this one starts nothing again.
+    #[arg(long)]
+    pub first: Option<SocketAddr>,
 }
 
 /// Serves for ever.
@@ -50,8 +53,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     if options.controls.len() != options.restart.len() {
         bail!("a --restart for each --controls");
     }
+    let first = options.first;
     for (at, script) in options.controls.iter().copied().zip(options.restart.clone()) {
-        tokio::spawn(async move { control(at, &script).await });
+        tokio::spawn(async move { control(at, &script, first).await });
     }
     let (attached, seen) = watch::channel(None);
     tokio::spawn(async move {
@@ -85,13 +89,17 @@ async fn attach(at: SocketAddr, attached: &watch::Sender<Option<SocketAddr>>) ->
 }
 
 /// Starts it again each time that it is gone, once it was seen running.
-async fn control(at: SocketAddr, script: &Path) {
+async fn control(at: SocketAddr, script: &Path, first: Option<SocketAddr>) {
     let mut ran = false;
     loop {
         match Lines::connect(at, SILENCE).await {
             Ok(_) => ran = true,
             // Only a refusal says that it is gone: silence may be a host that is busy.
             Err(error) if ran && is_refusal(&error) => {
+                if runs(first).await {
+                    sleep(HEARTBEAT).await;
+                    continue;
+                }
                 println!("{at} is gone: starting it again");
                 ran = false;
                 // A process of its own: not known by our mark.
@@ -104,6 +112,14 @@ async fn control(at: SocketAddr, script: &Path) {
             Err(_) => {}
         }
         sleep(HEARTBEAT).await;
+    }
+}
+
+/// Whether there is a first one of the pair, and it runs.
+async fn runs(first: Option<SocketAddr>) -> bool {
+    match first {
+        Some(first) => Lines::connect(first, SILENCE).await.is_ok(),
+        None => false,
     }
 }
 

@@ -167,10 +167,12 @@ pub const PROCESSES: [ProcessPlan; 9] = [
     everywhere("proxy-b", 11, 7, "PONG proxy"),
 ];
 
-/// The second ones of pairs, in a lab that has pairs: a Message Server of the control servers, and a site's own control
-/// server. Control servers are attached to whichever of the Message Servers runs.
-pub const SECONDS: [ProcessPlan; 2] = [
+/// The second ones of pairs, in a lab that has pairs: a Message Server of the control servers, a control server of the
+/// masters, and a site's own. Control servers are attached to whichever of the Message Servers runs. That of the masters starts
+/// again what it controls once the first one is gone, so it stops before the masters, too.
+pub const SECONDS: [ProcessPlan; 3] = [
     live_only("scs-msg-b", 12, 0, "PONG message ok"),
+    live_only("master-scs-b", 14, 2, "PONG control attached"),
     everywhere("site-scs-b", 13, 4, "PONG control attached"),
 ];
 

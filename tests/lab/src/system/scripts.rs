@@ -95,9 +95,12 @@ fn words(plan: &Plan, site: Site, process: &ProcessPlan, servers: &Servers) -> a
             let hosts = hosts.display().to_string();
             words(&["resolver", "--listen", &at, "--upstream", &upstream, "--hosts", &hosts])
         }
-        "master-scs" => {
+        "master-scs" | "master-scs-b" => {
             let mut all = words(&["control", "--listen", &at]);
             all.extend(dedicated(site));
+            if process.name == "master-scs-b" {
+                all.extend(words(&["--first", &plan.at_named(site, "master-scs")?.to_string()]));
+            }
             for name in ["cs-primary", "cs-backup"] {
                 let (at, start) = (plan.at_named(site, name)?, plan.script(site, name, "start"));
                 let (at, start) = (at.to_string(), start.display().to_string());
