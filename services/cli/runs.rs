@@ -97,7 +97,7 @@ pub(crate) fn body(run: &RunView, all: bool, out: &Output) -> Vec<String> {
             let lasted = (until - limited.since).to_std().map(text::lasting).unwrap_or_default();
             format!("limited for {lasted}: users could only read")
         }
-        None => format!("limited since {}: users can only read", out.clock(limited.since)),
+        None => format!("limited since {}: users can only read", out.time(limited.since)),
     }));
     if !run.not_compared.is_empty() {
         lines.push(format!("{} not compared: {}", out.warn("amber"), run.not_compared.join(", ")));

@@ -27,6 +27,9 @@ pub struct Left {
     pub since: DateTime<Utc>,
     /// Whether nothing was left behind there, proved.
     pub drained: bool,
+    /// Whether that run had it receive what is written at the other one, or may have; none: of a runner that did not tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<bool>,
 }
 
 impl Run {
@@ -39,18 +42,46 @@ impl Run {
         at: DateTime<Utc>,
     ) -> Option<Left> {
         let (from, to) = (self.started.from.clone()?, self.started.to.clone()?);
-        let left = |site: SiteId, since, drained| Some(Left { site, run: self.id, since, drained });
+        let left = |site: SiteId, since, drained, follows| {
+            Some(Left { site, run: self.id, since, drained, follows: Some(follows) })
+        };
+        let follows = self.follows(&to, &from);
         match self.definition.info().purpose {
             // It receives, up to a mark of this very run; unless somebody went past that it is not alike.
-            Purpose::Protect if state == RunState::Completed => left(to, at, self.alike()),
+            Purpose::Protect if state == RunState::Completed => left(to, at, self.alike(), self.alike()),
             Purpose::Protect | Purpose::Tidy => None,
             Purpose::Move | Purpose::Return | Purpose::Establish if live != Some(&to) => None,
-            Purpose::Establish => left(from, self.opened(&to)?, state == RunState::Completed && self.alike()),
+            Purpose::Establish => {
+                let drained = state == RunState::Completed && self.alike();
+                left(from, self.opened(&to)?, drained, follows && self.alike())
+            }
             Purpose::Move | Purpose::Return => {
                 let drained = self.drained(record, &from, &to) && !self.found_open(&to);
-                left(from, self.opened(&to)?, drained)
+                left(from, self.opened(&to)?, drained, follows)
             }
         }
+    }
+
+    /// Whether this run had every receiver at the standby apply what is written at the live site, or may have.
+    fn follows(&self, live: &SiteId, standby: &SiteId) -> bool {
+        let all = self.streams(live, standby);
+        let starts = |(_, resource): &(ResourceId, Option<ResourceId>)| {
+            let called = self.calls.values().any(|call| {
+                let of = call.action == Action::StartReplication && call.address.site == *standby;
+                of && Some(&call.address.resource) == resource.as_ref() && call.may_be_in_effect()
+            });
+            called || self.started_by_hand(standby)
+        };
+        !all.is_empty() && all.iter().all(starts)
+    }
+
+    /// Whether a person says that he had something at a site receive.
+    fn started_by_hand(&self, site: &SiteId) -> bool {
+        self.steps.iter().any(|step| {
+            let starts = step.call.service == "replication" && step.call.action == "start";
+            let at = step.call.args.get("site").and_then(serde_json::Value::as_str);
+            starts && step.by_hand == Some("done") && at == Some(site.as_str())
+        })
     }
 
     /// When the first database was opened at a site, by this run or by hand.

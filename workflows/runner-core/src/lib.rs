@@ -52,6 +52,7 @@ mod rules;
 mod run;
 mod seam;
 mod settle;
+mod since;
 mod split;
 mod start;
 mod trigger;

@@ -14,6 +14,7 @@ use crate::followed::{NAMED, everywhere};
 use crate::in_memory::Group;
 use crate::preflight::CHECK_WITHIN;
 use crate::seam::Now;
+use crate::since::{lasting, since};
 use crate::views::text;
 
 /// A program that is not healthy, and since when.
@@ -30,11 +31,10 @@ pub(crate) struct OnlyReads {
 }
 
 impl OnlyReads {
-    /// What is seen, for how long, and which command comes next.
+    /// What is seen, since when, and which command comes next.
     pub(crate) fn sentence(&self, now: Now) -> String {
-        let lasts = (now.wall - self.since).to_std().unwrap_or_default();
         let before = self.before.as_ref().map_or(String::new(), |before| format!("{before}; if it is not: "));
-        format!("{}, limited for {}: {before}{}", self.what, lasting(lasts), self.next)
+        format!("{}, limited {}: {before}{}", self.what, since(self.since, now), self.next)
     }
 }
 
@@ -109,10 +109,10 @@ impl Core {
         let resources: Vec<ResourceView> =
             served(g).iter().map(|part| self.resource_view(now, part)).collect();
         let (_, single) = self.unwell_parts(now, g, &resources);
-        let said = |(part, since): &Unwell<'_>| {
-            let since = since.format("%H:%M:%SZ");
+        let said = |(part, first): &Unwell<'_>| {
+            let since = since(*first, now);
             format!(
-                "{} at {} runs and is not healthy, its copy is; since {since}: look at its log",
+                "{} at {} runs and is not healthy, its copy is; {since}: look at its log",
                 part.resource, part.site
             )
         };
@@ -258,13 +258,4 @@ fn listed(parts: &[Unwell<'_>]) -> String {
     let more = parts.len().saturating_sub(NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("{}{more}", names.join(", "))
-}
-
-/// As people say it; it grows while they read it.
-fn lasting(duration: Duration) -> String {
-    match duration.as_secs() {
-        seconds @ 0..60 => format!("{seconds} s"),
-        seconds @ 60..3600 => format!("{} min", seconds / 60),
-        seconds => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
-    }
 }

@@ -7,6 +7,7 @@ use schemas::{GroupId, SiteId};
 use crate::core::Core;
 use crate::purpose::nothing_live;
 use crate::seam::Now;
+use crate::since;
 use crate::views::text;
 
 impl Core {
@@ -87,8 +88,8 @@ impl Core {
             return (Mode::Normal, format!("{live} is live, protected{debts}{}", way_back("")));
         };
         let mode = if home { Mode::Normal } else { Mode::FailedOver };
-        let left = g.record.left.as_ref().filter(|_| found.stopped && !home);
-        let since = left.map_or(String::new(), |left| format!(" since {}", left.since.format("%H:%M:%SZ")));
+        let since = self.unprotected_since(g, &live, &other);
+        let since = since.map_or(String::new(), |at| format!(" {}", since::since(at, now)));
         let (why, remedy) = (found.why(), &found.remedy);
         let then = way_back("then ");
         (mode, format!("{live} is live, unprotected{since}{debts}: {why}; {remedy}{then}"))

@@ -1,6 +1,7 @@
 //! Which way a group is protected: what the receivers of its replications were last seen to do; and why it is not, with the
 //! command that comes next.
 
+use chrono::{DateTime, Utc};
 use schemas::check::GroupLine;
 use schemas::{
     Address, Aside, CheckLine, Code, GroupId, Problem, ReplicationState, ResourceId, Seen, Service, SiteId,
@@ -20,8 +21,6 @@ pub(crate) struct Unprotected {
     whys: Vec<Why>,
     /// Which command comes next.
     pub(crate) remedy: String,
-    /// Nothing is known to be broken: it does not run, or is not seen.
-    pub(crate) stopped: bool,
 }
 
 /// One thing that is in the way.
@@ -124,7 +123,7 @@ impl Core {
         // Whatever follows from the journal would close the only open site.
         if let Some(moved) = self.elsewhere(now, g) {
             let whys = vec![Why::of_all(moved.text())];
-            return Some(Unprotected { whys, remedy: moved.remedy(), stopped: false });
+            return Some(Unprotected { whys, remedy: moved.remedy() });
         }
         let halves = self.halves_of(g, live, other);
         let differs = |half: &Address| Some(Why::of(half, rows_differ(g, half)?));
@@ -148,11 +147,30 @@ impl Core {
             self.runs_again(now, g, live, other)
         };
         let mut whys = [unlike, broken, copies].concat();
-        let stopped = whys.is_empty();
-        if stopped {
+        if whys.is_empty() {
             whys = self.not_running(now, g, live, other);
         }
-        Some(Unprotected { whys, remedy, stopped })
+        Some(Unprotected { whys, remedy })
+    }
+
+    /// Since when an unprotected group is that, where it is recorded: the run that left the other site had it receive nothing,
+    /// or what is broken now was seen to break. When a standby stopped by itself is not.
+    pub(crate) fn unprotected_since(
+        &self,
+        g: &Group,
+        live: &SiteId,
+        other: &SiteId,
+    ) -> Option<DateTime<Utc>> {
+        let left = g.record.left.as_ref().filter(|left| left.site == *other);
+        if let Some(left) = left.filter(|left| !left.follows.unwrap_or(left.drained)) {
+            return Some(left.since);
+        }
+        // What differs, or is not all there, protected nobody before it broke.
+        if !self.all_unlike(g, live, other).is_empty() || !self.unfinished(g, live, other).is_empty() {
+            return None;
+        }
+        let broken = self.broken_between(g, live, other).into_iter();
+        broken.filter_map(|(half, _)| g.record.broken.get(&half).map(|(since, _)| *since)).min()
     }
 
     /// The replications that are not seen to run, in words.

@@ -4,9 +4,9 @@ use schemas::{Address, GroupId, ReplicationSeen, ReplicationState, Seen, SiteId,
 use serde_json::Value;
 
 use crate::core::{Core, SILENT_AFTER};
-use crate::group::Record;
 use crate::in_memory::Group;
 use crate::seam::Now;
+use crate::since::since;
 
 /// A slot is warned of from this share of `reverse.wal_keep` on, in per cent.
 const WATERMARK: u64 = 80;
@@ -17,8 +17,8 @@ impl Core {
         let Some(g) = self.groups.get(group) else { return Vec::new() };
         let mut all: Vec<String> = self.untold(group);
         let Some((live, other)) = self.live_and_other(group) else { return all };
-        all.extend(g.record.broken.iter().map(|(address, (since, why))| {
-            format!("{} at {}: {why}; since {}", address.resource, address.site, since.format("%H:%M:%SZ"))
+        all.extend(g.record.broken.iter().map(|(address, (at, why))| {
+            format!("{} at {}: {why}; {}", address.resource, address.site, since(*at, now))
         }));
         if g.record.active.is_none() {
             all.extend(self.unfinished(g, &live, &other));
@@ -27,10 +27,11 @@ impl Core {
             all.extend(self.orphans(now, g, &live, &other));
             all.extend(self.all_unlike(g, &live, &other));
         }
+        let unprotected = self.unprotected_since(g, &live, &other).map(|at| since(at, now));
         let keep = g.plan.input.get("reverse").and_then(|r| r.get("wal_keep")).and_then(Value::as_u64);
         for address in self.halves(now, group, &live, &other, &live) {
             if let Some(seen) = self.just_seen(now, &address) {
-                of_source(&address, seen, keep, &g.record, &mut all);
+                of_source(&address, seen, keep, unprotected.as_deref(), &mut all);
             }
         }
         if !g.record.not_compared.is_empty() {
@@ -79,14 +80,12 @@ fn of_source(
     address: &Address,
     seen: &ReplicationSeen,
     keep: Option<u64>,
-    record: &Record,
+    since: Option<&str>,
     all: &mut Vec<String>,
 ) {
     let name = format!("{} at {}", address.resource, address.site);
     if seen.state == ReplicationState::Capturing {
-        // A standby that only stopped receiving was not left: since when is not known then.
-        let left = record.left.as_ref().filter(|left| left.site != address.site && !left.drained);
-        let since = left.map(|left| format!(" since {}", left.since.format("%H:%M:%SZ"))).unwrap_or_default();
+        let since = since.map_or(String::new(), |since| format!(" {since}"));
         let kept = seen.kept_bytes.unwrap_or(0);
         all.push(match keep {
             Some(keep) if kept >= keep => format!(

@@ -29,7 +29,7 @@ fn there_and_back_after_a_failover_that_left_nothing_behind() {
     goes(&mut w, start_of("failover", &[]));
     let view = group(&mut w);
     assert_eq!(view.mode, Mode::FailedOver, "{}", view.sentence);
-    assert!(view.sentence.contains("unprotected since"), "{}", view.sentence);
+    assert!(view.sentence.contains("unprotected since 20"), "with its day: {}", view.sentence);
     assert!(view.sentence.contains("pointsman reprotect cfg --why"), "{}", view.sentence);
 
     let run = w.start(0, start_of("reprotect", &[]));

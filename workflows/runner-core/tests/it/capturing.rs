@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
-use crate::common::{GROUP, World};
+use crate::common::{GROUP, World, receiver};
+use chrono::{DateTime, Utc};
+use runner_core::Now;
+use schemas::view::{GroupView, Mode};
 use schemas::{Half, ReplicationSeen, ReplicationState, Seen};
 use serde_json::json;
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-/// What `status` warns of while the slot keeps so much.
-fn warnings(world: &mut World, kept: u64) -> Vec<String> {
-    let seen = ReplicationSeen {
+/// A source's half whose slot nobody reads, and which keeps so much.
+fn capturing(kept: u64) -> Seen {
+    Seen::Replication(ReplicationSeen {
         half: Half::Source,
         state: ReplicationState::Capturing,
         lag_bytes: None,
@@ -23,8 +26,12 @@ fn warnings(world: &mut World, kept: u64) -> Vec<String> {
         orphans: None,
         trouble: None,
         detail: json!({ "maxSlotWalKeepSize": "10GB" }),
-    };
-    world.seen.insert("main.replication.csp".into(), Seen::Replication(seen));
+    })
+}
+
+/// What `status` warns of while the slot keeps so much.
+fn warnings(world: &mut World, kept: u64) -> Vec<String> {
+    world.seen.insert("main.replication.csp".into(), capturing(kept));
     // The halves of a replication are looked at every 10 s.
     let looked = world.now.boot + Duration::from_secs(15);
     world.run_until(|w| w.now.boot > looked);
@@ -43,8 +50,80 @@ fn a_slot_that_fills_the_disk_is_warned_of_from_four_fifths_of_its_bound_on() {
     ] {
         let told = warnings(&mut world, kept);
         let [line] = told.as_slice() else { panic!("{kept}: {told:?}") };
-        assert!(line.starts_with("csp at main: UNPROTECTED") && line.contains(words), "{kept}: {line}");
+        // Nobody knows since when: no run left the standby.
+        assert!(line.starts_with("csp at main: UNPROTECTED, ") && line.contains(words), "{kept}: {line}");
     }
+}
+
+/// What is told of the secondary, which a failover opened, once its slot was looked at.
+fn failed_over(world: &mut World) -> GroupView {
+    world.seen.insert("secondary.replication.css".into(), capturing(GIB));
+    world.pass(15);
+    world.run_until(|w| {
+        let group = w.group();
+        group.mode == Mode::FailedOver && group.warnings.iter().any(|line| line.contains("UNPROTECTED"))
+    });
+    world.group()
+}
+
+/// It lasts days, whether or not something was left behind: the clock is of the opening, whoever asks and whenever.
+#[test]
+fn a_group_that_failed_over_is_told_since_when_it_is_unprotected() {
+    for drained in [false, true] {
+        let mut world = World::new();
+        world.adopt("main");
+        if !drained {
+            world.silence("main");
+        }
+        let run = world.start("failover", if drained { &[] } else { &["main"] });
+        world.run_until(|w| w.run(run).state.ended());
+        let ended = world.entries.iter().rfind(|entry| entry.kind == "group.run-ended").unwrap();
+        let left = json!(ended.body)["left"].clone();
+        assert_eq!((&left["drained"], &left["follows"]), (&json!(drained), &json!(false)), "{left}");
+        let since: DateTime<Utc> = left["since"].as_str().unwrap().parse().unwrap();
+        let clock = since.format("since %Y-%m-%d %H:%MZ, ").to_string();
+        let told = |group: &GroupView, age: &str| {
+            let sentence = format!("secondary is live, unprotected {clock}{age}");
+            assert!(group.sentence.starts_with(&sentence), "{drained} {age}: {}", group.sentence);
+            let line = format!("css at secondary: UNPROTECTED {clock}{age}");
+            assert!(
+                group.warnings.iter().any(|w| w.starts_with(&line)),
+                "{drained} {age}: {:?}",
+                group.warnings
+            );
+        };
+        told(&failed_over(&mut world), "");
+
+        let later = Duration::from_secs(52 * 3600);
+        let Now { wall, boot } = world.now;
+        world.now = Now { wall: wall + later, boot: boot + later };
+        told(&failed_over(&mut world), "2 d 4 h");
+
+        let mut world = world.killed_beside(GROUP, |next| {
+            if !drained {
+                next.silence("main");
+            }
+            next.state.insert("main.database.config".into(), json!("closed"));
+            next.state.insert("secondary.database.config".into(), json!("open"));
+        });
+        told(&failed_over(&mut world), "2 d 4 h");
+    }
+}
+
+/// What is broken was seen to break, at the first site too.
+#[test]
+fn a_group_whose_replication_broke_is_told_since_when_it_is_unprotected() {
+    let mut world = World::new();
+    world.adopt("main");
+    let broken = ReplicationSeen { trouble: Some("it has no worker".into()), ..receiver() };
+    world.seen.insert("secondary.replication.csp".into(), Seen::Replication(broken));
+    world.run_until(|w| w.entries.iter().any(|entry| entry.kind == "group.replication"));
+    let entry = world.entries.iter().find(|entry| entry.kind == "group.replication").unwrap();
+    let clock = entry.at.format("since %Y-%m-%d %H:%MZ, ");
+    let sentence = format!("main is live, unprotected {clock}10 min: csp at secondary is broken");
+    world.pass(610);
+    let said = world.group().sentence;
+    assert!(said.starts_with(&sentence), "{said}");
 }
 
 #[test]

@@ -148,6 +148,11 @@ impl World {
 
     /// The runner is killed when no run is under way; the next one reads the group.
     pub(crate) fn killed(self, group: &str) -> World {
+        self.killed_beside(group, |_| {})
+    }
+
+    /// The same; what the next one meets is made before it begins.
+    pub(crate) fn killed_beside(self, group: &str, meets: impl FnOnce(&mut World)) -> World {
         let mut next = World::before(group, None);
         next.now = self.now;
         // Requests that were answered are not asked again.
@@ -158,6 +163,7 @@ impl World {
                 next.core.replay_group(group, entry.seq, entry.at, kind, body).unwrap();
             }
         }
+        meets(&mut next);
         next.begin();
         next
     }

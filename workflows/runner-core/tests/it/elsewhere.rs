@@ -194,7 +194,7 @@ fn a_site_that_was_opened_by_hand_and_fell_silent_hides_no_outage() {
     world.pass(20);
     let group = world.group();
     let said = &group.sentence;
-    assert!(said.starts_with("main is live and silent, limited for "), "{said}");
+    assert!(said.starts_with("main is live and silent, limited since "), "{said}");
     let then = "if it is not: pointsman failover cfg --to secondary --why …";
     assert!(said.contains("last seen open") && said.ends_with(&format!("{first}; {then}")), "{said}");
     assert!(group.limited_since.is_some());

@@ -27,10 +27,9 @@ fn it_counts_from_the_silence_over_a_restart_to_the_end_of_the_move() {
     let later = lost + Duration::from_secs(190);
     world.run_until(|w| w.now.wall > later);
     let group = world.group();
-    assert!(
-        group.sentence.contains("main is live and silent, limited for 3 min: pointsman failover"),
-        "{group:?}"
-    );
+    let clock = since.format("since %Y-%m-%d %H:%MZ");
+    let told = format!("main is live and silent, limited {clock}, 3 min: pointsman failover");
+    assert!(group.sentence.contains(&told), "{group:?}");
     assert_eq!(group.limited_since, Some(since));
     assert_eq!(noted(&world), [json!({ "site": "main", "since": since })], "once");
 
@@ -112,7 +111,7 @@ fn it_counts_from_the_first_proxy_that_lost_its_server() {
     assert_eq!(group.mode, Mode::Limited);
     let said = &group.sentence;
     assert!(
-        said.contains("main is live, and proxy-a@secondary runs and is not healthy, limited for "),
+        said.contains("main is live, and proxy-a@secondary runs and is not healthy, limited since "),
         "{said}"
     );
     assert!(said.contains("start cs-primary, cs-backup at main again"), "{said}");
