@@ -303,8 +303,10 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
     ("unit", "Whether systemd knows a unit and may be asked.", "Install it, or mend its name."),
     (
         "autostart",
-        "Whether anything but Pointsman starts what must stay dormant: systemd, a script of a boot, cron.",
-        "Take away what the line names.",
+        "Whether anything but Pointsman starts what must stay dormant: systemd with its timers, a script of a boot, cron. Not seen: \
+         another product's controller, crontabs and units of users, drop-ins of units, `at`, `anacrontab`, a script that another \
+         script runs.",
+        "Take away what the line names; switch off by hand what is not seen.",
     ),
     (
         "write",

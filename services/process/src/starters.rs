@@ -1,8 +1,9 @@
 //! Who else starts a service on this host: what a boot or cron runs, read where Debian keeps it.
 //!
-//! Seen, without root: enabled units of systemd that run the script, the scripts of a boot (`rc?.d`, `rc.local`) and the
-//! tables of cron under `/etc`. Not seen: crontabs of users (root's to read), timers, what `cron.daily` and the like hold,
-//! files that this user cannot read, a script that is run by another script, and the controllers of other products.
+//! Seen, without root: units of systemd that are enabled under `/etc` and run the script, themselves or by a timer, the scripts
+//! of a boot (`rc?.d`, `rc.local`), the tables of cron and the scripts of `cron.daily` and the like. Not seen: the controllers of
+//! other products, crontabs of users (root's to read), units of users, what a unit's drop-ins add, `at`, `anacrontab`, files that
+//! this user cannot read, and a script that is run by another script.
 //! A line is told by its place only: what stands in it may hold a secret.
 
 mod command;
@@ -24,6 +25,9 @@ const NAMED_MAX: usize = 8;
 
 /// The levels in which a Debian host comes up.
 const LEVELS: [&str; 5] = ["rcS.d", "rc2.d", "rc3.d", "rc4.d", "rc5.d"];
+
+/// Whose executable scripts cron runs (run-parts(8)).
+const PERIODS: [&str; 4] = ["cron.hourly", "cron.daily", "cron.weekly", "cron.monthly"];
 
 /// What nobody else may start.
 #[derive(Debug, Clone)]
@@ -55,6 +59,7 @@ fn seen(etc: &Path, ours: &Ours) -> Vec<CheckLine> {
     for table in std::iter::once(etc.join("crontab")).chain(tables) {
         found.extend(starting(&table, command::cron, ours).map(|found| written(&table, found, "cron")));
     }
+    found.extend(periodic(etc, ours));
     found.extend(units(etc, ours));
     found.sort_by_key(|line| std::cmp::Reverse(line.level));
     found.truncate(NAMED_MAX);
@@ -111,7 +116,20 @@ fn boot_scripts(etc: &Path, ours: &Ours) -> Vec<CheckLine> {
     found
 }
 
-/// Units that a target wants and that run the script, or start the unit.
+/// Scripts that cron runs by their folder: the script itself, or one that runs it.
+fn periodic(etc: &Path, ours: &Ours) -> Vec<CheckLine> {
+    let files = PERIODS.iter().flat_map(|period| listed(&etc.join(period)));
+    let told = |file: PathBuf| match ours {
+        Ours::Script(script) if same(script, &file) => {
+            let file = file.display();
+            Some(red(format!("cron starts it by {file}"), format!("take {file} away")))
+        }
+        _ => worst(starting(&file, command::script, ours)).map(|found| written(&file, found, "cron")),
+    };
+    files.filter(|file| is_plain(file) && executable(file)).filter_map(told).collect()
+}
+
+/// Units that a target wants and that run the script, or start the unit; of a timer that of its service.
 fn units(etc: &Path, ours: &Ours) -> Vec<CheckLine> {
     let wants = |folder: &PathBuf| folder.extension().is_some_and(|end| end == "wants" || end == "requires");
     let folders = listed(&etc.join("systemd/system")).into_iter().filter(wants);
@@ -119,11 +137,20 @@ fn units(etc: &Path, ours: &Ours) -> Vec<CheckLine> {
     let mut found = Vec::new();
     for file in folders.flat_map(|folder| listed(&folder)) {
         let Some(name) = file.file_name().and_then(|name| name.to_str()).map(str::to_owned) else { continue };
-        if let Some((line, starts)) = worst(starting(&file, command::unit, ours))
+        let timed = file.extension().is_some_and(|end| end == "timer");
+        let place = match timed {
+            true => timer(etc, &file, &name, ours),
+            false => worst(starting(&file, command::unit, ours))
+                .map(|(line, starts)| (format!("line {line} of {}", file.display()), starts)),
+        };
+        if let Some((place, starts)) = place
             && told.insert(name.clone())
         {
-            let place = format!("line {line} of {}", file.display());
             found.push(match starts {
+                Starts::Yes if timed => {
+                    let text = format!("a timer of systemd starts it by {place}");
+                    red(text, format!("systemctl disable --now {name}"))
+                }
                 Starts::Yes => {
                     let text = format!("systemd starts it at a boot by {place}");
                     red(text, format!("systemctl disable {name}"))
@@ -133,6 +160,30 @@ fn units(etc: &Path, ours: &Ours) -> Vec<CheckLine> {
         }
     }
     found
+}
+
+/// Where a timer starts it (systemd.timer(5)): it runs the service that `Unit=` says, else that of its own name, which lies
+/// under `/etc` or beside the timer.
+fn timer(etc: &Path, file: &Path, name: &str, ours: &Ours) -> Option<(String, Starts)> {
+    let text = bounded::text(file)?;
+    let said = text.lines().filter_map(|line| line.trim().split_once('='));
+    let said =
+        said.filter(|(key, _)| key.trim_end() == "Unit").map(|(_, unit)| unit.trim().to_owned()).next_back();
+    let service = said.unwrap_or_else(|| format!("{}.service", name.trim_end_matches(".timer")));
+    if matches!(ours, Ours::Unit { name, .. } if *name == service) {
+        return Some((file.display().to_string(), Starts::Yes));
+    }
+    // A name, not a path; an instance runs its template's file.
+    let service = Path::new(&service).file_name()?.to_str()?;
+    let template = service.split_once('@').map(|(stem, _)| format!("{stem}@.service"));
+    let beside = file.canonicalize().ok()?.parent()?.to_path_buf();
+    let folders = [etc.join("systemd/system"), beside];
+    let names = [Some(service.to_owned()), template];
+    let mut files =
+        names.iter().flatten().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    let service = files.find(|file| file.exists())?;
+    worst(starting(&service, command::unit, ours))
+        .map(|(line, starts)| (format!("line {line} of {} ({name})", service.display()), starts))
 }
 
 /// The lines of a file that start it or may do so, with their numbers; none where it cannot be read.
@@ -231,6 +282,84 @@ mod tests {
             assert!(told.text.contains(&format!("line {line} of ")) && told.text.contains(file), "{told:?}");
             assert!(told.remedy.as_deref().unwrap().contains(remedy), "{told:?}");
             assert!(!told.text.contains("start_cs"), "a line may hold a secret: {told:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_timer_starts_is_told_with_the_timer() {
+        let ours = Ours::Script("/dr/start_cs.sh".into());
+        let service = "[Service]\nExecStart=/dr/start_cs.sh\n";
+        for (timer, timed, runs, place) in [
+            ("keep.timer", "[Timer]\nOnCalendar=hourly\n", "etc/systemd/system/keep.service", "line 2 of "),
+            (
+                "keep.timer",
+                "[Timer]\nUnit = cs-x.service\n",
+                "etc/systemd/system/cs-x.service",
+                "cs-x.service",
+            ),
+            ("keep.timer", "[Timer]\n", "lib/systemd/system/keep.service", "lib/systemd/system/keep.service"),
+            ("keep@1.timer", "[Timer]\n", "lib/systemd/system/keep@.service", "keep@.service (keep@1.timer)"),
+        ] {
+            let root = tempfile::tempdir().unwrap();
+            let etc = root.path().join("etc");
+            put(root.path(), "lib/systemd/system/a.timer", timed);
+            put(root.path(), runs, service);
+            let seen = || seen(&etc, &ours);
+            assert!(seen().is_empty(), "it is not enabled");
+            link(
+                &etc,
+                &format!("systemd/system/timers.target.wants/{timer}"),
+                "../lib/systemd/system/a.timer",
+            );
+            let lines = seen();
+            let told = one(&lines);
+            assert!(told.text.contains(place) && told.text.contains(timer), "{told:?}");
+            assert!(told.text.starts_with("a timer of systemd starts it by "), "{told:?}");
+            let remedy = format!("systemctl disable --now {timer}");
+            assert_eq!(told.remedy.as_deref(), Some(remedy.as_str()));
+            // What the host says goes before what a package says.
+            put(&etc, &format!("systemd/system/{}", runs.rsplit('/').next().unwrap()), "[Service]\n");
+            assert!(seen().is_empty());
+        }
+        // The unit itself, whatever its file says.
+        for (name, timed, starts) in [
+            ("cs.timer", "[Timer]\nOnBootSec=1min\n", true),
+            ("keep.timer", "[Timer]\nUnit=cs.service\n", true),
+            ("cs.timer", "[Timer]\nUnit=other.service\n", false),
+        ] {
+            let etc = tempfile::tempdir().unwrap();
+            put(etc.path(), &format!("systemd/system/timers.target.wants/{name}"), timed);
+            let lines = seen(etc.path(), &unit(false));
+            assert_eq!(lines.len(), usize::from(starts), "{name}: {lines:?}");
+        }
+    }
+
+    #[test]
+    fn what_cron_runs_by_its_folder_is_told() {
+        for period in ["cron.hourly", "cron.daily", "cron.weekly", "cron.monthly"] {
+            let etc = tempfile::tempdir().unwrap();
+            let ours = Ours::Script(etc.path().join("dr/start_cs.sh"));
+            let text = format!("#!/bin/sh\n{}/dr/start_cs.sh\n", etc.path().display());
+            // Names and modes that run-parts(8) passes over.
+            put(etc.path(), &format!("{period}/keep.sh"), &text);
+            put(etc.path(), &format!("{period}/off"), &text);
+            let mode = std::fs::Permissions::from_mode(0o644);
+            std::fs::set_permissions(etc.path().join(period).join("off"), mode).unwrap();
+            put(etc.path(), &format!("{period}/status"), "#!/bin/sh\nls /dr/start_cs.sh\n");
+            let lines = seen(etc.path(), &ours);
+            assert!(lines.is_empty(), "{lines:?}");
+            put(etc.path(), &format!("{period}/keep"), &text);
+            let lines = seen(etc.path(), &ours);
+            let told = one(&lines);
+            assert!(
+                told.text.contains(&format!("line 2 of {}/{period}/keep", etc.path().display())),
+                "{told:?}"
+            );
+            std::fs::remove_file(etc.path().join(period).join("keep")).unwrap();
+            put(etc.path(), "dr/start_cs.sh", "#!/bin/sh\n");
+            link(etc.path(), &format!("{period}/itself"), "dr/start_cs.sh");
+            let lines = seen(etc.path(), &ours);
+            assert!(one(&lines).text.contains(&format!("{period}/itself")), "{lines:?}");
         }
     }
 
