@@ -83,7 +83,7 @@ impl RunState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// Live at its first site, protected.
+    /// Live, and no run moves it: at its first site, protected or not, or at the other one, protected.
     Normal,
     /// The live site does not answer; reads only.
     Limited,

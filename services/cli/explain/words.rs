@@ -2,7 +2,12 @@
 
 /// A word, what it means, and what to do.
 pub(super) const WORDS: &[(&str, &str, &str)] = &[
-    ("normal", "The group is live at its site, and the other one receives what is written.", "Nothing."),
+    (
+        "normal",
+        "The group is live and no run moves it: at its first site, protected or not, or at the other one, protected.",
+        "Nothing where `status` says `protected`; where it says `unprotected`, what it names there. From the other site \
+         `pointsman failback` is the way home.",
+    ),
     (
         "limited",
         "The live site, its database, or everything that runs there only does not answer; or of a program of `everywhere` no \
