@@ -79,8 +79,8 @@ pub(crate) fn run(ask: &Explain, out: &Output) -> anyhow::Result<Exit> {
             let what = "a SQLSTATE of PostgreSQL's own: its manual lists them in the appendix on error codes";
             return Err(Usage(format!("`{code}` is {what}")).into());
         }
-        let near: Vec<String> = near(&all, code).iter().map(|code| format!("`{code}`")).collect();
-        return Err(Usage(format!("`{code}` is no code of ours; near it: {}", near.join(", "))).into());
+        let codes: Vec<String> = near(&all, code).iter().map(|code| format!("`{code}`")).collect();
+        return Err(Usage(format!("`{code}` is no code of ours; near it: {}", codes.join(", "))).into());
     };
     out.line(out.strong(entry.code));
     if let Some(title) = entry.title {
@@ -113,7 +113,7 @@ fn near(all: &[Entry], typed: &str) -> Vec<&'static str> {
     let typed: String = typed.chars().take(64).collect();
     let far = |code: &str| strsim::damerau_levenshtein(code, &typed);
     let mut codes: Vec<&'static str> = all.iter().map(|entry| entry.code).collect();
-    codes.sort_by_key(|code| (far(code), *code));
+    codes.sort_by_cached_key(|code| (far(code), *code));
     codes.truncate(3);
     codes
 }

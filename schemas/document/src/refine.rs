@@ -27,7 +27,9 @@ pub(crate) fn refine(root: &Located, place: Place, message: &str) -> Place {
 /// among shapes is missed before anybody could say which keys are unknown.
 pub(crate) fn misspelt(root: &Located, place: &Place, message: &str) -> Option<(Place, String)> {
     let (field, _) = message.strip_prefix("missing field `")?.split_once('`')?;
-    let near = |key: &&Key| (1..=2).contains(&strsim::damerau_levenshtein(&key.name, field));
+    // Of `bus` one letter, of `driver` two: `dns` is not meant to be `bus`.
+    let most = (field.chars().count() / 3).min(2);
+    let near = |key: &&Key| (1..=most).contains(&strsim::damerau_levenshtein(&key.name, field));
     let mut keys = find(root, place)?.entries().iter().map(|(key, _)| key).filter(near);
     match (keys.next(), keys.next()) {
         (Some(key), None) => Some((key.place(), format!("is `{}` meant to be `{field}`?", key.name))),

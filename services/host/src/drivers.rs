@@ -99,12 +99,12 @@ pub fn drivers(
                     group: settings.group.cloned(),
                     driver,
                 }),
-                Err(Wrong::Itself(problem)) => {
+                Err(Unfit::Itself(problem)) => {
                     let message = problem.detail.clone().unwrap_or_else(|| problem.title.clone());
                     let found = settings.document.error(settings.pointer, problem.code.as_str(), message);
                     wrong.append(Diagnostics::from(found));
                 }
-                Err(Wrong::Placed(diagnostics)) => wrong.append(diagnostics),
+                Err(Unfit::Placed(diagnostics)) => wrong.append(diagnostics),
             }
         }
     }
@@ -112,21 +112,21 @@ pub fn drivers(
 }
 
 /// Why a resource has no driver.
-enum Wrong {
+enum Unfit {
     /// Its settings, as a whole.
     Itself(Box<Problem>),
-    /// With its own places: a line of its settings, or of those of another resource that it needs, which is said once.
+    /// With its own places: a line of its settings, or of those of another resource that it needs, which sorting leaves once.
     Placed(Diagnostics),
 }
 
-impl From<Problem> for Wrong {
-    fn from(problem: Problem) -> Wrong {
-        Wrong::Itself(Box::new(problem))
+impl From<Problem> for Unfit {
+    fn from(problem: Problem) -> Unfit {
+        Unfit::Itself(Box::new(problem))
     }
 }
 
-fn typed<T: DeserializeOwned>(settings: &config::Settings<'_>) -> Result<T, Wrong> {
-    settings.located.typed(settings.document.path()).map_err(Wrong::Placed)
+fn typed<T: DeserializeOwned>(settings: &config::Settings<'_>) -> Result<T, Unfit> {
+    settings.located.typed(settings.document.path()).map_err(Unfit::Placed)
 }
 
 fn database(settings: database::Settings, here: &Here<'_>) -> Arc<dyn Driver> {
@@ -161,7 +161,7 @@ fn replication(
     group: Option<&GroupId>,
     settings: replication::Settings,
     here: &Here<'_>,
-) -> Result<Arc<dyn Driver>, Wrong> {
+) -> Result<Arc<dyn Driver>, Unfit> {
     let its = match settings {
         replication::Settings::Memory(its) => {
             let model = replication::memory::MemoryReplication { half: its.half };

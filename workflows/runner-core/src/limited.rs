@@ -2,8 +2,6 @@
 //! what runs at both sites on what it serves is healthy, such as proxies that have lost their server. The beginning
 //! is recorded, so that the runner's own death does not move it, and the run that ends it begins to count there.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use schemas::view::ResourceView;
 use schemas::{Address, GroupId, ResourceId, Running, Seen, Service, SiteId};

@@ -33,7 +33,7 @@ const PATH_OF: &str = "path-";
 const DORMANT: [&str; 2] = ["autostart", "check-script"];
 /// What was looked at longer ago says nothing about now.
 const LATEST: Duration = Duration::from_secs(180);
-/// What a service that is not let in calls its line.
+/// The line of a service whose server does not let it in.
 const REACHABLE: &str = "reachable";
 /// How long the services may take to look.
 pub(crate) const CHECK_WITHIN: Duration = Duration::from_secs(4);
@@ -232,7 +232,7 @@ impl Core {
                 });
             let remedy = match self.at_no_site(now, address) {
                 Some(other) => format!(
-                    "{other} is heard, and no group has the site {}: if that is it, mend `site:` of its host's file",
+                    "{other} is heard, and no group has the site {}: if it is the same one, mend `site:` of its host's file",
                     other.site
                 ),
                 None => "start `pointsman serve` on its host, or look at its link to the bus".to_owned(),
@@ -292,7 +292,10 @@ impl Core {
     fn at_no_site(&self, now: Now, address: &Address) -> Option<&Address> {
         let known = |site: &SiteId| {
             let mut plans = self.groups.values().map(|g| &g.plan);
-            plans.any(|plan| plan.sites.contains(site) || plan.resources.iter().any(|a| a.site == *site))
+            plans.any(|plan| {
+                let mut all = plan.resources.iter().chain(&plan.clients);
+                plan.sites.contains(site) || all.any(|a| a.site == *site)
+            })
         };
         let same = |other: &&Address| {
             (&other.service, &other.resource) == (&address.service, &address.resource)

@@ -89,23 +89,30 @@ impl Core {
         }
     }
 
-    /// The command that copies a site anew; before it, where an earlier copy laid something aside there, the one that
-    /// drops that: a copy beside it is refused.
+    /// The command that copies a site anew; before it, where an earlier copy laid something aside there and has ended, the
+    /// one that drops that: a copy beside it is refused. A site that is declared gone stands anew by then.
     pub(crate) fn copied_to(&self, g: &Group, standby: &SiteId) -> String {
         let group = &g.plan.group;
         let live = g.plan.sites.iter().find(|site| *site != standby);
         let halves = live.map(|live| self.halves_of(g, live, standby)).unwrap_or_default();
-        let kept = halves.iter().any(|half| match self.observed.get(half).map(|(_, seen)| &seen.seen) {
-            Some(Seen::Replication(seen)) => seen.aside.as_deref().is_some_and(Aside::is_kept),
-            _ => false,
-        });
+        let aside =
+            halves.iter().filter_map(|half| match self.observed.get(half).map(|(_, seen)| &seen.seen) {
+                Some(Seen::Replication(seen)) => seen.aside.as_deref(),
+                _ => None,
+            });
+        let aside: Vec<&Aside> = aside.filter(|_| g.record.gone(standby).is_none()).collect();
         let copy = by_copy(group);
-        match kept {
-            true => format!(
-                "pointsman cleanup {group} --why … (it drops what an earlier copy laid aside at {standby}), and then {copy}"
-            ),
-            false => copy,
+        let kept: Vec<&Aside> = aside.iter().copied().filter(|aside| aside.is_kept()).collect();
+        if kept.is_empty() || aside.iter().any(|aside| aside.unfinished) {
+            return copy;
         }
+        let only = match kept.iter().all(|aside| aside.ledger.is_some()) {
+            true => "",
+            false => "; it was exported to no ledger: nobody else has it",
+        };
+        format!(
+            "pointsman cleanup {group} --why …, when nobody needs what an earlier copy laid aside at {standby}{only}, and then {copy}"
+        )
     }
 
     /// Why a group is not protected, and what mends that; none where it is.

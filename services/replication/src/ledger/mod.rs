@@ -10,7 +10,7 @@ mod reading;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -308,9 +308,11 @@ impl Writer {
     }
 }
 
-/// A new file, of rows of the application or about them: nobody else reads it.
+/// An empty file, for rows of the application or about them: nobody else reads it, whoever left one there before.
 fn own(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)
+    let file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)?;
+    file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    Ok(file)
 }
 
 /// A line of the file.
@@ -359,8 +361,6 @@ fn values(relation: &Relation, cells: &[Cell], key: bool) -> Value {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]

@@ -56,9 +56,7 @@ impl Report {
         if self.followed.is_empty() {
             theirs.followed.clear();
         }
-        if !self.phases.iter().any(|phase| phase.name == phases::GATE) {
-            theirs.phases.retain(|phase| phase.name != phases::GATE);
-        }
+        theirs.phases.retain(|phase| phase.name != phases::GATE || self.phases.contains(phase));
         theirs.rpo.estimated &= self.rpo.estimated;
         *self == theirs
     }

@@ -19,7 +19,7 @@ const SERVING: [&str; 4] = ["open", "start", "name", "clients"];
 /// The time that openings waited to be let through.
 pub(super) const GATE: &str = "gate";
 /// A shorter wait is the looks themselves.
-const WAITED_MS: u64 = 1000;
+const WAITED_MS: u64 = 2000;
 
 /// When monitoring first said it, and when the hold-down was over: of the decision that led to the run.
 fn detected(evidence: &Evidence) -> Option<(DateTime<Utc>, Option<DateTime<Utc>>)> {
@@ -64,9 +64,10 @@ pub(super) fn all(evidence: &Evidence, view: &RunView) -> Vec<Phase> {
     }
     for name in names {
         let of = &steps[name];
-        if let Some((from, to, slowest)) = gate(of) {
-            push(GATE, from, Some(to), Some(slowest));
+        if let Some(Phase { from, to, slowest, .. }) = gate(of) {
+            push(GATE, from, to, slowest);
         }
+        let of: Vec<_> = of.iter().filter(|step| !never_sent(step)).collect();
         let Some(from) = of.iter().filter_map(|step| step.started).min() else { continue };
         let to = match of.iter().any(|step| step.ended.is_none()) {
             true => None,
@@ -78,14 +79,31 @@ pub(super) fn all(evidence: &Evidence, view: &RunView) -> Vec<Phase> {
     found
 }
 
-/// From when the run came to the first opening that waited, to when the last of them was let through; and the longest wait.
-fn gate(steps: &[&StepView]) -> Option<(DateTime<Utc>, DateTime<Utc>, (String, u64))> {
-    let opens = steps.iter().filter(|step| step.function == "database.enable-access");
-    let waited = opens.filter_map(|step| {
-        let (from, to) = step.reached.zip(step.started)?;
-        Some((from, to, (step.name.clone(), between(from, to).filter(|ms| *ms >= WAITED_MS)?)))
+fn opens(step: &StepView) -> bool {
+    step.function == "database.enable-access"
+}
+
+/// Whether it is an opening that was never let through: all its time is that of the wait.
+fn never_sent(step: &StepView) -> bool {
+    opens(step) && step.attempts == 0 && step.ended.is_some()
+}
+
+/// From when the run came to the first opening that waited, to when the last of them was let through, or ended without; and
+/// the longest wait. A pause and the claim of its service are in it.
+fn gate(steps: &[&StepView]) -> Option<Phase> {
+    let waits = steps.iter().filter(|step| opens(step)).filter_map(|step| {
+        let (from, to) = match never_sent(step) {
+            true => step.started.zip(step.ended)?,
+            false => step.reached.zip(step.started)?,
+        };
+        Some((from, to, step, between(from, to).filter(|ms| *ms >= WAITED_MS)?))
     });
-    waited.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1), if a.2.1 < b.2.1 { b.2 } else { a.2 }))
+    let waits: Vec<_> = waits.collect();
+    let from = waits.iter().map(|(from, ..)| *from).min()?;
+    let to = waits.iter().map(|(_, to, ..)| *to).max()?;
+    let longest = waits.iter().max_by_key(|(.., ms)| *ms);
+    let slowest = longest.map(|(_, _, step, ms)| (step.name.clone(), *ms));
+    Some(Phase { name: GATE.to_owned(), from, to: Some(to), took_ms: between(from, to), slowest })
 }
 
 fn target(evidence: &Evidence, which: &str) -> Option<u64> {
@@ -268,7 +286,8 @@ mod tests {
         };
         let (first, second) = (at(10), at(15));
         let found = of(&[("config", second.as_str()), ("more", first.as_str())], 40).unwrap();
-        assert_eq!(found, (at(10).parse().unwrap(), at(40).parse().unwrap(), ("open more".into(), 30_000)));
+        assert_eq!((found.from, found.to), (at(10).parse().unwrap(), Some(at(40).parse().unwrap())));
+        assert_eq!(found.slowest, Some(("open more".into(), 30_000)));
         assert_eq!(of(&[("config", "2026-11-25T02:00:39.600Z")], 40), None, "the looks themselves");
     }
 

@@ -45,8 +45,8 @@ fn a_standby_that_does_not_receive_after_an_adoption_is_told_with_the_command() 
     let aside = Some(Box::new(Aside { tables: 3, ..Aside::default() }));
     let kept = ReplicationSeen { state: ReplicationState::Stopped, aside, ..receiver() };
     world.seen.insert("secondary.replication.csp".into(), Seen::Replication(kept));
-    let first =
-        "pointsman cleanup cfg --why … (it drops what an earlier copy laid aside at secondary), and then ";
+    let first = "pointsman cleanup cfg --why …, when nobody needs what an earlier copy laid aside at secondary; it was \
+                 exported to no ledger: nobody else has it, and then ";
     let group = world.group();
     assert_eq!(
         group.sentence,
