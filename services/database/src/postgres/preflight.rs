@@ -92,19 +92,23 @@ async fn boot(driver: &PostgresAccess, seen: &Seen) -> Option<CheckLine> {
     tokio::task::spawn_blocking(look).await.ok().flatten()
 }
 
-/// A disk that is another host's, or that this user may not look at, is nobody's to watch here: that is said.
+/// The disk of a server on another host is watched there, which is said; one that this user may not look at is amber.
 fn disk(folder: Option<&str>) -> CheckLine {
     let Some(folder) = folder.filter(|folder| Path::new(folder).is_absolute()) else {
-        return unseen("its server names no folder of this host".to_owned());
+        return unseen("its server names no folder".to_owned());
     };
     match rustix::fs::statvfs(folder) {
         Ok(disk) => room(folder, disk.f_bavail.saturating_mul(disk.f_frsize)),
-        Err(error) => unseen(format!("{folder} cannot be looked at from this host: {error}")),
+        Err(rustix::io::Errno::NOENT) => CheckLine::green(
+            "disk",
+            format!("not looked at: {folder} is on another host, watch the room there"),
+        ),
+        Err(error) => unseen(format!("{folder} cannot be looked at: {error}")),
     }
 }
 
 fn unseen(why: String) -> CheckLine {
-    let remedy = "have its service run on the server's host, as a user who may enter that folder; else watch the room there";
+    let remedy = "have its service run as a user who may enter that folder, or watch the room yourself";
     CheckLine::amber("disk", format!("nobody can tell what room it has: {why}"), remedy)
 }
 
@@ -142,13 +146,15 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_cannot_be_looked_at_is_amber() {
-        for folder in [Some("/nowhere/15/main"), Some("C:/data"), None] {
+    fn a_disk_that_cannot_be_looked_at_is_told() {
+        for folder in [Some("/dev/null/15/main"), Some("C:/data"), None] {
             let line = disk(folder);
             assert_eq!((line.what.as_str(), line.level), ("disk", Level::Amber), "{line:?}");
-            assert!(line.remedy.is_some_and(|remedy| remedy.contains("on the server's host")));
+            assert!(line.remedy.is_some_and(|remedy| remedy.contains("who may enter that folder")));
         }
-        assert!(disk(Some("/nowhere/15/main")).text.contains("/nowhere/15/main cannot be looked at"));
+        let elsewhere = disk(Some("/nowhere/15/main"));
+        assert_eq!(elsewhere.level, Level::Green);
+        assert!(elsewhere.text.contains("/nowhere/15/main is on another host"), "{elsewhere:?}");
         assert!(disk(Some("/")).text.contains("MiB are free"));
     }
 }
