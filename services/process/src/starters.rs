@@ -138,8 +138,12 @@ fn units(etc: &Path, ours: &Ours) -> Vec<CheckLine> {
     for file in folders.flat_map(|folder| listed(&folder)) {
         let Some(name) = file.file_name().and_then(|name| name.to_str()).map(str::to_owned) else { continue };
         let timed = file.extension().is_some_and(|end| end == "timer");
+        // What the host itself says of a unit goes before what its package says; masked, it is started by nobody.
+        let beside = file.canonicalize().ok().and_then(|real| Some(real.parent()?.to_path_buf()));
+        let own = etc.join("systemd/system").join(&name);
+        let file = if own.symlink_metadata().is_ok() { own } else { file };
         let place = match timed {
-            true => timer(etc, &file, &name, ours),
+            true => timer(etc, &file, beside, &name, ours),
             false => worst(starting(&file, command::unit, ours))
                 .map(|(line, starts)| (format!("line {line} of {}", file.display()), starts)),
         };
@@ -164,7 +168,13 @@ fn units(etc: &Path, ours: &Ours) -> Vec<CheckLine> {
 
 /// Where a timer starts it (systemd.timer(5)): it runs the service that `Unit=` says, else that of its own name, which lies
 /// under `/etc` or beside the timer.
-fn timer(etc: &Path, file: &Path, name: &str, ours: &Ours) -> Option<(String, Starts)> {
+fn timer(
+    etc: &Path,
+    file: &Path,
+    beside: Option<PathBuf>,
+    name: &str,
+    ours: &Ours,
+) -> Option<(String, Starts)> {
     let text = bounded::text(file)?;
     let said = text.lines().filter_map(|line| line.trim().split_once('='));
     let said =
@@ -176,8 +186,7 @@ fn timer(etc: &Path, file: &Path, name: &str, ours: &Ours) -> Option<(String, St
     // A name, not a path; an instance runs its template's file.
     let service = Path::new(&service).file_name()?.to_str()?;
     let template = service.split_once('@').map(|(stem, _)| format!("{stem}@.service"));
-    let beside = file.canonicalize().ok()?.parent()?.to_path_buf();
-    let folders = [etc.join("systemd/system"), beside];
+    let folders: Vec<PathBuf> = std::iter::once(etc.join("systemd/system")).chain(beside).collect();
     let names = [Some(service.to_owned()), template];
     let mut files =
         names.iter().flatten().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
@@ -317,6 +326,11 @@ mod tests {
             assert!(told.text.starts_with("a timer of systemd starts it by "), "{told:?}");
             let remedy = format!("systemctl disable --now {timer}");
             assert_eq!(told.remedy.as_deref(), Some(remedy.as_str()));
+            // Masked by the host, it starts nothing; let go, it does again.
+            link(&etc, &format!("systemd/system/{timer}"), "/dev/null");
+            assert!(seen().is_empty(), "{timer} is masked");
+            std::fs::remove_file(etc.join("systemd/system").join(timer)).unwrap();
+            assert_eq!(seen().len(), 1);
             // What the host says goes before what a package says.
             put(&etc, &format!("systemd/system/{}", runs.rsplit('/').next().unwrap()), "[Service]\n");
             assert!(seen().is_empty());
@@ -379,7 +393,7 @@ mod tests {
             "systemd/system/multi-user.target.wants/a.service",
             "[Service]\nExecStop=/dr/start_cs.sh\n",
         );
-        put(etc.path(), "systemd/system/a.service", "[Service]\nExecStart=/dr/start_cs.sh\n");
+        put(etc.path(), "systemd/system/b.service", "[Service]\nExecStart=/dr/start_cs.sh\n");
         let lines = seen(etc.path(), &Ours::Script("/dr/start_cs.sh".into()));
         assert!(lines.is_empty(), "{lines:?}");
         put(etc.path(), "cron.d/state", "@reboot root systemctl status cs\n");

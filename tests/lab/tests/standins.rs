@@ -243,7 +243,7 @@ fn a_control_server_starts_again_what_it_controls() {
     for expected in 1..=2 {
         let one = StandIn::start(&["message", "--listen", &controlled]).unwrap();
         until_says(ports[2].1, "PING", "PONG message ok");
-        std::thread::sleep(Duration::from_millis(600)); // Three looks: it was seen.
+        until_says(ports[1].1, "SEEN", "SEEN 1");
         one.process().freeze().unwrap();
         std::thread::sleep(Duration::from_millis(600));
         assert_eq!(times(), expected - 1, "silence is no end");
@@ -266,9 +266,9 @@ fn the_second_control_server_of_a_pair_waits_until_the_first_is_gone() {
     until_says(ports[2].1, "PING", "PONG control alone");
     let one = StandIn::start(&["message", "--listen", &controlled]).unwrap();
     until_says(ports[3].1, "PING", "PONG message ok");
-    std::thread::sleep(Duration::from_millis(600)); // Three looks: it was seen.
+    until_says(ports[2].1, "SEEN", "SEEN 1");
     one.process().kill().unwrap();
-    std::thread::sleep(Duration::from_millis(600));
+    std::thread::sleep(Duration::from_millis(600)); // Three looks, at which nothing may happen.
     assert_eq!(times(), 0, "the first one runs");
     leads.process().kill().unwrap();
     until("it is started again", &times, |count| *count == 1);

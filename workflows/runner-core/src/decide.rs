@@ -195,6 +195,9 @@ impl Core {
         self.append_run(now, id, RunEntry::Ended { state, problem });
         if let Some(group) = group {
             self.owe_claims(now, &group, id);
+            if let Some(g) = self.groups.get_mut(&group) {
+                g.watch.ended = now.boot;
+            }
             let told = live.is_some();
             let made = left.clone();
             let entry = GroupEntry::RunEnded { run: id, state, live, left, not_compared, compared };

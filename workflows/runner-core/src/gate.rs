@@ -131,14 +131,6 @@ impl Core {
         if !self.runs.get(&key.run).is_some_and(|run| run.goes_on()) {
             return;
         }
-        // What was begun there while it waited, such as a close that is owed, is settled first.
-        if self.occupant(key).is_some() {
-            let until = now.boot + PAY_WITHIN + SETTLE_GRACE;
-            if let Some(live) = self.lives.get_mut(key) {
-                live.deadline = live.deadline.max(until);
-            }
-            return self.stage(key, Stage::InTurn);
-        }
         let guarded = self.groups.get(&group).is_some_and(|g| g.plan.one_live.contains(&address.resource));
         if guarded && self.rules.keep(Rule::Gate) {
             for site in self.other_sites(&group, &address.site) {
@@ -156,14 +148,28 @@ impl Core {
                     return;
                 }
             }
-            if !self.loss_gate(now, key, &group) {
+            if self.back_in_turn(now, key) || !self.loss_gate(now, key, &group) {
                 return;
             }
             self.owe_accepted(now, &group, &address, key.run);
-        } else if guarded && !self.loss_gate(now, key, &group) {
+        } else if self.back_in_turn(now, key) || guarded && !self.loss_gate(now, key, &group) {
             return;
         }
         self.intend(now, key);
+    }
+
+    /// What was begun on its resource while it stood at the gate, such as a close that is owed, is settled first: it takes its
+    /// turn again, and asks the gate again after that.
+    fn back_in_turn(&mut self, now: Now, key: &Key) -> bool {
+        if self.occupant(key).is_none() {
+            return false;
+        }
+        let until = now.boot + PAY_WITHIN + SETTLE_GRACE;
+        if let Some(live) = self.lives.get_mut(key) {
+            live.deadline = live.deadline.max(until);
+        }
+        self.stage(key, Stage::InTurn);
+        true
     }
 
     /// By what each other site counts as closed as an opening is let through.

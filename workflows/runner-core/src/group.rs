@@ -248,8 +248,14 @@ impl Record {
                         false => self.differs.insert(found.half.clone(), found.differ.clone()),
                     };
                 }
-                if left.is_some() && *state != RunState::Fenced {
-                    self.left.clone_from(left);
+                if let Some(left) = left.as_ref().filter(|_| *state != RunState::Fenced) {
+                    // A run that did not have it follow does not begin its being left anew.
+                    let as_before = self.left.as_ref().filter(|before| {
+                        before.site == left.site
+                            && (before.follows, left.follows) == (Some(false), Some(false))
+                    });
+                    let since = as_before.map_or(left.since, |before| before.since);
+                    self.left = Some(Left { since, ..left.clone() });
                 }
                 if self.active == Some(*run) {
                     self.active = None;

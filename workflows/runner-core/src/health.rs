@@ -8,6 +8,7 @@ use schemas::{Address, Observation, ProcessSeen, Running, Seen};
 use serde_json::Value;
 
 use crate::core::{Core, SILENT_AFTER};
+use crate::in_memory::Group;
 use crate::seam::Now;
 
 /// So long what was told counts, while nothing newer is.
@@ -67,20 +68,20 @@ impl Core {
         (last.saturating_sub(first.boot) >= SILENT_AFTER).then_some(first.wall)
     }
 
-    /// Whether more looks are needed: it was seen unwell, and not for long yet; or this life has only begun, and its looks
-    /// could not tell.
-    pub(crate) fn may_be_unwell(&self, now: Now, address: &Address) -> bool {
+    /// Whether more looks are needed: it was seen unwell, and not for long yet; or this life or the peace after a run has only
+    /// begun, and its looks could not tell.
+    pub(crate) fn may_be_unwell(&self, now: Now, g: &Group, address: &Address) -> bool {
         match self.health_of(now, address) {
             Some(Health::Unwell { .. }) => self.unwell_since(now, address).is_none(),
             Some(Health::Healthy(_)) => false,
             None => {
-                let seen = self.observed.get(address).map(|(_, seen)| &seen.seen);
-                let untold = match seen {
-                    Some(Seen::Process(process)) => process.running == Running::Unknown,
-                    Some(Seen::Nothing(_)) => true,
+                let untold = match self.observed.get(address).map(|(at, seen)| (at, &seen.seen)) {
+                    Some((at, _)) if now.boot > at.boot + COUNTS => true,
+                    Some((_, Seen::Process(process))) => process.running == Running::Unknown,
+                    Some((_, Seen::Nothing(_))) => true,
                     _ => false,
                 };
-                untold && now.boot < self.began + COUNTS
+                untold && now.boot < self.began.max(g.watch.ended) + COUNTS
             }
         }
     }

@@ -208,7 +208,7 @@ impl Core {
             Some(_) => true,
         };
         let unseen = databases.chain(parts).map(address).filter(|address| !seen(address));
-        let unsure = |address: &Address| !seen(address) || self.may_be_unwell(now, address);
+        let unsure = |address: &Address| !seen(address) || self.may_be_unwell(now, g, address);
         let served = served(g).into_iter().filter(unsure);
         unseen.chain(served).filter(|address| self.is_heard(now, address)).collect()
     }

@@ -249,9 +249,12 @@ impl Core {
         let Some(live) = self.lives.get(key) else { return };
         let (address, deadline, effect) = (live.address.clone(), live.deadline, live.effect());
         if let Some(occupant) = self.occupant(key).cloned() {
-            let waits = match self.lives.contains_key(&occupant) {
-                true => format!("{occupant} on {address} to be settled"),
-                false => format!(
+            let waits = match self.lives.get(&occupant).map(|live| &live.stage) {
+                Some(Stage::Doubtful { .. }) => {
+                    format!("{occupant} on {address} to be settled; supersede to go past it")
+                }
+                Some(_) => format!("{occupant} on {address} to be settled"),
+                None => format!(
                     "{occupant} on {address}, which was passed without knowing; supersede to go past it"
                 ),
             };

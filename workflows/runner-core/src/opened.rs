@@ -2,7 +2,7 @@
 
 use engine::Purpose;
 use schemas::view::RunState;
-use schemas::{Address, ConfirmRequest, Effect, GroupId, Key, Position, RunId, SiteId};
+use schemas::{Action, Address, ConfirmRequest, Effect, GroupId, Key, Position, RunId, SiteId};
 
 use crate::core::Core;
 use crate::entry::{ByPerson, GroupEntry};
@@ -91,9 +91,7 @@ impl Core {
             }
             return Err(why);
         }
-        let closes =
-            |live: &Live| live.address == *address && live.effect() == Effect::Closes && live.intended();
-        if self.lives.values().any(closes) {
+        if self.may_be_closing(group, address) {
             return Err("a close of it is not settled".into());
         }
         let counted =
@@ -109,6 +107,19 @@ impl Core {
             g.proofs.remove(address);
         }
         Ok(())
+    }
+
+    /// Whether a close of it is under way, or was in an earlier life and nobody knows its end.
+    fn may_be_closing(&self, group: &GroupId, address: &Address) -> bool {
+        let closes = |at: &Address, action: Action| at == address && action.effect() == Effect::Closes;
+        let lives =
+            |live: &Live| live.intended() && live.action.is_some_and(|action| closes(&live.address, action));
+        let Some(g) = self.groups.get(group) else { return false };
+        let mut sent = g.record.debts.values().filter_map(|debt| debt.call.as_ref());
+        let mut doubts = g.record.doubts.values().filter(|doubt| doubt.epoch == g.record.epoch);
+        self.lives.values().any(lives)
+            || sent.any(|(key, call)| Some(key.run) == g.record.holder && closes(&call.address, call.action))
+            || doubts.any(|doubt| closes(&doubt.address, doubt.action))
     }
 
     /// Whether the database's epoch is the latest, and its site the one that is live in it.

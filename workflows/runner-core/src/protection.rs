@@ -106,9 +106,11 @@ impl Core {
         if kept.is_empty() || aside.iter().any(|aside| aside.unfinished) {
             return copy;
         }
-        let only = match kept.iter().all(|aside| aside.ledger.is_some()) {
-            true => "",
-            false => "; it was exported to no ledger: nobody else has it",
+        let exported = kept.iter().filter(|aside| aside.ledger.is_some()).count();
+        let only = match exported {
+            0 => "; it was exported to no ledger: nobody else has it",
+            all if all == kept.len() => "",
+            _ => "; not all of it was exported to a ledger",
         };
         format!(
             "pointsman cleanup {group} --why …, when nobody needs what an earlier copy laid aside at {standby}{only}, and then {copy}"

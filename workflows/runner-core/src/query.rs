@@ -182,8 +182,7 @@ impl Core {
 
     /// Looks for whoever is slow to answer, unless it is being looked at.
     pub(crate) fn look_for(&mut self, address: &Address, within: Duration) {
-        let known =
-            |asked: &Asked| matches!(asked, Asked::Observe { address: known, .. } if known == address);
+        let known = |asked: &Asked| matches!(asked, Asked::Observe { address: known, overtaken: false, .. } if known == address);
         if !self.asked.values().any(known) {
             self.look_within(address, None, within);
         }

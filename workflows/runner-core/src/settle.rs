@@ -278,6 +278,7 @@ impl Core {
     /// Nothing was ever sent: the step ends without a trace in the world.
     pub(crate) fn give_up(&mut self, now: Now, key: &Key, code: Code, detail: &str) {
         let Some(live) = self.lives.remove(key) else { return };
+        self.end_loss_asked(|asked| asked == key);
         let problem = Problem::new(code, detail).about(key);
         if live.owner == Owner::Step {
             self.owe(now, key, &live, detail);

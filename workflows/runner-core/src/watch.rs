@@ -29,6 +29,8 @@ pub(crate) struct Pace {
     looked: Duration,
     /// Halves with a trouble that is not told yet: since when.
     troubled: BTreeMap<Address, Duration>,
+    /// When a run of it ended.
+    pub(crate) ended: Duration,
 }
 
 impl Core {

@@ -92,7 +92,8 @@ async fn boot(driver: &PostgresAccess, seen: &Seen) -> Option<CheckLine> {
     tokio::task::spawn_blocking(look).await.ok().flatten()
 }
 
-/// The disk of a server on another host is watched there, which is said; one that this user may not look at is amber.
+/// A disk that is not seen here, such as that of a server on another host, is watched where it is, which is said; one that this
+/// user may not look at is amber.
 fn disk(folder: Option<&str>) -> CheckLine {
     let Some(folder) = folder.filter(|folder| Path::new(folder).is_absolute()) else {
         return unseen("its server names no folder".to_owned());
@@ -101,7 +102,7 @@ fn disk(folder: Option<&str>) -> CheckLine {
         Ok(disk) => room(folder, disk.f_bavail.saturating_mul(disk.f_frsize)),
         Err(rustix::io::Errno::NOENT) => CheckLine::green(
             "disk",
-            format!("not looked at: {folder} is on another host, watch the room there"),
+            format!("not looked at: there is no {folder} on this host, watch the room where the server is"),
         ),
         Err(error) => unseen(format!("{folder} cannot be looked at: {error}")),
     }
@@ -154,7 +155,7 @@ mod tests {
         }
         let elsewhere = disk(Some("/nowhere/15/main"));
         assert_eq!(elsewhere.level, Level::Green);
-        assert!(elsewhere.text.contains("/nowhere/15/main is on another host"), "{elsewhere:?}");
+        assert!(elsewhere.text.contains("there is no /nowhere/15/main on this host"), "{elsewhere:?}");
         assert!(disk(Some("/")).text.contains("MiB are free"));
     }
 }

@@ -5,10 +5,13 @@
 //! has seen running and what then refuses connections, as its original does. So whoever stops the masters has
 //! to stop their control server first; both, where it is one of a pair: the second does so once the first is gone.
 //!
-//! `PING` → `PONG control attached ADDRESS`, or `PONG control alone`.
+//! `PING` → `PONG control attached ADDRESS`, or `PONG control alone`; `SEEN` → `SEEN n`: so many of those that it controls
+//! it has seen running, and would start again.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::bail;
@@ -54,8 +57,10 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         bail!("a --restart for each --controls");
     }
     let first = options.first;
+    let running = Arc::new(AtomicUsize::new(0));
     for (at, script) in options.controls.iter().copied().zip(options.restart.clone()) {
-        tokio::spawn(async move { control(at, &script, first).await });
+        let seen = running.clone();
+        tokio::spawn(async move { control(at, &script, first, &seen).await });
     }
     let (attached, seen) = watch::channel(None);
     tokio::spawn(async move {
@@ -70,7 +75,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             sleep(HEARTBEAT).await;
         }
     });
-    listen(options.listen, move |lines| serve(lines, seen.clone())).await
+    listen(options.listen, move |lines| serve(lines, seen.clone(), running.clone())).await
 }
 
 /// Returns when the message server is lost, or is none.
@@ -89,11 +94,15 @@ async fn attach(at: SocketAddr, attached: &watch::Sender<Option<SocketAddr>>) ->
 }
 
 /// Starts it again each time that it is gone, once it was seen running.
-async fn control(at: SocketAddr, script: &Path, first: Option<SocketAddr>) {
+async fn control(at: SocketAddr, script: &Path, first: Option<SocketAddr>, running: &AtomicUsize) {
     let mut ran = false;
     loop {
         match Lines::connect(at, SILENCE).await {
-            Ok(_) => ran = true,
+            Ok(_) if ran => {}
+            Ok(_) => {
+                ran = true;
+                running.fetch_add(1, Ordering::SeqCst);
+            }
             // Only a refusal says that it is gone: silence may be a host that is busy.
             Err(error) if ran && is_refusal(&error) => {
                 if runs(first).await {
@@ -102,6 +111,7 @@ async fn control(at: SocketAddr, script: &Path, first: Option<SocketAddr>) {
                 }
                 println!("{at} is gone: starting it again");
                 ran = false;
+                running.fetch_sub(1, Ordering::SeqCst);
                 // A process of its own: not known by our mark.
                 let start = Command::new(script).env_remove("POINTSMAN_LAB_PROCESS").status();
                 match timeout(START_WITHIN, start).await {
@@ -123,12 +133,17 @@ async fn runs(first: Option<SocketAddr>) -> bool {
     }
 }
 
-async fn serve(mut lines: Lines, attached: watch::Receiver<Option<SocketAddr>>) -> anyhow::Result<()> {
+async fn serve(
+    mut lines: Lines,
+    attached: watch::Receiver<Option<SocketAddr>>,
+    running: Arc<AtomicUsize>,
+) -> anyhow::Result<()> {
     while let Some(line) = lines.read().await? {
         let at = *attached.borrow();
         let answer = match (line.as_str(), at) {
             ("PING", Some(at)) => format!("PONG control attached {}", at.ip()),
             ("PING", None) => "PONG control alone".into(),
+            ("SEEN", _) => format!("SEEN {}", running.load(Ordering::SeqCst)),
             _ => "ERR unknown word".into(),
         };
         lines.write(&answer).await?;

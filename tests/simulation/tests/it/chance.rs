@@ -33,15 +33,15 @@ fn whatever_happens_the_invariants_hold() {
     let seeds =
         number("POINTSMAN_SEEDS").unwrap_or(if number("POINTSMAN_SEED").is_some() { 1 } else { SEEDS });
     let bound = if number("POINTSMAN_SEEDS").is_some() { Duration::MAX } else { BOUND };
+    let one = |seed| match std::panic::catch_unwind(|| play(seed)) {
+        Ok(events) => events,
+        Err(_) => panic!("seed {seed}: POINTSMAN_SEED={seed} plays it again"),
+    };
+    let mut events: u64 = FOUND.into_iter().filter(|_| first == 1).map(one).sum();
     let began = Instant::now();
-    let (mut played, mut events) = (0, 0);
-    let found = FOUND.into_iter().filter(|_| first == 1);
-    for seed in found.chain(first..first + seeds) {
-        let outcome = std::panic::catch_unwind(|| play(seed));
-        match outcome {
-            Ok(of_it) => events += of_it,
-            Err(_) => panic!("seed {seed}: POINTSMAN_SEED={seed} plays it again"),
-        }
+    let mut played = 0;
+    for seed in first..first + seeds {
+        events += one(seed);
         played += 1;
         if began.elapsed() > bound {
             break;

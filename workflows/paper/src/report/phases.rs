@@ -17,7 +17,7 @@ use crate::report::{Objective, Phase};
 /// The parts in which clients get their service back, in order.
 const SERVING: [&str; 4] = ["open", "start", "name", "clients"];
 /// The time that openings waited to be let through.
-pub(super) const GATE: &str = "gate";
+const GATE: &str = "gate";
 /// A shorter wait is the looks themselves.
 const WAITED_MS: u64 = 2000;
 
@@ -42,7 +42,8 @@ fn detected(evidence: &Evidence) -> Option<(DateTime<Utc>, Option<DateTime<Utc>>
     first.map(|first| (first, asked))
 }
 
-pub(super) fn all(evidence: &Evidence, view: &RunView) -> Vec<Phase> {
+/// Each part; without `gates`, as before these were told, with the waits of openings that were never let through in `open`.
+pub(super) fn all(evidence: &Evidence, view: &RunView, gates: bool) -> Vec<Phase> {
     let mut found = Vec::new();
     let mut push = |name: &str, from, to: Option<DateTime<Utc>>, slowest| {
         let took_ms = to.and_then(|to| between(from, to));
@@ -64,10 +65,10 @@ pub(super) fn all(evidence: &Evidence, view: &RunView) -> Vec<Phase> {
     }
     for name in names {
         let of = &steps[name];
-        if let Some(Phase { from, to, slowest, .. }) = gate(of) {
+        if let Some(Phase { from, to, slowest, .. }) = gate(of).filter(|_| gates) {
             push(GATE, from, to, slowest);
         }
-        let of: Vec<_> = of.iter().filter(|step| !never_sent(step)).collect();
+        let of: Vec<_> = of.iter().filter(|step| !gates || !never_sent(step)).collect();
         let Some(from) = of.iter().filter_map(|step| step.started).min() else { continue };
         let to = match of.iter().any(|step| step.ended.is_none()) {
             true => None,
@@ -388,7 +389,7 @@ mod tests {
             (vec![], vec![], 21_000),
         ] {
             let (evidence, view) = (evidence(&verdicts), followed());
-            let phases = all(&evidence, &view);
+            let phases = all(&evidence, &view, true);
             let told: Vec<(&str, u64)> =
                 phases.iter().map(|phase| (phase.name.as_str(), phase.took_ms.unwrap())).collect();
             expected.push(("clients", 18_000));
