@@ -3,17 +3,14 @@
 use engine::Purpose;
 use schemas::op::{Fact, Preview};
 use schemas::view::ResourceView;
-use schemas::{Address, GroupId, Problem, ReplicationState, ResourceId, Seen, Service, SiteId};
+use schemas::{GroupId, Problem, ReplicationState, ResourceId, Seen, SiteId};
 
 use crate::core::Core;
 use crate::gate::Shut;
 use crate::preflight::of_names;
 use crate::seam::Now;
+use crate::split::database;
 use crate::start::{Checked, Start};
-
-fn database(site: &SiteId, resource: &ResourceId) -> Address {
-    Address { site: site.clone(), service: Service::Database, resource: resource.clone() }
-}
 
 impl Core {
     pub(crate) fn preview(&self, now: Now, start: &Start) -> Result<Preview, Problem> {
